@@ -1,0 +1,62 @@
+"""What can go wrong, one class for each thing the caller can do about it.
+
+Every message is one sentence that names what was given, what was expected and the next step.  The command line prints
+it without a traceback and exits with the class's `exit_code`:
+
+    1 a bug in npvgg        2 wrong usage      3 bad or hostile file    4 not supported      5 wrong digest
+    6 network               7 disk             8 some images failed   130 interrupted
+"""
+
+
+class NpvggError(Exception):
+    """Base of every error that npvgg raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(NpvggError, ValueError):
+    """A name, option or argument that npvgg does not know."""
+
+    exit_code = 2
+
+
+class ShapeError(UsageError):
+    """Arrays whose shapes or dtypes do not fit together."""
+
+
+class BadFileError(NpvggError, ValueError):
+    """A file that is damaged, truncated, hostile or of another kind."""
+
+    exit_code = 3
+
+
+class ImageError(BadFileError):
+    """A picture that cannot be read or must not be."""
+
+
+class HashMismatchError(BadFileError):
+    """Bytes that differ from the ones their digest was taken of."""
+
+    exit_code = 5
+
+
+class UnsupportedError(NpvggError):
+    """A well-formed request or file that npvgg does not handle."""
+
+    exit_code = 4
+
+
+class DownloadError(NpvggError):
+    """The network, or the server at the other end of it."""
+
+    exit_code = 6
+
+
+class StorageError(NpvggError, OSError):
+    """The disk: no space, no permission, no such folder."""
+
+    exit_code = 7
+
+
+PARTIAL_SUCCESS = 8
+INTERRUPTED = 130
