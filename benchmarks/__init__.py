@@ -1,0 +1,1 @@
+"""Speed, always beside its error.  python -m benchmarks.forward"""

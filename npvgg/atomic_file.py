@@ -1,0 +1,116 @@
+"""Files that are written whole or not at all.
+
+    with atomic_file.writing("vgg16.h5") as file:       # a binary file under a temporary name in the same folder
+        file.write(…)
+                                                        # flush, fsync, check, rename, fsync of the folder
+
+Whenever the process stops (an error, a full disk, kill −9), the path holds nothing, its old bytes, or all the new ones.
+After an error the temporary file is removed; only a killed process leaves one, called .npvgg-….tmp.
+"""
+import errno
+import os
+import uuid
+from contextlib import contextmanager, suppress
+
+from npvgg.errors import BadFileError, StorageError, UsageError
+
+CURES = {
+    errno.ENOSPC: "free some space or write to another disk",
+    errno.EDQUOT: "free some space or write to another disk",
+    errno.EFBIG: "raise the limit on file sizes or write to another disk",
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.EROFS: "choose a folder you may write to",
+    errno.ENOENT: "make the folder first",
+    errno.ENOTDIR: "choose a path that runs through folders only",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@contextmanager
+def writing(path, *, force=False, check=None):
+    """Yield a binary file; when the block ends without an error, its bytes become the file `path`.
+
+    An existing file is kept unless `force`; a symbolic link is followed.  `check(temporary_path)` runs on the closed
+    file before it takes its name, and may raise BadFileError.  Raises UsageError (exists already, is a folder) and
+    StorageError.
+    """
+    target = destination(path, force)
+    temporary = os.path.join(os.path.dirname(target), f".npvgg-{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if check is not None:
+            run(check, temporary, path)
+        give_name(temporary, target, force)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        # An OSError about some other file is the caller's own.
+        if isinstance(error, OSError) and not isinstance(error, StorageError) and error.filename in (None, temporary):
+            raise StorageError(sentence(path, error)) from None
+        raise
+
+
+def write(path, data, *, force=False):
+    """Write `data` (bytes, or str as UTF-8) as the whole file `path`, or leave things as they were."""
+    with writing(path, force=force) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def destination(path, force):
+    """The real path to write to, after everything that can be refused before the work begins."""
+    try:
+        name = os.fsdecode(path)
+        target = os.path.realpath(name)
+        is_folder = os.path.isdir(target) or name.endswith(os.sep)
+        exists, is_file = os.path.lexists(target), os.path.isfile(target)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path!r} is not a path ({error}); give the name of a file to write") from None
+    if is_folder:
+        raise UsageError(f"{path} is a folder; give the name of a file in it")
+    if exists and not is_file:
+        raise UsageError(f"{path} is not a regular file; give another name to write to")
+    if exists and not force:
+        raise UsageError(already_there(path))
+    return target
+
+
+def give_name(temporary, target, force):
+    if force:
+        os.replace(temporary, target)
+    else:
+        try:
+            # Of two writers one must lose: a link, unlike a rename, fails where the name is taken.
+            os.link(temporary, target)
+            os.unlink(temporary)
+        except FileExistsError:
+            raise UsageError(already_there(target)) from None
+        except OSError:
+            os.replace(temporary, target)       # a file system without hard links
+    # The file is whole under its name by now, and some file systems refuse to open or sync a folder.
+    with suppress(OSError):
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def run(check, temporary, path):
+    try:
+        check(temporary)
+    except BadFileError:
+        raise StorageError(f"{path} was not written, because the disk gave back other bytes than it was given; "
+                           "check the disk and try again") from None
+
+
+def already_there(path):
+    return f"{path} exists already; give another name, or overwrite it with --force (in Python force=True)"
+
+
+def sentence(path, error):
+    cure = CURES.get(error.errno, "choose another folder or disk")
+    return f"{path} cannot be written ({error.strerror or error}); {cure}"

@@ -1,0 +1,53 @@
+"""The command line: one file a command, the answer on standard output and everything else on standard error."""
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from npvgg import __version__, command_line
+
+# In the order in which a new user needs them.
+COMMANDS = ("predict", "demo", "models", "download", "summary", "inspect", "verify", "trace", "parity")
+
+
+class Commands(click.Group):
+    """Imports a command's module when it is asked for; these import NumPy, Numba and h5py only when they run."""
+
+    def list_commands(self, context):
+        return COMMANDS
+
+    def get_command(self, context, name):
+        return import_module(f"npvgg.cli.{name}").command if name in COMMANDS else None
+
+    def resolve_command(self, context, arguments):
+        name = arguments[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(f"there is no command {name!r}; npvgg has {', '.join(COMMANDS)}", context)
+        return super().resolve_command(context, arguments)
+
+
+def print_versions(context, _, asked):
+    """npvgg's version, and those of the libraries whose behaviour shows in the numbers."""
+    if asked and not context.resilient_parsing:
+        print(f"npvgg {__version__}")
+        for name in ("numpy", "numba", "llvmlite", "h5py", "pillow"):
+            try:
+                print(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                print(f"{name} is missing")
+        context.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=print_versions,
+              help="Show the versions and exit.")
+def command():
+    """VGG without a framework: classify pictures, look at every layer, check the numbers.
+
+    Exit status: 0 fine, 1 a difference found or a bug, 2 wrong usage, 3 bad file, 4 not supported, 5 wrong digest, 6 network,
+    7 disk, 8 some pictures failed, 130 interrupted.
+    """
+
+
+def main():
+    command_line.run(command, "npvgg")

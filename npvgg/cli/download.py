@@ -1,0 +1,20 @@
+"""npvgg download NAME…: fetch published weights and convert them."""
+import click
+
+from npvgg.cli import options
+
+
+@click.command(short_help="Fetch published weights, check and convert them.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options.force
+def command(names, force):
+    """Fetch torchvision's checkpoint for NAME, check its SHA-256, convert it to HDF5 and keep it in the cache.
+
+    `npvgg models` lists the names.  NPVGG_CACHE moves the cache; NPVGG_MIRROR names another server.
+    """
+    from npvgg import hub
+    from npvgg.cli.progress import DownloadBar
+
+    for name in names:
+        print(hub.download(name, progress=DownloadBar(), force=force) if force
+              else hub.locate(name, progress=DownloadBar()))

@@ -1,0 +1,25 @@
+"""npvgg parity A B: where do two runs part?"""
+import json
+
+import click
+
+
+@click.command(short_help="Compare two traces layer by layer.")
+@click.argument("ours", metavar="A.h5")
+@click.argument("theirs", metavar="B.h5")
+@click.option("--tolerance", type=click.FloatRange(min=0), metavar="GAP",
+              help="Largest gap allowed in a layer, over the largest value of B.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(ours, theirs, tolerance, as_json):
+    """Compare the traces A and B (from `npvgg trace` or `python -m weights_convert.record_trace`); B is the reference.
+
+    The first layer that diverges stands on top, then one line a layer: largest gap, rms, distance in units of the last place,
+    verdict.  Exit status 1 if a layer diverges.
+    """
+    from npvgg import traces
+    from npvgg.parity import report
+
+    options = {} if tolerance is None else {"tolerance": tolerance}
+    comparison = report.compare(traces.read(ours), traces.read(theirs), **options)
+    print(json.dumps(comparison.as_dict()) if as_json else comparison.text())
+    return 1 if comparison.diverges else 0

@@ -1,0 +1,59 @@
+"""What a person sees while something takes long, on standard error and only on a terminal."""
+import sys
+from contextlib import contextmanager
+
+from npvgg import hub
+
+
+def say(text):
+    print(f"npvgg: {text}", file=sys.stderr)
+
+
+def load(model, **options):
+    """`classify.load` with a progress bar, and one line that says so where the bundled network stands in."""
+    from npvgg import classify
+
+    vgg = classify.load(model, progress=DownloadBar(), **options)
+    if model is None:
+        say(f"no --model given, so this is the bundled {hub.DEFAULT}: "
+            f"{vgg.architecture.num_classes} classes ({', '.join(vgg.class_names)}); `npvgg models` lists others")
+    return vgg
+
+
+@contextmanager
+def counted(items, total, what):
+    """Iterate over `items` with a bar that counts to `total`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                   console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty() or total < 2)
+    with bar:
+        yield bar.track(items, total=total, description=what)
+
+
+class DownloadBar:
+    """pooch's progress-bar protocol (total, update, reset, close), drawn by rich."""
+
+    def __init__(self):
+        self.total, self.bar, self.task = 0, None, None
+
+    def update(self, size):
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+            self.bar = Progress(TextColumn("downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+                                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+            self.bar.start()
+            self.task = self.bar.add_task("", total=self.total)
+        self.bar.update(self.task, advance=size, total=self.total)
+
+    def reset(self):
+        if self.bar is not None:
+            self.bar.reset(self.task, total=self.total)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

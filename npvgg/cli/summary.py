@@ -1,0 +1,22 @@
+"""npvgg summary MODEL: the layers as a table."""
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Show the layers of a network, with their cost.")
+@click.argument("model", metavar="NAME|FILE")
+@click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS",
+              help="Side of the picture; default: the network's.")
+def command(model, input_size):
+    """Layer, output shape, parameters, multiply–adds, receptive field and bytes; totals at the end.
+
+    NAME is one of the ten networks (vgg11 … vgg19_bn, a_lrn, c, or a letter of the paper) and needs no weights; FILE is a
+    weights file.
+    """
+    from npvgg import classify, hub, summary, weights
+
+    if classify.is_path(model) or model in hub.BUNDLED:
+        path = Path(model) if classify.is_path(model) else hub.locate(model)
+        model = weights.read(path, verify=False).architecture
+    print(summary.table(model, input_size))

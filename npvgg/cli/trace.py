@@ -1,0 +1,31 @@
+"""npvgg trace IMAGE -o FILE: record every intermediate array."""
+import click
+
+from npvgg.cli import options
+
+
+@click.command(short_help="Record every intermediate array of a run.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The HDF5 file to write, one dataset a layer.")
+@options.model
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
+              help="float64 is the oracle that float32 runs are judged by.")
+@options.threads
+@options.tier
+@options.force
+@options.exif
+@options.background
+def command(images, output, model, dtype, threads, tier, force, exif, background):
+    """Run a network on pictures and write the prepared input and the output of every layer, for `npvgg parity`."""
+    from npvgg import __version__, traces
+    from npvgg import images as pictures
+    from npvgg.cli import progress
+
+    vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
+    read = [pictures.read(path, exif=exif, background=background) for path in pictures.find(images)]
+    arrays = vgg.trace(read)
+    traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,
+                 made_by=f"npvgg {__version__}, {tier} tier, {dtype}", force=force)
+    values = sum(array.size for array in arrays.values())
+    progress.say(f"{len(arrays)} arrays of {len(read)} pictures, {values:,} values")
+    print(output)

@@ -1,0 +1,45 @@
+"""How a command ends: its exit status, and one line on standard error instead of a traceback."""
+import os
+import sys
+import traceback
+
+import click
+
+from npvgg.errors import INTERRUPTED, NpvggError
+
+
+def run(command, program, arguments=None):
+    """Run a click command to the end of the process, with `arguments` instead of the process's own if they are given.
+
+    Errors that npvgg raises on purpose become one line and their `exit_code`; Ctrl-C gives 130; a closed pipe ends
+    quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback of any of them.
+    """
+    try:
+        result = command.main(arguments, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        result = fail(program, "interrupted", INTERRUPTED)
+    except KeyboardInterrupt:
+        result = fail(program, "interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        result = error.exit_code
+    except NpvggError as error:
+        result = fail(program, str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader (`head`, say) has gone: nobody is left to tell, and the interpreter must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        result = 0
+    except MemoryError:
+        result = fail(program, "not enough memory; give a smaller --batch, or close other programs", 1)
+    except Exception as error:
+        result = fail(program, f"a bug in npvgg ({type(error).__name__}: {error}); set NPVGG_DEBUG=1, run it again and "
+                               "report what it prints", 1)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def fail(program, message, status):
+    if os.environ.get("NPVGG_DEBUG"):
+        traceback.print_exc()
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    return status

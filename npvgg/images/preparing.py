@@ -1,0 +1,61 @@
+"""RGB picture → numbers: resize, centre crop, normalise.
+
+Equal to torchvision's pipeline on PIL pictures: the same resampling code (Pillow's), the same rounding of sizes and
+offsets, and the same float32 operations in the same order.
+"""
+import numpy as np
+from PIL import Image
+
+from npvgg.errors import ImageError
+from npvgg.images.reading import MAX_PIXELS, read
+
+
+def prepare(image, preset):
+    """What `read` takes → (3, crop, crop) float32.
+
+        x[c, i, j] = (level[i, j, c] / divisor − mean[c]) / std[c]
+
+    Three float32 operations, each rounded, as in torchvision.  Errors: those of `read`.
+    """
+    levels = pixels(image, preset)
+    if preset.order == "BGR":
+        levels = levels[:, :, ::-1]
+    x = levels.astype(np.float32) / np.float32(preset.divisor)
+    x = (x - np.float32(preset.mean)) / np.float32(preset.std)
+    return np.ascontiguousarray(x.transpose(2, 0, 1))
+
+
+def pixels(image, preset):
+    """What `read` takes → (crop, crop, 3) uint8 in RGB, the levels 0 … 255 that `prepare` normalises."""
+    picture = read(image)
+    if preset.resize is not None:
+        picture = resized(picture, preset)
+    return np.array(cropped(picture, preset.crop))
+
+
+def resized(picture, preset):
+    """The shorter side becomes preset.resize, the longer one its proportion, cut down to a whole number."""
+    width, height = picture.size
+    short, long = min(width, height), max(width, height)
+    longer = int(preset.resize * long / short)
+    if longer * preset.resize > MAX_PIXELS:
+        raise ImageError(f"{width}×{height} resized to a shorter side of {preset.resize} is more than {MAX_PIXELS:,} "
+                         "pixels; crop the picture first")
+    size = (preset.resize, longer) if width <= height else (longer, preset.resize)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling[preset.interpolation.upper()])
+
+
+def cropped(picture, side):
+    """The central square; where the picture is smaller, black is added around it."""
+    width, height = picture.size
+    left, top = offset(width, side), offset(height, side)
+    return picture.crop((left, top, left + side, top + side))
+
+
+def offset(length, side):
+    """Where the crop starts.
+
+    Python rounds a half to the even number: 225 → 224 starts at 0 (0.5), 227 → 224 at 2 (1.5).  A picture that is too
+    small has the odd black row or column behind it.
+    """
+    return int(round((length - side) / 2.0)) if length >= side else -((side - length) // 2)

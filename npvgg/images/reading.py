@@ -1,0 +1,210 @@
+"""One picture, from wherever it is, as RGB: what is accepted, what is refused, and how each kind of pixel becomes RGB.
+
+    RGB, grey, 1-bit, palette     as they are
+    alpha                         dropped, so that hidden colours show, as in torchvision; or laid over `background`
+    CMYK, YCCK, YCbCr, HSV        Pillow's arithmetic, without colour profiles, as in torchvision
+    16-bit                        the high byte, v >> 8 (Pillow itself would clip grey values to 255)
+    32-bit integers, floats, Lab  refused: nothing in the file says which value is white (Pillow widens a 16-bit PGM so)
+    EXIF orientation              ignored, as in torchvision, unless asked for; Pillow always applies a TIFF's
+    animation                     the first frame
+
+A hostile file costs bounded memory and time: few formats, a size limit on the file, and limits on the picture that are
+checked before a pixel is decoded.  Pillow's settings and Python's warning filters belong to the whole process, and so
+to its other threads; nothing here touches them.
+"""
+import io
+import os
+import stat
+
+import numpy as np
+from PIL import (  # noqa: F401     the plugins register themselves; Image.open would import all seventy to be sure
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageColor,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from npvgg.errors import ImageError, StorageError, UsageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 50_000_000
+MAX_ASPECT = 20                                           # 1×4000 would be resized to 256×1 024 000
+JPEG_SCANS, BYTES_PER_SCAN = 100, 2**15                   # see refuse_many_scans
+
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
+
+FOREIGN = (                                               # (offset, bytes there, what the file is)
+    (0, b"%!PS", "an EPS or PostScript file"), (0, b"%PDF", "a PDF file"), (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an XML or SVG file"), (0, b"<!DOCTYPE", "a web page"), (0, b"<html", "a web page"),
+    (4, b"ftyphe", "a HEIC picture"), (4, b"ftypmif1", "a HEIC picture"), (4, b"ftypavi", "an AVIF picture"),
+    (0, b"8BPS", "a Photoshop file"), (0, b"PK\x03\x04", "a zip archive"), (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"version https://git-lfs", "a Git LFS pointer whose content was not fetched"),
+)
+
+
+def read(source, *, exif=False, background=None, name="the picture"):
+    """Path, bytes, binary file or PIL.Image → PIL.Image in mode RGB; one that is RGB already comes back as it is.
+
+    `exif` turns the picture as its EXIF orientation says; `background`, a colour such as "white" or "#ff8800", is what
+    shows through where the picture is transparent; `name` stands in messages for a source without a file name.
+    ImageError for a picture that cannot or must not be read, StorageError for a file that is not there, UsageError for
+    a source or colour of another kind.
+    """
+    colour = rgb_of(background)
+    if isinstance(source, Image.Image):
+        name = shown(getattr(source, "filename", "") or name)
+        return decoded(lambda: source, name, exif, colour)
+    name, content = content_of(source, name)
+    return decoded(lambda: opened(content, name), name, exif, colour)
+
+
+def decoded(open_picture, name, exif, background):
+    """Open, check, decode and convert one picture; whatever goes wrong in Pillow is an ImageError."""
+    try:
+        picture = open_picture()
+        refuse_size(picture.size, name)
+        picture.load()
+        if exif:
+            picture = ImageOps.exif_transpose(picture)
+        return rgb(picture, name, background)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down first") from None
+    except Exception as error:                            # damaged files raise a dozen kinds: OSError, SyntaxError, …
+        reason = shown(" ".join(str(error).split()))[:200].rstrip(".") or type(error).__name__
+        raise ImageError(f"{name}: cannot be decoded ({reason}), so it is damaged, cut short or of a rare kind; "
+                         "save it again") from None
+
+
+def content_of(source, name):
+    """Path, bytes or binary file → (name for messages, its bytes)."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        content = bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        name = shown(source)
+        content = file_content(source, name)
+    elif hasattr(source, "read"):
+        given = getattr(source, "name", None)             # a number where the file has none
+        name = shown(given) if isinstance(given, str) else name
+        content = stream_content(source, name)
+    else:
+        raise UsageError(f"{name} is of type {type(source).__name__}; expected a path, bytes, a binary file or a "
+                         "PIL.Image (arrays go into npvgg.images.batch)")
+    if len(content) > MAX_BYTES:
+        raise ImageError(f"{name}: larger than {MAX_BYTES // 2**20} MiB; scale it down first")
+    if not content:
+        raise ImageError(f"{name}: the file is empty; replace it")
+    return name, content
+
+
+def file_content(path, name):
+    """Read whole, not mapped: Pillow maps uncompressed files, and a file cut short meanwhile would then kill us."""
+    try:
+        with open(path, "rb", opener=without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_BYTES + 1) if is_regular else b""
+    except IsADirectoryError:
+        raise ImageError(f"{name}: a directory, not a picture; npvgg.images.find lists the pictures in it") from None
+    except FileNotFoundError:
+        raise StorageError(f"{name}: no such file; check the name") from None
+    except OSError as error:
+        raise StorageError(f"{name}: cannot be read: {error.strerror or error}; check its rights") from None
+    except ValueError:                                    # a NUL character, or one that the file system cannot encode
+        raise StorageError(f"{name}: not a possible file name; check the name") from None
+    if not is_regular:
+        raise ImageError(f"{name}: a pipe, socket or device, not a regular file; give the name of a picture")
+    return content
+
+
+def without_waiting(path, flags):
+    """Opening a pipe nobody writes to would wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def stream_content(stream, name):
+    try:
+        if stream.seekable():
+            stream.seek(0)                                # as Pillow does: a file just written stands at its end
+        content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError, AttributeError) as error:
+        raise StorageError(f"{name}: cannot be read: {error}; give a binary file that is open for reading") from None
+    if not isinstance(content, bytes):
+        raise UsageError(f"{name}: gives {type(content).__name__}, not bytes; open it in binary mode")
+    return content
+
+
+def opened(content, name):
+    """Bytes → Pillow's picture, not yet decoded.  Image.open would warn of sizes that `refuse_size` refuses anyway."""
+    for format_name in FORMATS:
+        factory, accepts = Image.OPEN[format_name]
+        if len(content) > 1 and accepts(content[:16]) is True:
+            if format_name == "JPEG":
+                refuse_many_scans(content, name)
+            return factory(io.BytesIO(content), "")
+    kinds = [kind for offset, mark, kind in FOREIGN if content.startswith(mark, offset)]
+    raise ImageError(f"{name}: {kinds[0] if kinds else 'not a known picture format'}; "
+                     "convert it to JPEG, PNG, WebP, GIF, BMP, TIFF or PPM first")
+
+
+def refuse_many_scans(content, name):
+    """Fourteen bytes can ask for one more pass over 50 million pixels: a file of 1 MB for seventy thousand of them.
+
+    A progressive JPEG has some ten scans.  Bytes that are not scans, a video appended by a telephone for example, look
+    like the start of one every 2¹⁶ bytes.
+    """
+    scans = content.count(b"\xff\xda")
+    if scans > JPEG_SCANS + len(content) // BYTES_PER_SCAN:
+        raise ImageError(f"{name}: {scans} scans where a progressive JPEG has about ten; save it again")
+
+
+def refuse_size(size, name):
+    width, height = size
+    if min(size) < 1:
+        raise ImageError(f"{name}: {width}×{height} has no pixels; give a picture of at least 1×1")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name}: {width}×{height} is more than {MAX_PIXELS:,} pixels; scale it down first")
+    if max(size) > MAX_ASPECT * min(size):
+        raise ImageError(f"{name}: {width}×{height} is longer than {MAX_ASPECT}:1; crop the part that matters first")
+
+
+def rgb(picture, name, background=None):
+    """Decoded picture → the same in RGB, by the table above."""
+    if picture.mode in SIXTEEN_BIT:
+        high_byte = (np.asarray(picture) >> 8).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if picture.mode not in MODES:
+        raise ImageError(f"{name}: pixels of mode {picture.mode} do not say which value is white; "
+                         "save it with 8 bits a channel first")
+    if background is not None and picture.has_transparency_data:
+        canvas = Image.new("RGBA", picture.size, background)
+        return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
+    if "transparency" in picture.info:                    # the colours stay; convert would warn about several of them
+        picture = picture.copy()
+        del picture.info["transparency"]
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def rgb_of(background):
+    """'white', '#ff8800' or None → (r, g, b) or None."""
+    if background is None:
+        return None
+    try:
+        red, green, blue = ImageColor.getrgb(background)
+    except (ValueError, AttributeError, TypeError):
+        raise UsageError(f"background {background!r:.80} is not an opaque colour; give one such as white or "
+                         "#ff8800") from None
+    return red, green, blue
+
+
+def shown(name):
+    """A name on one line: what does not print, a line break or an undecodable byte, is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in os.fsdecode(name))

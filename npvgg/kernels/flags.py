@@ -1,0 +1,43 @@
+"""How kernels are compiled: the only place where flags for Numba are written.
+
+    @serial       one thread.  Every kernel body: legal Python, so it runs under NUMBA_DISABLE_JIT=1 and NUMBA_BOUNDSCHECK=1
+    @parallel     the thin loop over tasks that calls a body; its prange is shared out between the threads
+
+Numba's bounds checks do nothing under parallel=True, so the bodies are where mistakes are found.
+"""
+from numba import njit
+
+from npvgg.kernels.compiled_code import CompiledCode
+from npvgg.kernels.launch import Launcher
+
+FLAGS = {
+    # Only "contract", which fuses a·b + c into one rounding.  "nnan" and "ninf", and so fastmath=True, would lose NaN and
+    # infinities; "reassoc" would let the compiler choose the order of a sum, and another tile size another order.
+    "fastmath": {"contract"},
+    # Kernels touch no Python object, so other Python threads may run meanwhile.
+    "nogil": True,
+}
+
+
+def serial(function):
+    """Compile for the thread that calls."""
+    return remembered(njit(function, **FLAGS))
+
+
+def parallel(function):
+    """Compile for all threads; the answer does not depend on how many there are."""
+    return Launcher(remembered(njit(function, parallel=True, **FLAGS)), njit(function, **FLAGS))
+
+
+def remembered(dispatcher):
+    """Keep the machine code on disk where a folder for it can be written.
+
+    cache=True would raise "no locator available" when the package is imported where none can (a read-only installation
+    without a home folder).
+    """
+    if hasattr(dispatcher, "enable_caching"):                # not under NUMBA_DISABLE_JIT=1: then it is the function
+        try:
+            dispatcher._cache = CompiledCode(dispatcher.py_func)
+        except (RuntimeError, OSError):
+            pass
+    return dispatcher

@@ -1,0 +1,35 @@
+"""Logits to probabilities."""
+import numpy as np
+from numba import prange
+
+from npvgg.kernels import contracts
+from npvgg.kernels.flags import parallel, serial
+from npvgg.kernels.jit.exponentials import largest, sum_of_exponentials
+from npvgg.kernels.jit.operand import operand
+
+
+def softmax(x):
+    """Probabilities of the classes along the last axis: (…, classes) → (…, classes).
+
+        y[k] = exp(x[k] − m) / Σ_l exp(x[l] − m)          m = max_l x[l]
+
+    A row with a NaN or with +∞ is all NaN, as in PyTorch.
+    """
+    y = np.empty(contracts.softmax(x), x.dtype)
+    every_row(operand(x, -1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
+    return y
+
+
+@parallel
+def every_row(x, y):
+    for row in prange(len(x)):
+        one_row(x[row], y[row])
+
+
+@serial
+def one_row(x, y):
+    """(classes,) → y (classes,)."""
+    m = largest(x)
+    total = sum_of_exponentials(x, m)
+    for k in range(len(x)):
+        y[k] = np.exp(x[k] - m) / total

@@ -1,0 +1,26 @@
+"""The definition of every operation: NumPy, its equation, and no tricks.  All other tiers are tested against this one."""
+from npvgg.kernels.reference.adaptive_avgpool2d import adaptive_avgpool2d
+from npvgg.kernels.reference.batchnorm2d import batchnorm2d
+from npvgg.kernels.reference.conv2d import conv2d
+from npvgg.kernels.reference.dense import dense
+from npvgg.kernels.reference.dropout import dropout
+from npvgg.kernels.reference.flatten import flatten
+from npvgg.kernels.reference.local_response_norm import local_response_norm
+from npvgg.kernels.reference.log_softmax import log_softmax
+from npvgg.kernels.reference.maxpool2d import maxpool2d
+from npvgg.kernels.reference.relu import relu
+from npvgg.kernels.reference.softmax import softmax
+
+OPERATIONS = {
+    "conv2d": conv2d,
+    "batchnorm2d": batchnorm2d,
+    "relu": relu,
+    "maxpool2d": maxpool2d,
+    "local_response_norm": local_response_norm,
+    "adaptive_avgpool2d": adaptive_avgpool2d,
+    "flatten": flatten,
+    "dense": dense,
+    "dropout": dropout,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+}

@@ -1,0 +1,25 @@
+"""How many threads the kernels of one call may use.  The answer has the same bits for every number."""
+from contextlib import contextmanager
+
+from npvgg.errors import UsageError
+
+
+@contextmanager
+def limited(count):
+    """Run the kernels called inside on at most `count` threads; None leaves the setting of the process alone.
+
+    Numba keeps the limit per calling thread, so calls from several Python threads do not disturb each other.
+    """
+    if count is None:
+        yield
+        return
+    import numba                                    # not at the top: the reference tier works without it
+
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= numba.config.NUMBA_NUM_THREADS:
+        raise UsageError(f"threads is {count!r}; this process can use 1 to {numba.config.NUMBA_NUM_THREADS}")
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

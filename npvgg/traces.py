@@ -1,0 +1,129 @@
+"""The trace file: every intermediate array of one run, to be compared with another run.
+
+    trace.h5
+      attributes   format = "npvgg trace 1"
+                   layers = ["input", "conv1_1", "relu1_1", …]    JSON, in the order in which the arrays appeared
+                   architecture                                   JSON, or "" where it is not known
+                   model_name, made_by = "npvgg 0.1.0, jit tier, float32", dtype = "float32"
+                   input_sha256                                   of the bytes of the array that entered the network
+                   digest, complete = 1
+      /conv1_1     (N, 64, 224, 224)  float32 or float64          attribute sha256 of its bytes
+      …
+
+N may be any number of images, the same for every array.  `hdf5_arrays` describes the container.
+"""
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from npvgg import hdf5_arrays
+from npvgg.errors import BadFileError, ShapeError, UsageError
+
+KIND = "npvgg trace"
+ATTRIBUTES = ("format", "layers", "architecture", "model_name", "made_by", "dtype", "input_sha256")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def write(path, activations, *, architecture_json, model_name, made_by, input_sha256=None, dtype=None, force=False):
+    """Write {"conv1_1": (N, …) array} as the trace file `path` → its Path.
+
+    The arrays are float32 or float64; NaN and infinity are kept.  `dtype` names the arithmetic of the run, by default
+    that of the last array; `input_sha256` is by default the digest of the array called "input".  Raises ShapeError,
+    UsageError, StorageError.
+    """
+    arrays = {name: checked(name, np.asarray(array)) for name, array in activations.items()}
+    counts = {array.shape[0]: name for name, array in arrays.items()}
+    if len(counts) != 1:
+        found = ", ".join(f"{name} holds {count}" for count, name in counts.items()) or "there is no array"
+        raise ShapeError(f"a trace holds one array a layer, each of the same number of images, but {found}")
+    if input_sha256 is None:
+        input_sha256 = hdf5_arrays.sha256(hdf5_arrays.plain(arrays["input"])) if "input" in arrays else ""
+    attributes = {
+        "layers": json.dumps(list(arrays)), "architecture": architecture_json, "model_name": model_name,
+        "made_by": made_by, "dtype": dtype or arrays[list(arrays)[-1]].dtype.name, "input_sha256": input_sha256,
+    }
+    hdf5_arrays.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
+    return Path(path)
+
+
+def read(path):
+    """A trace file → Trace.  Raises BadFileError, HashMismatchError, UnsupportedError, StorageError."""
+    contents = hdf5_arrays.read(path, KIND, expected)
+    places = contents.entries.values()
+    counts = {entry.shape[:1] for entry in places}
+    if len(counts) != 1 or () in counts or any(entry.dtype.kind != "f" for entry in places):
+        raise BadFileError(f"{path} is not as npvgg writes it: its arrays do not hold numbers for one count of images; "
+                           "record it again")
+    header = contents.attributes[""]
+    return Trace(
+        path=Path(contents.path), shapes={name: entry.shape for name, entry in contents.entries.items()},
+        architecture_json=header["architecture"], contents=contents,
+        **{name: header[name] for name in ("model_name", "made_by", "dtype", "input_sha256")})
+
+
+@dataclass(frozen=True, eq=False)
+class Trace(Mapping):
+    """{"conv1_1": (N, …) array} in the order of the run, read-only.
+
+    An array stays on the disk until it is asked for; then its digest is checked, HashMismatchError if it is wrong.
+    """
+
+    path: Path
+    architecture_json: str
+    model_name: str
+    made_by: str
+    dtype: str
+    input_sha256: str
+    shapes: dict = field(repr=False)          # {"conv1_1": (N, …)}
+    contents: hdf5_arrays.Contents = field(repr=False)
+    verified: set = field(repr=False, default_factory=set)
+
+    def __getitem__(self, name):
+        if name not in self.shapes:
+            raise KeyError(name)
+        if name not in self.verified:
+            self.contents.verify(name)
+            self.verified.add(name)
+        return self.contents.array(name)
+
+    def __iter__(self):
+        return iter(self.shapes)
+
+    def __len__(self):
+        return len(self.shapes)
+
+    def __contains__(self, name):             # Mapping's own would read the array
+        return name in self.shapes
+
+
+def verify(path):
+    """Check the digest of every array of a trace file.  Errors: those of `read`."""
+    for _ in read(path).values():
+        pass
+
+
+def checked(name, array):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name an array of a trace; give letters, digits and _ . -")
+    if array.dtype not in (np.float32, np.float64) or array.ndim == 0 or array.size == 0:
+        raise ShapeError(f"{name} is {array.dtype} of shape {array.shape}; a trace holds float32 or float64 arrays "
+                         "whose first axis counts the images")
+    return array
+
+
+def expected(attributes):
+    """The names of the arrays, from the attribute that lists them."""
+    if set(attributes) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()):
+        raise hdf5_arrays.Malformed("its attributes are not those of a trace")
+    try:
+        names = json.loads(attributes["layers"])
+    except (ValueError, RecursionError):
+        names = None
+    if (not isinstance(names, list) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+            or not names or len(set(names)) != len(names)):
+        raise hdf5_arrays.Malformed("its attribute layers does not list names")
+    return names, ()

@@ -1,0 +1,344 @@
+"""The weights file: what a network has learned, and everything needed to run it.
+
+    vgg16.h5
+      attributes        format = "npvgg weights 1"
+                        architecture, preset             one line of JSON each
+                        source_name, source_sha256       the checkpoint that was converted
+                        notes                            how it was made, its measured accuracy
+                        converted_by = "npvgg 0.1.0",  created = "2026-01-31T12:00:00Z"
+                        digest                           SHA-256 of the header: attributes, labels, digests
+                        complete = 1
+      /conv1_1/weight   (64, 3, 3, 3)  float32           attribute sha256 of its bytes
+      /conv1_1/bias     (64,)          float32
+      …                                                  the paths and shapes of Architecture.parameters; float64 too
+      /labels           (1000,)        UTF-8             row k names logit k; optional
+      /self_test        attributes seed and tolerance; optional
+      /self_test/output (1, 1000)      float64           the answer to `self_test_input(architecture, seed)`
+
+Each array is contiguous, little-endian, uncompressed and begins at a multiple of 64 bytes, so that loading maps the
+file into memory and all processes of a machine share one copy.  `hdf5_arrays` describes the container.  The digests
+tell damage and truncation; whoever can write the file can also write its digests.
+"""
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from npvgg import __version__, atomic_file, hdf5_arrays
+from npvgg.architecture import Architecture, describe
+from npvgg.cache_folder import cache_folder
+from npvgg.errors import BadFileError, ShapeError, UsageError
+
+KIND = "npvgg weights"
+ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")
+LONGEST_LABEL = 4096          # bytes
+# A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
+SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTest:
+    """A seeded input's answer in float64; another run may differ by `tolerance` × the largest |output|."""
+
+    seed: int
+    output: np.ndarray
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What `read` returns.  The arrays are read-only and lie in the file."""
+
+    path: Path
+    architecture: Architecture
+    parameters: dict = field(repr=False)      # {"conv1_1/weight": array}, in the order of the layers
+    preset_json: str
+    labels: tuple | None = field(repr=False)
+    source_name: str
+    source_sha256: str
+    notes: str
+    created: str
+    converted_by: str
+    self_test: SelfTest | None
+
+
+def write(path, parameters, *, architecture, preset, labels=None, source_name="", source_sha256="", notes="",
+          self_test=None, force=False):
+    """Write {"conv1_1/weight": array} and what belongs to it as the weights file `path` → its Path.
+
+    The arrays are float32 or float64, finite, and those of `architecture.parameters`.  `preset` is an images.Preset or
+    its JSON.  The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input
+    gives the same bytes.  Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
+    """
+    arrays = fitting(parameters, architecture)
+    attributes = {
+        "architecture": architecture.to_json(), "preset": preset_text(preset), "source_name": source_name,
+        "source_sha256": source_sha256, "notes": notes, "converted_by": f"npvgg {__version__}", "created": now(),
+    }
+    groups = {}
+    if labels is not None:
+        arrays["labels"] = label_array(labels, architecture)
+    if self_test is not None:
+        arrays["self_test/output"] = self_test_output(self_test, architecture)
+        groups["self_test"] = {"seed": int(self_test.seed), "tolerance": float(self_test.tolerance)}
+    hdf5_arrays.write(path, KIND, arrays, {"": attributes} | groups, force=force,
+                      check=lambda temporary: read(temporary, verify=True))
+    return Path(os.fsdecode(path))
+
+
+def read(path, *, verify="new"):
+    """A weights file → Weights, its arrays mapped into memory.
+
+    The structure and the header are always checked.  The arrays' digests are checked with verify=True, not with False,
+    and with "new" where this file (path, size, times, inode, header) has not passed before.  Raises BadFileError,
+    HashMismatchError, UnsupportedError, StorageError; UsageError for another `verify`.
+    """
+    if verify not in ("new", True, False):
+        raise UsageError(f"verify is {verify!r}; give True, False or 'new'")
+    contents, net = open_contents(path)
+    if not is_known(contents) if verify == "new" else verify:
+        for name in net.parameters:
+            contents.verify(name)
+        remember(contents)
+    header = contents.attributes[""]
+    return Weights(
+        path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
+        preset_json=header["preset"], labels=read_labels(contents), self_test=read_self_test(contents),
+        **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
+
+
+def self_test_input(architecture, seed):
+    """(1, 3, S, S) float32 standard normal numbers from PCG64(seed), S = architecture.input_size."""
+    size = architecture.input_size
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal((1, 3, size, size), dtype=np.float32)
+
+
+# ------------------------------------------------------------------------------------------------- inspecting
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One array of the file, as its header describes it."""
+
+    path: str
+    shape: tuple
+    dtype: str
+    nbytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The header of a weights file; `str` of it is a page for people."""
+
+    path: str
+    size_bytes: int
+    header: dict                              # the attributes of the root
+    self_test: dict | None                    # its seed and tolerance
+    tensors: tuple                            # every array: parameters, labels, self-test output
+
+    def __str__(self):
+        fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
+        if self.self_test:
+            fields["self_test"] = f"seed {self.self_test['seed']}, tolerance {self.self_test['tolerance']:g}"
+        width = max(map(len, fields))
+        lines = [f"{name:<{width}}  {value}" for name, value in fields.items() if value != ""]
+        width = max(len(tensor.path) for tensor in self.tensors)
+        rows = [f"{t.path:<{width}}  {str(t.shape):<18} {t.dtype:<8} {t.nbytes:>13,}  {t.sha256}" for t in self.tensors]
+        return "\n".join([*lines, "", f"{'tensor':<{width}}  {'shape':<18} {'dtype':<8} {'bytes':>13}  SHA-256", *rows])
+
+
+def inspect(path):
+    """A weights file → Inspection; the arrays are not read.  Errors: those of `read`."""
+    contents, _ = open_contents(path)
+    tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
+                           entry.sha256) for name, entry in contents.entries.items())
+    return Inspection(contents.path, contents.status.st_size, contents.attributes[""],
+                      contents.attributes.get("self_test"), tensors)
+
+
+# ------------------------------------------------------------------------------------------------- checks on writing
+
+
+def fitting(parameters, net):
+    """The arrays in the order of the layers, or one sentence with the first three that do not fit."""
+    arrays = {name: np.asarray(array) for name, array in parameters.items()}
+    problems = [f"{name} is missing" for name in net.parameters if name not in arrays]
+    problems += [f"{name} is not one of its parameters" for name in arrays if name not in net.parameters]
+    for name, shape in net.parameters.items():
+        array = arrays.get(name)
+        if array is not None and array.shape != shape:
+            problems.append(f"{name} has shape {array.shape} instead of {shape}")
+        elif array is not None and array.dtype not in (np.float32, np.float64):
+            problems.append(f"{name} is {array.dtype} instead of float32 or float64")
+    if problems:
+        raise ShapeError(f"the parameters do not fit {net.name}: {first_three(problems)}; "
+                         "give the arrays of architecture.parameters")
+    # The minimum of an array with a NaN in it is NaN, and infinity is a maximum or a minimum.
+    wild = [name for name in net.parameters if not np.isfinite([arrays[name].min(), arrays[name].max()]).all()]
+    if wild:
+        raise BadFileError(f"NaN or infinity stands in {first_three(wild)}; give finite parameters")
+    return {name: arrays[name] for name in net.parameters}
+
+
+def first_three(items):
+    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return ", ".join(items[:3]) + more
+
+
+def preset_text(preset):
+    text = preset if isinstance(preset, str) else preset.to_json()
+    try:
+        is_object = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise UsageError(f"the preset {text[:80]!r} is not a JSON object; give images.preset(name) or its to_json()")
+    return text
+
+
+def label_array(labels, net):
+    """Names → their UTF-8 bytes, padded with zeros to one length."""
+    if isinstance(labels, str) or len(labels) != net.num_classes:
+        raise UsageError(f"{len(labels)} labels were given for {net.num_classes or 'no'} classes; give one for each")
+    encoded = [str(label).encode("utf-8", "backslashreplace") for label in labels]
+    for text in encoded:
+        if not is_label(text):
+            raise UsageError(f"the label {text[:40].decode(errors='replace')!r} is empty, holds a control character or "
+                             f"has more than {LONGEST_LABEL} bytes; give a name")
+    return np.array(encoded, dtype=f"S{max(map(len, encoded))}")
+
+
+def is_label(text):
+    """One line of UTF-8 that a terminal may show."""
+    return 0 < len(text) <= LONGEST_LABEL and not re.search(rb"[\x00-\x1f\x7f]", text)
+
+
+def self_test_output(self_test, net):
+    output, shape = np.asarray(self_test.output, np.float64), answer_shape(net)
+    if output.shape != shape or not np.isfinite(output).all():
+        raise ShapeError(f"the self-test's output has shape {output.shape}; give finite numbers of shape {shape}")
+    if not 0 <= self_test.seed < 2**63 or not 0 < self_test.tolerance < 1:
+        raise UsageError(f"the self-test has seed {self_test.seed} and tolerance {self_test.tolerance}; "
+                         "give a seed from 0 to 2⁶³ − 1 and a tolerance between 0 and 1")
+    return output
+
+
+def answer_shape(net):
+    return (1, *describe(net)[-1].output_shape)
+
+
+def now():
+    """The time in UTC, or SOURCE_DATE_EPOCH, which makes a conversion reproducible."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}; give seconds since 1970 or unset it") from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# ------------------------------------------------------------------------------------------------- checks on reading
+
+
+def open_contents(path):
+    """A file whose structure and header are those of a weights file → (hdf5_arrays.Contents, Architecture)."""
+    nets = []
+
+    def expected(attributes):
+        if set(attributes) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()):
+            raise hdf5_arrays.Malformed("its attributes are not those of a weights file")
+        try:
+            nets.append(Architecture.from_json(attributes["architecture"]))
+        except BadFileError as error:
+            raise BadFileError(f"{path}: {error}") from None
+        return nets[0].parameters, ("labels", "self_test/output")
+
+    contents = hdf5_arrays.read(path, KIND, expected)
+    check_shapes(contents, nets[0])
+    return contents, nets[0]
+
+
+def check_shapes(contents, net):
+    """The right shapes and dtypes, or one sentence with the first three that are not."""
+    problems = []
+    for name, entry in contents.entries.items():
+        if name == "labels":
+            shape, right = (net.num_classes,), entry.dtype.kind == "S"
+        elif name == "self_test/output":
+            shape, right = answer_shape(net), entry.dtype == np.float64
+        else:
+            shape, right = net.parameters[name], entry.dtype.kind == "f"
+        if entry.shape != shape or not right:
+            problems.append(f"{name} is {entry.dtype.name} {entry.shape} and should have shape {shape}")
+    groups = set(contents.attributes) - {""}
+    if groups != ({"self_test"} if "self_test/output" in contents.entries else set()):
+        problems.append(f"there are attributes on {first_three(sorted(groups)) or 'no group'}")
+    if problems:
+        raise BadFileError(f"{contents.path} does not fit {net.name}: {first_three(problems)}; "
+                           "convert or download it again")
+
+
+def read_labels(contents):
+    if "labels" not in contents.entries:
+        return None
+    contents.verify("labels")
+    labels = contents.array("labels").tolist()
+    try:
+        if not all(is_label(text) for text in labels):
+            raise ValueError
+        return tuple(text.decode() for text in labels)
+    except ValueError:
+        raise BadFileError(f"{contents.path}: its labels are not lines of UTF-8 text; convert it again") from None
+
+
+def read_self_test(contents):
+    if "self_test/output" not in contents.entries:
+        return None
+    contents.verify("self_test/output")
+    attributes = contents.attributes["self_test"]
+    seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
+    if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or seed < 0:
+        raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance; convert it again")
+    return SelfTest(seed, contents.array("self_test/output"), tolerance)
+
+
+# ------------------------------------------------------------------------------------------------- files seen before
+
+
+def is_known(contents):
+    """Whether this very file has passed verification before; a cache folder that cannot be read knows none."""
+    try:
+        return stamp_path(contents).read_text(encoding="utf-8") == stamp(contents)
+    except (OSError, ValueError):
+        return False
+
+
+def remember(contents):
+    """Note that the file has passed.  Where no note can be kept, the next `read` verifies again."""
+    if time.time_ns() - max(contents.status.st_mtime_ns, contents.status.st_ctime_ns) < SETTLED_NS:
+        return
+    try:
+        path = stamp_path(contents)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_file.write(path, stamp(contents), force=True)
+    except (OSError, ValueError):
+        pass
+
+
+def stamp_path(contents):
+    """One small file for each path, named by its digest: paths may be long or hold any byte."""
+    real = os.fsencode(os.path.realpath(contents.path))
+    return cache_folder() / "verified" / hashlib.sha256(real).hexdigest()[:32]
+
+
+def stamp(contents):
+    status = contents.status
+    return (f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_dev} {status.st_ino} "
+            f"{contents.digest}\n")

@@ -1,0 +1,141 @@
+"""The other commands, and the manners of all of them."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from witnesses.command import npvgg
+
+from npvgg import cli, hub
+from npvgg.architecture import NAMES, architecture, describe, operations
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name):
+    run = npvgg(name, "--help")
+    assert run.status == 0 and run.out.startswith(f"Usage: npvgg {name}")
+
+
+def test_help_lists_every_command_with_a_sentence():
+    lines = [line.split(maxsplit=1) for line in npvgg("--help").out.split("Commands:")[1].strip().splitlines()]
+    assert [line[0] for line in lines] == list(cli.COMMANDS)
+    assert all(line[1].endswith(".") for line in lines)
+
+
+def test_an_unknown_command_is_answered_with_the_known_ones():
+    run = npvgg("clasify")
+    assert run.status == 2 and "there is no command 'clasify'; npvgg has predict, demo, models" in run.err
+
+
+def test_version_names_what_shows_in_the_numbers():
+    assert [line.split()[0] for line in npvgg("--version").out.splitlines()] == ["npvgg", "numpy", "numba", "llvmlite", "h5py",
+                                                                                 "pillow"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_summary_ends_in_parameters_and_macs(name):
+    rows = describe(architecture(name))
+    last = npvgg("summary", name).out.splitlines()[-1]
+    assert last == f"{sum(row.parameters for row in rows):,} parameters, {operations(rows):,} MACs"
+
+
+def test_summary_of_vgg16_ends_in_the_published_numbers():
+    assert npvgg("summary", "vgg16").out.splitlines()[-1] == "138,357,544 parameters, 15,470,264,320 MACs"
+
+
+def test_summary_of_a_file_and_of_another_size(tiny_file):
+    assert "bn1_1" in npvgg("summary", tiny_file).out
+    assert "conv1_1  64×64×64" in npvgg("summary", "D", "--input-size", 64).out
+
+
+def test_models_lists_the_bundled_and_the_published_ones():
+    lines = [json.loads(line) for line in npvgg("models", "--json").out.splitlines()]
+    states = {line["name"]: line["state"] for line in lines}
+    assert states[hub.DEFAULT] == "bundled" and states["vgg16"] == "downloadable"
+    assert {line["name"]: line["top1"] for line in lines}["vgg16"] == 71.592
+    assert npvgg("models").out.splitlines()[0].split()[:2] == ["name", "state"]
+
+
+def test_inspect_shows_header_and_tensors(tiny_file):
+    out = npvgg("inspect", tiny_file).out
+    assert "made by the tests" in out and "conv1_1/weight" in out and "vgg11_bn" in out and "cat" in out
+
+
+def test_verify_runs_digests_and_self_test(tiny_file):
+    run = npvgg("verify", tiny_file)
+    assert run.status == 0 and "tensors match their digests; the self-test is off by" in run.out
+
+
+def test_verify_finds_one_flipped_bit(tiny_file, tmp_path):
+    damaged = tmp_path / "damaged.h5"
+    data = bytearray(Path(tiny_file).read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    run = npvgg("verify", damaged)
+    assert run.status in (3, 5) and run.err.count("\n") == 1 and "damaged.h5" in run.err
+
+
+def test_trace_and_parity_find_no_gap_between_tiers(tiny_file, pictures, tmp_path):
+    for tier in ("reference", "jit"):
+        run = npvgg("trace", pictures / "a.png", "-o", tmp_path / f"{tier}.h5", "--model", tiny_file, "--tier", tier)
+        assert (run.status, run.out.strip()) == (0, str(tmp_path / f"{tier}.h5"))
+    run = npvgg("parity", tmp_path / "jit.h5", tmp_path / "reference.h5")
+    assert run.status == 0 and "conv1_1" in run.out
+    assert json.loads(npvgg("parity", tmp_path / "jit.h5", tmp_path / "reference.h5", "--json").out)["diverges"] is False
+
+
+def test_parity_of_two_pictures_ends_with_1(tiny_file, pictures, tmp_path):
+    for name in ("a.png", "b.jpg"):
+        npvgg("trace", pictures / name, "-o", tmp_path / f"{name}.h5", "--model", tiny_file)
+    assert npvgg("parity", tmp_path / "a.png.h5", tmp_path / "b.jpg.h5").status == 1
+
+
+@pytest.mark.parametrize("arguments, status", [
+    (["inspect", "README.md"], 3), (["verify", "nowhere.h5"], 7), (["summary", "resnet"], 2), (["download", "c"], 4),
+    (["parity", "README.md", "README.md"], 3), (["trace", "nowhere.png", "-o", "x.h5"], 2),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_bad_files_and_names_are_one_line(monkeypatch, arguments, status):
+    monkeypatch.chdir(ROOT)
+    run = npvgg(*arguments)
+    assert run.status == status and run.out == ""
+    assert run.err.startswith("npvgg: ") and run.err.count("\n") == 1
+
+
+def test_demo_classifies_photographs():
+    pytest.importorskip("skimage")
+    run = npvgg("demo")
+    assert run.status == 0 and run.out.count(".png") + run.out.count(".jpg") == 5
+
+
+def test_a_closed_pipe_ends_quietly(tiny_file):
+    code = "from npvgg.cli import main; import sys; sys.argv = ['npvgg', 'summary', 'vgg19']; main()"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+
+
+def test_a_bug_is_reported_as_one(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("npvgg.summary.table", broken)
+    run = npvgg("summary", "vgg11")
+    assert run.status == 1
+    assert "a bug in npvgg (ZeroDivisionError: planted); set NPVGG_DEBUG=1" in run.err and "Traceback" not in run.err
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("NPVGG_DEBUG", "1")
+    assert "Traceback" in npvgg("summary", "resnet").err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("npvgg.summary.table", interrupted)
+    run = npvgg("summary", "vgg11")
+    assert (run.status, run.err) == (130, "npvgg: interrupted\n")

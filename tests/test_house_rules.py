@@ -1,0 +1,133 @@
+"""Rules of the house, checked on the source itself."""
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
+FLOORS = [
+    ["npvgg.errors"],
+    ["npvgg.architecture", "npvgg.cache_folder", "npvgg.atomic_file", "npvgg.command_line", "npvgg.kernels.contracts",
+     "npvgg.kernels.flags"],
+    ["npvgg.summary", "npvgg.initialisation", "npvgg.kernels.threads", "npvgg.kernels.reference", "npvgg.kernels.jit"],
+    ["npvgg.kernels.table"],
+    ["npvgg.images", "npvgg.weights", "npvgg.traces", "npvgg.labels"],
+    ["npvgg.network"],
+    ["weights_convert"],
+    ["npvgg.hub"],
+    ["npvgg.classify"],
+    ["npvgg.parity"],
+    ["npvgg.cli"],
+    ["npvgg.__main__"],
+]
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "fast", "new", "old", "v2"}
+FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime"}
+
+SOURCES = sorted([*(ROOT / "npvgg").rglob("*.py"), *(ROOT / "weights_convert").rglob("*.py")])
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def floor_of(module):
+    """The number of a module's floor and the name it has there, or None for the packages' own __init__."""
+    for number, names in enumerate(FLOORS):
+        for name in names:
+            if module == name or module.startswith(f"{name}."):
+                return number, name
+    return None
+
+
+def imports(path):
+    """Every npvgg or weights_convert module that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.with_suffix(".py").is_file() or inner.is_dir()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def test_there_are_sources_to_check():
+    assert len(SOURCES) > 30
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_module_has_a_floor_and_imports_go_down(path):
+    module = module_name(path)
+    if module in ("npvgg", "npvgg.kernels"):
+        return
+    assert floor_of(module), f"{module} stands on no floor; add it to FLOORS"
+    floor, room = floor_of(module)
+    for imported in imports(path):
+        below = floor_of(imported)
+        if below and below[1] != room:
+            assert below[0] < floor, f"{module} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_framework_is_imported(path):
+    if path.name == "record_trace.py":
+        return
+    assert not FRAMEWORKS & {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_names_say_what_is_inside(path):
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_module_begins_with_a_docstring(path):
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "npvgg/kernels/reference").glob("*.py")), ids=lambda path: path.stem)
+def test_the_reference_needs_numpy_only(path):
+    outside = {name.split(".")[0] for name in imports(path)} - {"npvgg"} - set(sys.stdlib_module_names)
+    assert outside <= {"numpy"}
+
+
+@pytest.mark.parametrize("tier", ["reference", "jit"])
+def test_tiers_never_import_each_other(tier):
+    other = {"reference": "jit", "jit": "reference"}[tier]
+    for path in (ROOT / "npvgg/kernels" / tier).glob("*.py"):
+        assert not any(name.startswith(f"npvgg.kernels.{other}") for name in imports(path)), path
+
+
+def test_compiler_flags_are_written_in_one_place():
+    pattern = re.compile(r"fastmath|boundscheck\s*=|cache\s*=\s*True|nogil\s*=")
+    found = {module_name(path) for path in SOURCES if pattern.search(path.read_text(encoding="utf-8"))}
+    assert found == {"npvgg.kernels.flags"}
+
+
+@pytest.mark.parametrize("statement, unwanted", [
+    ("import npvgg", {"numba", "h5py", "numpy", "PIL"}),
+    ("import npvgg.cli; npvgg.cli.command.get_short_help_str()", {"numba", "h5py", "numpy", "PIL", "rich"}),
+    ("import weights_convert.__main__", {"numba", "h5py", "numpy"}),
+    ("from npvgg.kernels import table; table.choose('reference')", {"numba"}),
+], ids=["npvgg", "cli", "weights_convert", "reference tier"])
+def test_what_is_not_needed_is_not_imported(statement, unwanted):
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not unwanted & set(loaded)
+
+
+def test_the_repository_holds_no_picture_and_nothing_large():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()]
+    pictures = [path for path in files if path.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".tif", ".bmp")]
+    assert not pictures
+    limits = {path: (8 << 20) if path.parent.name == "data" else (1 << 20) for path in files}
+    assert not [path for path, limit in limits.items() if path.stat().st_size > limit]

@@ -1,0 +1,173 @@
+"""The forward pass as a whole, in both tiers."""
+import numpy as np
+import pytest
+
+from npvgg import network
+from npvgg.architecture import NAMES
+from npvgg.errors import HashMismatchError, ShapeError, UnsupportedError, UsageError
+from npvgg.kernels import table
+
+SIZES = {"width": 1 / 16, "hidden": (10, 7), "pooled_size": 2, "num_classes": 5, "input_size": 64}
+
+
+def picture(n=2, height=64, width=64, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 3, height, width)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def vgg(request):
+    return network.create(request.param, seed=1, how="he", **SIZES)
+
+
+def test_logits_are_one_a_class_in_the_dtype_of_the_parameters(vgg):
+    logits = vgg(picture())
+    assert logits.shape == (2, 5) and logits.dtype == np.float32
+
+
+def test_tiers_agree_to_rounding(vgg):
+    x = picture()
+    exact = vgg.using(dtype=np.float64, tier="reference")(x)
+    for tier in table.LADDER:
+        for dtype in (np.float32, np.float64):
+            # 16 weight layers, each a few roundings off, and a safety of ten: 16 · 4 · 10 · ε/2.
+            bound = 320 * np.finfo(dtype).eps
+            assert abs(vgg.using(tier=tier, dtype=dtype)(x) - exact).max() <= bound * abs(exact).max()
+
+
+def test_trace_names_every_layer_in_order_with_its_shape(vgg):
+    x = picture(3)
+    arrays = vgg.trace(x)
+    assert list(arrays) == ["input", *(layer.name for layer in vgg.architecture.layers)]
+    rows = network.describe(vgg.architecture, (64, 64))
+    assert [array.shape for array in list(arrays.values())[1:]] == [(3, *row.output_shape) for row in rows]
+    assert np.array_equal(arrays["input"], x)
+
+
+@pytest.mark.parametrize("height, width", [(32, 32), (33, 70), (97, 41)], ids=str)
+def test_any_picture_of_at_least_32_by_32(vgg, height, width):
+    assert vgg(picture(1, height, width)).shape == (1, 5)
+
+
+def test_a_smaller_picture_is_refused(vgg):
+    with pytest.raises(ShapeError, match="31×64 vanishes in 5 poolings"):
+        vgg(picture(1, 31, 64))
+
+
+def test_the_same_bits_alone_in_a_batch_and_on_any_number_of_threads(vgg):
+    x = picture(5)
+    together = vgg(x)
+    for n in range(5):
+        assert np.array_equal(vgg(x[n:n + 1])[0], together[n])
+    assert np.array_equal(vgg.using(threads=1)(x[::-1])[::-1], together)
+
+
+def test_nan_in_the_picture_reaches_the_logits(vgg):
+    x = picture()
+    x[1, 2, 10, 10] = np.nan
+    logits = vgg.forward(x)
+    assert np.isfinite(logits[0]).all() and np.isnan(logits[1]).all()
+
+
+def test_the_run_changes_neither_picture_nor_parameters(vgg):
+    x = picture()
+    before = x.copy(), {path: array.copy() for path, array in vgg.parameters.items()}
+    vgg.trace(x)
+    assert np.array_equal(x, before[0])
+    assert all(np.array_equal(array, before[1][path]) for path, array in vgg.parameters.items())
+
+
+def test_features_by_paper_torchvision_and_keras_names(tiny):
+    x = picture(1, 32, 32)
+    trace = tiny.trace(x)
+    found = tiny.features(x, ["relu5_2", "features.0", "block3_pool", "fc1", "fc8", "logits"])
+    for asked, layer in {"relu5_2": "relu5_2", "features.0": "conv1_1", "block3_pool": "pool3", "fc1": "relu6", "fc8": "fc8",
+                         "logits": "fc8"}.items():
+        assert np.array_equal(found[asked], trace[layer])
+
+
+def test_probabilities_are_the_softmax_of_the_logits(tiny):
+    x = picture(2, 32, 32)
+    found = tiny.features(x, ["logits", "prob"])
+    exponentials = np.exp(found["logits"].astype(float))
+    assert found["prob"] == pytest.approx(exponentials / exponentials.sum(1, keepdims=True), rel=1e-6)
+
+
+def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
+    called = []
+    kernels = {op: lambda *a, op=op, kernel=kernel, **k: called.append(op) or kernel(*a, **k)
+               for op, kernel in tiny.kernels.items()}
+    watched = tiny.using()
+    watched.__dict__["kernels"] = kernels
+    watched.features(picture(1, 32, 32), "pool1")
+    assert called == ["conv2d", "batchnorm2d", "relu", "maxpool2d"]
+
+
+@pytest.mark.parametrize("names, text", [
+    ([], "no layer was asked for; name at least one"), (["conv1_9"], "vgg11_bn has no layer 'conv1_9'; it has conv1_1"),
+], ids=str)
+def test_features_that_do_not_exist(tiny, names, text):
+    with pytest.raises(UsageError, match=text):
+        tiny.features(picture(1, 32, 32), names)
+
+
+def test_one_picture_gives_one_answer_and_several_a_list(tiny):
+    one = np.zeros((40, 50, 3), np.uint8)
+    answer = tiny.predict(one, top=2)
+    assert [prediction.label in tiny.class_names for prediction in answer] == [True, True]
+    assert tiny.predict([one, one], top=2) == [answer, answer]
+
+
+def test_save_and_open_give_back_every_bit(tiny, tiny_file):
+    again = network.open(tiny_file)
+    assert again.architecture == tiny.architecture and again.class_names == tiny.class_names and again.preset == tiny.preset
+    assert all(np.array_equal(again.parameters[path], array) for path, array in tiny.parameters.items())
+    x = picture(1, 32, 32)
+    assert np.array_equal(again(x), tiny(x))
+
+
+def test_the_self_test_passes_in_every_tier_and_notices_other_parameters(tiny_file):
+    vgg = network.open(tiny_file)
+    assert all(vgg.using(tier=tier).run_self_test() < 1e-5 for tier in table.LADDER)
+    changed = vgg.using()
+    changed.parameters.update({"fc8/bias": vgg.parameters["fc8/bias"] + 1})
+    with pytest.raises(HashMismatchError, match="the self-test is off by .* of the largest value, more than 1e-04; convert"):
+        changed.run_self_test()
+
+
+def test_a_network_that_was_not_stored_has_no_self_test(tiny):
+    with pytest.raises(UnsupportedError, match="carries no self-test"):
+        tiny.run_self_test()
+
+
+def test_features_only_gives_the_pooled_map_and_refuses_to_name_it():
+    vgg = network.create("vgg16", width=1 / 16, num_classes=None, input_size=64, pooled_size=2)
+    assert vgg(picture()).shape == (2, 32, 2, 2)
+    with pytest.raises(UnsupportedError, match="holds features without a classifier, so it cannot name what it sees"):
+        vgg.predict(picture())
+
+
+@pytest.mark.parametrize("arguments, text", [
+    ({"class_names": ("one",)}, "1 class names were given for 4 classes"), ({"how": "luck"}, "no initialisation 'luck'"),
+    ({"width": -1}, "width is -1"), ({"preset": "squash"}, "squash"),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else None)
+def test_create_refuses_what_it_cannot_make(arguments, text):
+    with pytest.raises(UsageError, match=text):
+        network.create("vgg11", **{"num_classes": 4, "width": 1 / 32, **arguments})
+
+
+@pytest.mark.parametrize("options, text", [
+    ({"dtype": np.float16}, "dtype is float16; npvgg computes in float32 or float64"),
+    ({"threads": 10_000}, "threads is 10000; this process can use 1 to"), ({"tier": "gpu"}, "gpu"),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else None)
+def test_using_refuses_what_it_cannot_do(tiny, options, text):
+    with pytest.raises(UsageError, match=text):
+        tiny.using(**options)(picture(1, 32, 32))
+
+
+def test_repr_says_what_it_is(tiny, tiny_file):
+    assert repr(tiny).startswith("<VGG vgg11_bn at width 0.0625: ") and "32×32 → 4 classes, jit tier in float32" in repr(tiny)
+    assert str(tiny_file) in repr(network.open(tiny_file))
+
+
+def test_summary_is_the_table_of_its_architecture(tiny):
+    assert tiny.summary().splitlines()[-1].endswith("MACs")

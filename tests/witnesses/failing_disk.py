@@ -1,0 +1,47 @@
+"""A disk whose nth operation goes wrong: opening, writing, syncing, linking and replacing all count.
+
+    disk = FailingDisk(monkeypatch, 3)        # the third operation of npvgg.atomic_file raises "No space left on device"
+    FailingDisk(monkeypatch, 3, act)          # … or calls act() instead
+"""
+import errno
+import os
+
+from npvgg import atomic_file
+
+
+def no_space():
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class FailingDisk:
+    def __init__(self, monkeypatch, failing, act=no_space):
+        self.count, self.failing, self.act = 0, failing, act
+        monkeypatch.setattr(atomic_file, "open", self.open, raising=False)
+        for name in ("fsync", "link", "replace", "unlink"):
+            monkeypatch.setattr(atomic_file.os, name, self.counted(getattr(os, name)))
+
+    def counted(self, function):
+        def call(*arguments):
+            self.count += 1
+            if self.count == self.failing:
+                self.act()
+            return function(*arguments)
+        return call
+
+    def open(self, path, mode):
+        file = self.counted(open)(path, mode)
+        return FailingFile(file, self.counted(file.write))
+
+
+class FailingFile:
+    def __init__(self, file, write):
+        self.file, self.write = file, write
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)

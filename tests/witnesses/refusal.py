@@ -1,0 +1,40 @@
+"""How the checkpoint reader answers to bytes that it must not accept."""
+import io
+
+import pytest
+from witnesses.audit import watching
+
+from npvgg.errors import NpvggError
+from weights_convert import checkpoint
+
+
+def read(data, **options):
+    """The bytes of a file → Checkpoint; nothing may be imported, opened, compiled or called meanwhile."""
+    with watching() as seen:
+        try:
+            return checkpoint.read_stream(io.BytesIO(data), len(data), **options)
+        finally:
+            assert not seen, seen
+
+
+def refusal(data, error=NpvggError, **options):
+    """The one-line message with which the bytes of a file are refused."""
+    with pytest.raises(error) as caught:
+        read(data, **options)
+    message = str(caught.value)
+    assert message.isprintable() and 10 < len(message) < 600, message
+    return message
+
+
+# The first call of a codec or a NumPy function may import something; that is not the file's doing.
+def warm_up():
+    from witnesses import checkpoint_builder as builder
+
+    program = {"w": builder.tensor("0", (1,), cls="BFloat16Storage"), builder.python2("v"): builder.tensor("1", ())}
+    storages = {"0": builder.np.zeros(1, "u2"), "1": builder.np.zeros(1, "f4")}
+    for container in builder.CONTAINERS:
+        data = builder.write(container, program, storages)
+        checkpoint.read_stream(io.BytesIO(data), len(data))
+
+
+warm_up()

@@ -1,0 +1,1 @@
+"""Foreign weights come in here: a published checkpoint → {source key: array} → an npvgg weights file."""

@@ -1,0 +1,17 @@
+"""The words of a refusal: what is wrong, what it means for the one who has the file, and names from the file."""
+from npvgg.errors import BadFileError
+
+
+def damaged(what):
+    """For what a cut or a flipped bit explains."""
+    return BadFileError(f"{what} (the file is damaged: fetch it again)")
+
+
+def hostile(what):
+    """For what would do harm to a trusting reader, whether it was meant to or not."""
+    return BadFileError(f"{what} (the file is damaged or hostile)")
+
+
+def quoted(names, most=3):
+    """Names from the file for a message: not too many, not too long, and nothing that a terminal would obey."""
+    return ", ".join(repr(name[:80]) for name in names[:most]) + (", …" if len(names) > most else "")
