@@ -85,11 +85,13 @@ def give_name(temporary, target, force):
         try:
             # Of two writers one must lose: a link, unlike a rename, fails where the name is taken.
             os.link(temporary, target)
-            os.unlink(temporary)
         except FileExistsError:
             raise UsageError(already_there(target)) from None
         except OSError:
             os.replace(temporary, target)       # a file system without hard links
+        else:
+            with suppress(OSError):
+                os.unlink(temporary)
     # The file is whole under its name by now, and some file systems refuse to open or sync a folder.
     with suppress(OSError):
         folder = os.open(os.path.dirname(target), os.O_RDONLY)

@@ -15,11 +15,13 @@ def run(command, program, arguments=None):
     quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback of any of them.
     """
     try:
-        result = command.main(arguments, prog_name=program, standalone_mode=False)
+        # Not command.main(), which ends a closed pipe with 1 and Ctrl-C with an empty line.
+        with command.make_context(program, sys.argv[1:] if arguments is None else list(arguments)) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        result = fail(program, "interrupted", INTERRUPTED)
-    except KeyboardInterrupt:
+    except click.exceptions.Exit as end:
+        result = end.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
         result = fail(program, "interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()

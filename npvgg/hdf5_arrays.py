@@ -255,7 +255,7 @@ def read(path, kind, expected):
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be mapped into memory ({error}); copy it to a local disk") from None
-    return Contents(str(path), attributes, entries, digest, status, memory)
+    return Contents(os.fsdecode(path), attributes, entries, digest, status, memory)
 
 
 class Malformed(Exception):
@@ -311,7 +311,8 @@ def check_format(path, root, kind):
         raise UnsupportedError(f"{path} is in the format {found!r} and this npvgg reads \"{kind} {VERSION}\"; "
                                "install a newer npvgg")
     if isinstance(found, str) and found.startswith("npvgg "):
-        raise BadFileError(f"{path} is in the format {found[:40]!r}, not \"{kind} {VERSION}\"; give a file of that format")
+        raise BadFileError(f"{path} is in the format {found[:40]!r}, not \"{kind} {VERSION}\"; "
+                           "give a file of that format")
     raise BadFileError(foreign(path, kind))
 
 

@@ -1,4 +1,5 @@
 """A network as a table for people: one line a layer, totals at the end."""
+from npvgg import text_table
 from npvgg.architecture import architecture, describe, operations
 
 HEADINGS = ("layer", "output", "parameters", "MACs", "receptive field", "weight bytes", "output bytes")
@@ -12,15 +13,11 @@ def table(name, input_size=None):
     """
     net = architecture(name)
     rows = describe(net, input_size)
-    lines = [HEADINGS] + [
+    lines = text_table.render(HEADINGS, [
         (row.layer.name, shape(row.output_shape), count(row.parameters), count(row.macs), side(row.receptive_field),
          count(row.parameter_bytes), f"{row.output_bytes:,}")
-        for row in rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    text = ["  ".join(cell.ljust(width) if column < 2 else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
-    text.insert(1, "─" * (sum(widths) + 2 * (len(widths) - 1)))
-    return "\n".join(text + ["", totals(net, rows)])
+        for row in rows], left=(0, 1))
+    return "\n".join(lines + ["", totals(net, rows)])
 
 
 def totals(net, rows):

@@ -13,6 +13,7 @@
 N may be any number of images, the same for every array.  `hdf5_arrays` describes the container.
 """
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ def write(path, activations, *, architecture_json, model_name, made_by, input_sh
         "made_by": made_by, "dtype": dtype or arrays[list(arrays)[-1]].dtype.name, "input_sha256": input_sha256,
     }
     hdf5_arrays.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
-    return Path(path)
+    return Path(os.fsdecode(path))
 
 
 def read(path):

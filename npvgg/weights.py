@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import __version__, atomic_file, hdf5_arrays
+from npvgg import __version__, atomic_file, hdf5_arrays, text_table
 from npvgg.architecture import Architecture, describe
 from npvgg.cache_folder import cache_folder
 from npvgg.errors import BadFileError, ShapeError, UsageError
@@ -38,6 +38,7 @@ from npvgg.errors import BadFileError, ShapeError, UsageError
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")
 LONGEST_LABEL = 4096          # bytes
+LISTED_LABELS = 10
 # A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
 SETTLED_NS = 2_000_000_000
 
@@ -133,34 +134,41 @@ class Tensor:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inspection:
     """The header of a weights file; `str` of it is a page for people."""
 
     path: str
     size_bytes: int
     header: dict                              # the attributes of the root
-    self_test: dict | None                    # its seed and tolerance
+    labels: tuple | None
+    self_test: SelfTest | None
     tensors: tuple                            # every array: parameters, labels, self-test output
 
     def __str__(self):
         fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
+        if self.labels:
+            more = ", …" if len(self.labels) > LISTED_LABELS else ""
+            fields["labels"] = f"{len(self.labels):,}: {', '.join(self.labels[:LISTED_LABELS])}{more}"
         if self.self_test:
-            fields["self_test"] = f"seed {self.self_test['seed']}, tolerance {self.self_test['tolerance']:g}"
+            fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
         width = max(map(len, fields))
-        lines = [f"{name:<{width}}  {value}" for name, value in fields.items() if value != ""]
-        width = max(len(tensor.path) for tensor in self.tensors)
-        rows = [f"{t.path:<{width}}  {str(t.shape):<18} {t.dtype:<8} {t.nbytes:>13,}  {t.sha256}" for t in self.tensors]
-        return "\n".join([*lines, "", f"{'tensor':<{width}}  {'shape':<18} {'dtype':<8} {'bytes':>13}  SHA-256", *rows])
+        # A terminal obeys control characters, and these texts are whatever the file says.
+        lines = [re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", "?", f"{name:<{width}}  {value}")
+                 for name, value in fields.items() if value != ""]
+        table = text_table.render(("tensor", "shape", "dtype", "bytes", "SHA-256"),
+                                  [(t.path, str(t.shape), t.dtype, f"{t.nbytes:,}", t.sha256) for t in self.tensors],
+                                  left=(0, 1, 2, 4))
+        return "\n".join([*lines, "", *table])
 
 
 def inspect(path):
-    """A weights file → Inspection; the arrays are not read.  Errors: those of `read`."""
+    """A weights file → Inspection; the parameters are not read.  Errors: those of `read`."""
     contents, _ = open_contents(path)
     tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
                            entry.sha256) for name, entry in contents.entries.items())
-    return Inspection(contents.path, contents.status.st_size, contents.attributes[""],
-                      contents.attributes.get("self_test"), tensors)
+    return Inspection(contents.path, contents.status.st_size, contents.attributes[""], read_labels(contents),
+                      read_self_test(contents), tensors)
 
 
 # ------------------------------------------------------------------------------------------------- checks on writing

@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[1]
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors"],
-    ["npvgg.architecture", "npvgg.cache_folder", "npvgg.atomic_file", "npvgg.command_line", "npvgg.kernels.contracts",
-     "npvgg.kernels.flags"],
-    ["npvgg.summary", "npvgg.initialisation", "npvgg.kernels.threads", "npvgg.kernels.reference", "npvgg.kernels.jit"],
+    ["npvgg.architecture", "npvgg.cache_folder", "npvgg.atomic_file", "npvgg.command_line", "npvgg.text_table",
+     "npvgg.kernels.contracts", "npvgg.kernels.compiled_code", "npvgg.kernels.launch"],
+    ["npvgg.summary", "npvgg.initialisation", "npvgg.hdf5_arrays", "npvgg.kernels.flags", "npvgg.kernels.threads",
+     "npvgg.kernels.reference"],
+    ["npvgg.kernels.jit"],
     ["npvgg.kernels.table"],
     ["npvgg.images", "npvgg.weights", "npvgg.traces", "npvgg.labels"],
     ["npvgg.network"],

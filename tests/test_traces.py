@@ -129,7 +129,7 @@ def test_an_existing_trace_is_kept_unless_forced(path):
 
 def forged(path, layers, arrays):
     """A trace that the writer would not make: digests are right, the content is not."""
-    attributes = {"layers": layers, "architecture": "", "model_name": "", "made_by": "", "dtype": "", "input_sha256": ""}
+    attributes = dict.fromkeys(traces.ATTRIBUTES[1:], "") | {"layers": layers}
     traces.hdf5_arrays.write(path, traces.KIND, arrays, {"": attributes})
     return path
 
@@ -150,8 +150,8 @@ ONE = {"a": np.ones((1, 2))}
     ('["a", "b"]', ONE | {"b": np.ones((2, 2))}, "its arrays do not hold numbers for one count of images"),
     ('["a"]', {"a": np.float64(1)}, "its arrays do not hold numbers for one count of images"),
     ('["a"]', {"a": np.array([b"text"])}, "its arrays do not hold numbers for one count of images"),
-], ids=["no JSON", "deep JSON", "object", "no layer", "twice", "number", "path", "missing", "too many", "counts", "scalar",
-        "text"])
+], ids=["no JSON", "deep JSON", "object", "no layer", "twice", "number", "path", "missing", "too many", "counts",
+        "scalar", "text"])
 def test_a_forged_trace_is_one_sentence(tmp_path, layers, arrays, sentence):
     with pytest.raises(BadFileError, match=sentence) as caught:
         traces.read(forged(tmp_path / "a.h5", layers, arrays))

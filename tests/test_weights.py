@@ -200,7 +200,7 @@ SHAPES = NET.parameters
 
 
 @pytest.mark.parametrize("change, sentence", [
-    (without("fc6/bias"), "the parameters do not fit vgg11: fc6/bias is missing; give the arrays of architecture.parameters"),
+    (without("fc6/bias"), "the parameters do not fit vgg11: fc6/bias is missing; give the arrays of architecture"),
     (with_array("fc9/bias", np.zeros(3, np.float32)), "fc9/bias is not one of its parameters"),
     (with_array("fc6/bias", np.zeros(5, np.float32)), r"fc6/bias has shape \(5,\) instead of \(4,\)"),
     (with_array("fc6/weight", np.zeros(SHAPES["fc6/weight"][::-1], np.float32)), "fc6/weight has shape"),
@@ -270,8 +270,9 @@ def test_an_existing_file_is_kept_unless_forced(path):
 
 def test_a_damaged_tensor_is_named(path):
     damage(path)
-    with pytest.raises(HashMismatchError, match="small.h5: the bytes of conv1_1/weight differ from their recorded digest; "
-                                                "convert or download the file again"):
+    sentence = ("small.h5: the bytes of conv1_1/weight differ from their recorded digest; "
+                "convert or download the file again")
+    with pytest.raises(HashMismatchError, match=sentence):
         weights.read(path)
 
 
@@ -411,17 +412,28 @@ def test_inspect_lists_every_array_with_its_digest(path):
         assert (tensor.shape, tensor.dtype, tensor.nbytes) == (array.shape, "float32", array.nbytes)
         assert tensor.sha256 == hashlib.sha256(array.tobytes()).hexdigest()
     assert inspection.header["source_name"] == "vgg11.pth"
-    assert inspection.self_test == {"seed": 7, "tolerance": 1e-4}
+    assert inspection.labels == LABELS
+    assert (inspection.self_test.seed, inspection.self_test.tolerance) == (7, 1e-4)
     assert inspection.size_bytes == path.stat().st_size
 
 
 def test_inspect_reads_as_a_page(path):
     page = str(weights.inspect(path))
-    for part in ("architecture", "made by a test", "conv1_1/weight", "(1, 3, 3, 3)", "UTF-8", "seed 7, tolerance 0.0001",
-                 f"{path.stat().st_size:,}"):
+    for part in ("architecture", "made by a test", "conv1_1/weight", "(1, 3, 3, 3)", "UTF-8",
+                 "3: ant, bée, great grey owl", "seed 7, tolerance 0.0001", f"{path.stat().st_size:,}"):
         assert part in page
 
 
-def test_inspect_checks_no_digest(path):
+def test_inspect_shows_no_control_characters_but_line_ends(tmp_path):
+    page = str(weights.inspect(small_weights.write(tmp_path / "a.h5", notes="two\nlines \x1b]0;title\x07")))
+    assert "two\nlines ?]0;title?" in page
+
+
+def test_paths_in_bytes_are_paths(tmp_path):
+    written = small_weights.write(os.fsencode(tmp_path / "a.h5"))
+    assert written == weights.read(os.fsencode(written)).path == tmp_path / "a.h5"
+
+
+def test_inspect_checks_no_digest_of_a_parameter(path):
     damage(path)
     assert len(weights.inspect(path).tensors) == len(NET.parameters) + 2

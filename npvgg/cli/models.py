@@ -8,7 +8,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(as_json):
     """List the networks with published or bundled weights: where they are, size, classes, published accuracy."""
-    from npvgg import hub
+    from npvgg import hub, text_table
 
     models = hub.list_models()
     if as_json:
@@ -17,13 +17,10 @@ def command(as_json):
                               "size_bytes": model.size_bytes, "num_classes": model.num_classes, "top1": model.top1,
                               "top5": model.top5, "dataset": model.dataset}))
         return
-    lines = [("name", "state", "MiB", "classes", "top-1 %", "top-5 %", "measured on")]
-    lines += [(model.name, model.state, f"{model.size_bytes / 2**20:.1f}", str(model.num_classes or "—"),
-               percent(model.top1), percent(model.top5), model.dataset) for model in models]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        print("  ".join(cell.rjust(width) if 2 <= column <= 5 else cell.ljust(width)
-                        for column, (cell, width) in enumerate(zip(line, widths))).rstrip())
+    print("\n".join(text_table.render(
+        ("name", "state", "MiB", "classes", "top-1 %", "top-5 %", "measured on"),
+        [(model.name, model.state, f"{model.size_bytes / 2**20:.1f}", str(model.num_classes or "—"), percent(model.top1),
+          percent(model.top5), model.dataset) for model in models], left=(0, 1, 6))))
 
 
 def percent(value):

@@ -21,8 +21,8 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     from npvgg import images as pictures
     from npvgg.cli import progress
 
-    vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     read = [pictures.read(path, exif=exif, background=background) for path in pictures.find(images)]
+    vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     arrays = vgg.trace(read)
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,
                  made_by=f"npvgg {__version__}, {tier} tier, {dtype}", force=force)

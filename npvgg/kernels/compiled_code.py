@@ -2,9 +2,9 @@
 
 Numba's cache, with its two gaps closed:
 
-    it notices only changes in the file of the function itself, and would go on running old code after a change in a file
-    that function calls into; here the stamp is the digest of every source file that is compiled with it
-    a damaged file or a full disk raises out of the call that needed the kernel; here it is compiled anew
+    it notices only changes in the file of the function itself, and would go on running old code after a change in
+    another file that the function calls into; here the stamp is the digest of every file of the tier
+    a damaged file or a full disk raises out of the call that needed the kernel; here the kernel is compiled anew
 """
 import hashlib
 from functools import cache
@@ -16,6 +16,10 @@ from numba.core.caching import FunctionCache
 class CompiledCode(FunctionCache):
     """The cache of one function: what a dispatcher looks in before it compiles, and writes to after."""
 
+    @staticmethod
+    def announce():
+        """Called when a kernel has to be compiled; the command line puts a message here."""
+
     def __init__(self, function):
         super().__init__(function)
         stamp = digest(Path(function.__code__.co_filename).parent)
@@ -24,10 +28,13 @@ class CompiledCode(FunctionCache):
     def load_overload(self, signature, context):
         """The compiled function, or None where there is none that can be used."""
         try:
-            return super().load_overload(signature, context)
+            compiled = super().load_overload(signature, context)
         except Exception:                       # a damaged pickle can raise anything
             self.forget()
-            return None
+            compiled = None
+        if compiled is None:
+            CompiledCode.announce()
+        return compiled
 
     def save_overload(self, signature, compiled):
         try:

@@ -138,7 +138,7 @@ def last_axis(op, x):
 
 
 def check_arrays(op, **arrays):
-    """Each of name=(array, "N C H W") is a float array with those axes (None: any), and all share the dtype of the first."""
+    """Each of name=(array, "N C H W") holds floats, has those axes (None: any) and the dtype of the first."""
     first = next(iter(arrays))
     for name, (array, axes) in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -177,5 +177,5 @@ def check_integer(op, name, value, least):
 
 def check_number(op, name, value, least=-math.inf, most=math.inf):
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
-        limits = "" if least == -math.inf else f" of at least {least}" if most == math.inf else f" from {least} to {most}"
+        limits = f" from {least} to {most}" if most < math.inf else f" of at least {least}" if least > -math.inf else ""
         raise UsageError(f"{op}: {name} is {value!r}, expected a number{limits}; change {name}")

@@ -1,9 +1,9 @@
 """How kernels are compiled: the only place where flags for Numba are written.
 
-    @serial       one thread.  Every kernel body: legal Python, so it runs under NUMBA_DISABLE_JIT=1 and NUMBA_BOUNDSCHECK=1
+    @serial       one thread: every kernel body, legal Python that also runs under NUMBA_DISABLE_JIT=1
     @parallel     the thin loop over tasks that calls a body; its prange is shared out between the threads
 
-Numba's bounds checks do nothing under parallel=True, so the bodies are where mistakes are found.
+NUMBA_BOUNDSCHECK=1 does nothing under parallel=True, so bodies are where an index out of bounds is found.
 """
 from numba import njit
 
@@ -11,8 +11,8 @@ from npvgg.kernels.compiled_code import CompiledCode
 from npvgg.kernels.launch import Launcher
 
 FLAGS = {
-    # Only "contract", which fuses a·b + c into one rounding.  "nnan" and "ninf", and so fastmath=True, would lose NaN and
-    # infinities; "reassoc" would let the compiler choose the order of a sum, and another tile size another order.
+    # Only "contract", which fuses a·b + c into one rounding.  "nnan" and "ninf", and so fastmath=True, would lose NaN
+    # and infinities; "reassoc" would let the compiler choose the order of a sum, another one for each loop.
     "fastmath": {"contract"},
     # Kernels touch no Python object, so other Python threads may run meanwhile.
     "nogil": True,
@@ -38,6 +38,6 @@ def remembered(dispatcher):
     if hasattr(dispatcher, "enable_caching"):                # not under NUMBA_DISABLE_JIT=1: then it is the function
         try:
             dispatcher._cache = CompiledCode(dispatcher.py_func)
-        except (RuntimeError, OSError):
+        except (RuntimeError, OSError, AttributeError):      # AttributeError: another Numba keeps its cache elsewhere
             pass
     return dispatcher

@@ -2,8 +2,8 @@
 
 Numba's threading layers differ in what they survive:
 
-    workqueue   two Python threads at once: abort.  So one launch at a time there, and for the first launch of a process,
-                before which Numba does not say which layer it will use
+    workqueue   two Python threads at once: abort.  So one launch at a time there, and at the first launch of a
+                process, before which Numba does not say which layer it will use
     omp         a child forked after the first launch is killed at its own first launch.  So such a child runs serially
 """
 import os

@@ -13,7 +13,7 @@ def limited(count):
     if count is None:
         yield
         return
-    import numba                                    # not at the top: the reference tier works without it
+    import numba  # not at the top: the reference tier works without it
 
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= numba.config.NUMBA_NUM_THREADS:
         raise UsageError(f"threads is {count!r}; this process can use 1 to {numba.config.NUMBA_NUM_THREADS}")

@@ -35,7 +35,8 @@ def path(tmp_path):
 def test_one_picture_in_every_form_gives_the_same_input(path):
     forms = [path, str(path), np.str_(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path),
              Image.fromarray(LEVELS), LEVELS, np.asfortranarray(LEVELS), LEVELS / 255, LEVELS / np.float32(255),
-             (LEVELS / 255).astype(">f4"), np.dstack([LEVELS, np.full((37, 43), 7, np.uint8)]), LEVELS[np.newaxis], [LEVELS], (path,)]
+             (LEVELS / 255).astype(">f4"), np.dstack([LEVELS, np.full((37, 43), 7, np.uint8)]), LEVELS[np.newaxis],
+             [LEVELS], (path,)]
     for form in forms:
         x = batch(form, CIFAR)
         assert (x.shape, x.dtype, x.flags.c_contiguous) == ((1, 3, 32, 32), np.float32, True)

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from witnesses.torchvision_witness import torchvision
 
@@ -124,6 +124,7 @@ presets = st.builds(Preset, name=st.text(st.characters(categories=("L", "N", "P"
                     std=st.tuples(*[scales] * 3), divisor=scales, order=st.sampled_from(["RGB", "BGR"]))
 
 
+@settings(deadline=None)
 @given(presets)
 def test_every_preset_survives_the_round_trip_and_stays_finite(recipe):
     again = Preset.from_json(recipe.to_json())

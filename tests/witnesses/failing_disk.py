@@ -1,12 +1,14 @@
-"""A disk whose nth operation goes wrong: opening, writing, syncing, linking and replacing all count.
+"""A disk whose nth operation goes wrong: opening, writing and those of OPERATIONS all count.
 
-    disk = FailingDisk(monkeypatch, 3)        # the third operation of npvgg.atomic_file raises "No space left on device"
-    FailingDisk(monkeypatch, 3, act)          # … or calls act() instead
+    disk = FailingDisk(monkeypatch, 3)        # the third operation of npvgg.atomic_file finds no space on the disk
+    FailingDisk(monkeypatch, 3, act)          # … or calls act() first
 """
 import errno
 import os
 
 from npvgg import atomic_file
+
+OPERATIONS = ("fsync", "link", "replace")
 
 
 def no_space():
@@ -14,10 +16,10 @@ def no_space():
 
 
 class FailingDisk:
-    def __init__(self, monkeypatch, failing, act=no_space):
+    def __init__(self, monkeypatch, failing, act=no_space, operations=OPERATIONS):
         self.count, self.failing, self.act = 0, failing, act
         monkeypatch.setattr(atomic_file, "open", self.open, raising=False)
-        for name in ("fsync", "link", "replace", "unlink"):
+        for name in operations:
             monkeypatch.setattr(atomic_file.os, name, self.counted(getattr(os, name)))
 
     def counted(self, function):
@@ -34,6 +36,8 @@ class FailingDisk:
 
 
 class FailingFile:
+    """A file with another `write`."""
+
     def __init__(self, file, write):
         self.file, self.write = file, write
 

@@ -1,8 +1,11 @@
 """How the checkpoint reader answers to bytes that it must not accept."""
 import io
 
+import numpy as np
 import pytest
 from witnesses.audit import watching
+from witnesses.checkpoint_builder import CONTAINERS, tensor, write
+from witnesses.pickle_builder import python2
 
 from npvgg.errors import NpvggError
 from weights_convert import checkpoint
@@ -28,12 +31,9 @@ def refusal(data, error=NpvggError, **options):
 
 # The first call of a codec or a NumPy function may import something; that is not the file's doing.
 def warm_up():
-    from witnesses import checkpoint_builder as builder
-
-    program = {"w": builder.tensor("0", (1,), cls="BFloat16Storage"), builder.python2("v"): builder.tensor("1", ())}
-    storages = {"0": builder.np.zeros(1, "u2"), "1": builder.np.zeros(1, "f4")}
-    for container in builder.CONTAINERS:
-        data = builder.write(container, program, storages)
+    program = {"w": tensor("0", (1,), cls="BFloat16Storage"), python2("v"): tensor("1", ())}
+    for container in CONTAINERS:
+        data = write(container, program, {"0": np.zeros(1, "u2"), "1": np.zeros(1, "f4")})
         checkpoint.read_stream(io.BytesIO(data), len(data))
 
 

@@ -88,6 +88,6 @@ def kind(head):
         return "an ONNX model", "give a PyTorch checkpoint"
     if not any(head):
         return "filled with zeros", AGAIN
-    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
+    if head.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
         return "a text file", AGAIN
     return f"a file that starts with the bytes {head[:8].hex(' ')}", "give a file that torch.save wrote"

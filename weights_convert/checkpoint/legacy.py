@@ -25,14 +25,13 @@ REMARK = "a legacy stream carries no checksum: compare the SHA-256 of the file w
 def layout(file, size, checksum):
     """A LEGACY file of `size` bytes → Layout.  `checksum` changes nothing: there is none.  Raises BadFileError."""
     file.seek(0)
-    buffer = file.read(min(size, opcodes.PICKLE_BYTES))
-    at = containers.magic_end(buffer)
-    version, at = opcodes.load(buffer, at, opcodes=100)
-    system, at = opcodes.load(buffer, at, opcodes=100)
+    at = containers.magic_end(file.read(containers.HEAD))
+    version, at = opcodes.load(file, at, size, opcodes=100)
+    system, at = opcodes.load(file, at, size, opcodes=100)
     check_system(version, system)
     objects = Objects(fields=6)
-    root, at = opcodes.load(buffer, at, objects)
-    keys, at = opcodes.load(buffer, at)
+    root, at = opcodes.load(file, at, size, objects)
+    keys, at = opcodes.load(file, at, size)
     check_keys(keys, objects.storages)
     return Layout(root, objects, blocks(file, size, at, [objects.storages[key] for key in keys]), remarks=(REMARK,))
 

@@ -33,13 +33,13 @@ REFUSED = {
 }
 
 
-def load(buffer, start=0, objects=None, opcodes=OPCODES):
-    """One pickle in `buffer` from byte `start` → (its value, the byte after its STOP).
+def load(file, start, end, objects=None, opcodes=OPCODES):
+    """The pickle that starts at byte `start` of a binary file and ends before `end` → (its value, the byte after it).
 
     `objects` answers for names, calls and persistent ids; without it the pickle may hold plain values only.
     Raises BadFileError, also for more than `opcodes` opcodes.
     """
-    machine = Machine(buffer, start, objects)
+    machine = Machine(file, start, end, objects)
     if machine.take(1)[0] != PROTO or not 2 <= machine.take(1)[0] <= 5:
         raise damaged(f"it has no pickle of protocol 2 to 5 at byte {start}")
     for _ in range(opcodes):
@@ -57,9 +57,10 @@ def load(buffer, start=0, objects=None, opcodes=OPCODES):
 class Machine:
     """Where the program is, and what it has made so far."""
 
-    def __init__(self, buffer, at, objects):
-        self.buffer, self.at, self.objects = buffer, at, objects
+    def __init__(self, file, at, end, objects):
+        self.file, self.at, self.end, self.objects = file, at, min(end, at + PICKLE_BYTES), objects
         self.frame_end = at
+        file.seek(at)
         self.stack, self.marks, self.memo = [], [], []
         self.floor = 0                    # height of the stack at the last MARK: opcodes cannot reach below it
 
@@ -68,30 +69,39 @@ class Machine:
 
     def take(self, count):
         """The next `count` bytes of the program."""
+        self.advance(count)
+        part = self.file.read(count)
+        if len(part) < count:
+            self.fail("ends too early")
+        return part
+
+    def advance(self, count):
         end = self.at + count
-        if end > len(self.buffer):
+        if end > self.end:
             self.fail("ends too early")
         if self.at < self.frame_end < end:
             self.fail("has an opcode that crosses the end of its frame")
-        part = self.buffer[self.at:end]
         self.at = end
-        return part
 
     def number(self, count):
         return int.from_bytes(self.take(count), "little")
 
     def line(self):
-        end = self.buffer.find(b"\n", self.at, self.at + LONGEST_LINE + 1)
-        if end < 0:
+        line = self.file.readline(LONGEST_LINE + 1)
+        self.advance(len(line))
+        if not line.endswith(b"\n"):
             self.fail(f"has a name that is longer than {LONGEST_LINE} bytes or does not end")
-        return self.decoded(self.take(end + 1 - self.at)[:-1])
+        return self.utf8(line[:-1])
 
-    def text(self, count):
-        """`count` bytes of UTF-8 → str; a very long text → Inert."""
-        part = self.take(count)
-        return self.decoded(part) if count <= LONGEST_TEXT else Inert("a long text")
+    def text(self, count, decode):
+        """`count` bytes, decoded; a very long text is passed over and becomes an Inert."""
+        if count <= LONGEST_TEXT:
+            return decode(self.take(count))
+        self.advance(count)
+        self.file.seek(self.at)
+        return Inert("a long text")
 
-    def decoded(self, part):
+    def utf8(self, part):
         try:
             return str(part, "utf-8")
         except UnicodeDecodeError:
@@ -231,46 +241,37 @@ def binfloat(machine):
 
 @opcode("X")
 def binunicode(machine):
-    machine.push(machine.text(machine.number(4)))
+    machine.push(machine.text(machine.number(4), machine.utf8))
 
 
 @opcode("\x8c")
 def short_binunicode(machine):
-    machine.push(machine.text(machine.number(1)))
+    machine.push(machine.text(machine.number(1), machine.utf8))
 
 
 @opcode("T")
 def binstring(machine):
-    python2_text(machine, machine.number(4))
+    machine.push(machine.text(machine.number(4), python2_text))
 
 
 @opcode("U")
 def short_binstring(machine):
-    python2_text(machine, machine.number(1))
+    machine.push(machine.text(machine.number(1), python2_text))
 
 
-def python2_text(machine, count):
+def python2_text(part):
     """Python 2 wrote both names and raw bytes with the same opcode: ASCII → str, anything else → bytes."""
-    part = machine.take(count)
-    if count > LONGEST_TEXT:
-        machine.push(Inert("a long text"))
-    else:
-        machine.push(str(part, "ascii") if part.isascii() else bytes(part))
+    return str(part, "ascii") if part.isascii() else part
 
 
 @opcode("B")
 def binbytes(machine):
-    raw_bytes(machine, machine.number(4))
+    machine.push(machine.text(machine.number(4), bytes))
 
 
 @opcode("C")
 def short_binbytes(machine):
-    raw_bytes(machine, machine.number(1))
-
-
-def raw_bytes(machine, count):
-    part = machine.take(count)
-    machine.push(bytes(part) if count <= LONGEST_TEXT else Inert("builtins.bytes"))
+    machine.push(machine.text(machine.number(1), bytes))
 
 
 # Tuples, and what goes into lists, dictionaries and sets.
@@ -390,7 +391,7 @@ def frame(machine):
     length = machine.number(8)
     if machine.at < machine.frame_end:
         machine.fail("has a frame in a frame")
-    if length > len(machine.buffer) - machine.at:
+    if length > machine.end - machine.at:
         machine.fail("has a frame that is longer than the file")
     machine.frame_end = machine.at + length
 

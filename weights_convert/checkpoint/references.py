@@ -36,9 +36,9 @@ HARMLESS = {
     "uuid": "SafeUUID UUID",
 }
 STANDARD_LIBRARY = sys.stdlib_module_names | {
-    # gone from newer Pythons, or left out of their list
-    "asynchat", "asyncore", "commands", "distutils", "imp", "lib2to3", "nt", "pipes", "posix", "smtpd", "telnetlib",
-    "test",
+    # gone from newer Pythons, not yet in older ones, or left out of their list
+    "_interpreters", "asynchat", "asyncore", "commands", "distutils", "imp", "lib2to3", "nt", "pipes", "posix", "smtpd",
+    "telnetlib", "test",
 }
 
 # Outside it: packages and functions that load, compile or fetch what a file asks for.

@@ -154,7 +154,7 @@ def checked_name(raw):
 def local_entry(file, record, directory_start):
     """A Record → (first byte of its data, first byte after its descriptor).  Raises BadFileError unless it is so."""
     if record.method != STORED or record.size != record.compressed_size:
-        raise BadFileError(f"record {quoted([record.name])} is compressed (PyTorch never does that; zip it again with -0)")
+        raise BadFileError(f"record {quoted([record.name])} is compressed (PyTorch never does that; zip it with -0)")
     if record.flags & ~(HAS_DESCRIPTOR | IS_UTF8):
         raise BadFileError(f"record {quoted([record.name])} is encrypted or patched (PyTorch never does that)")
     header = read_at(file, record.header, LOCAL.size)

@@ -8,6 +8,7 @@
 NAME is the stem of the file it was saved as, or "archive"; all records share it.
 Source: torch.serialization, `_save` and `_load`; caffe2/serialize/inline_container.cc.
 """
+import io
 import zlib
 
 from npvgg.errors import BadFileError, UnsupportedError
@@ -31,7 +32,7 @@ def layout(file, size, checksum):
               for name, (start, record) in spans.items()}
     objects = Objects(fields=5)
     pickle = record_bytes(file, blocks[PICKLE], PICKLE, opcodes.PICKLE_BYTES)
-    root, end = opcodes.load(pickle, 0, objects)
+    root, end = opcodes.load(io.BytesIO(pickle), 0, len(pickle), objects)
     if end != len(pickle):
         raise hostile(f"it has {len(pickle) - end} bytes after its pickle")
     order = record_bytes(file, blocks[BYTE_ORDER], BYTE_ORDER, 16) if BYTE_ORDER in blocks else b"little"

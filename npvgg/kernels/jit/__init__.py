@@ -1,8 +1,8 @@
 """Every operation by hand, compiled by Numba; loops you can still read.
 
-A kernel is three functions: the operation checks and allocates, a `@parallel` loop hands out tasks, and a `@serial` body
-computes one task.  Every element of an answer is summed by one task in one order, so that its bits depend neither on the
-number of threads nor on the other images of the batch.
+A kernel is three functions: the operation checks and allocates, a `@parallel` loop hands out tasks, and a `@serial`
+body computes one task.  Every element of an answer is summed by one task in one order, so that its bits depend neither
+on the number of threads nor on the other images of the batch.
 
 flatten and dropout compute nothing: the ones of `reference` serve this tier too.
 """

@@ -9,8 +9,8 @@ def im2col(x, kh, kw, padding, height, width, k0, k1, p0, p1, columns):
         columns[k − k0, p − p0] = x[n, c, i+u−padding, j+v−padding]          0 outside the image
             k = (c·kh + u)·kw + v          p = (n·H′ + i)·W′ + j
 
-    height and width are H′ and W′.  The whole matrix would be kh·kw times the input (115 MB for 64 channels at 224×224),
-    so it is made piece by piece.
+    height and width are H′ and W′.  The whole matrix would be kh·kw times the input (115 MB for 64 channels at
+    224×224), so it is made piece by piece.
     """
     for k in range(k0, k1):
         c, u, v = k // (kh * kw), k // kw % kh - padding, k % kw - padding
@@ -35,7 +35,7 @@ def copy_shifted(line, start, run):
     right = max(min(len(line) - start, len(run)), left)
     run[:left] = 0
     run[right:] = 0
-    # From 0, so that the compiler sees that no index is negative: indices that may count from the end are not vectorised.
+    # From 0, so that the compiler sees that no index counts from the end; a loop where one might is not vectorised.
     source, target = line[start + left:start + right], run[left:right]
     for q in range(len(target)):
         target[q] = source[q]

@@ -1,4 +1,4 @@
-"""The definition of every operation: NumPy, its equation, and no tricks.  All other tiers are tested against this one."""
+"""The definition of every operation: its equation in NumPy, without tricks.  The other tiers are tested against it."""
 from npvgg.kernels.reference.adaptive_avgpool2d import adaptive_avgpool2d
 from npvgg.kernels.reference.batchnorm2d import batchnorm2d
 from npvgg.kernels.reference.conv2d import conv2d

@@ -11,8 +11,8 @@ def conv2d(x, weight, bias, *, padding=1):
         y[n, o, i, j] = bias[o] + Σ_u,v Σ_c  weight[o, c, u, v] · x[n, c, i+u−p, j+v−p]
 
     with H′ = H + 2p − kh + 1.  Outside the image x is zero.  The filter is not flipped: this is cross-correlation, as
-    in PyTorch and as in the paper.  weight is (O, C, kh, kw), bias (O,).  An infinite weight makes NaN of the zeros outside
-    the image; PyTorch does so too in float64, and in float32 depending on the algorithm it picks.
+    in PyTorch and as in the paper.  weight is (O, C, kh, kw), bias (O,).  An infinite weight makes NaN of the zeros
+    outside the image; PyTorch does so too in float64, and in float32 depending on the algorithm it picks.
     """
     y = np.empty(contracts.conv2d(x, weight, bias, padding), x.dtype)
     height, width = y.shape[2:]

@@ -1,7 +1,8 @@
-"""The pickle machine: each opcode that checkpoints use against Python's own pickler, and every one that they must not."""
+"""The pickle machine: the opcodes that checkpoints use, against Python's own pickler, and those they must not use."""
+import io
 import pickle as python_pickle
+import re
 import struct
-import time
 
 import pytest
 from witnesses import checkpoint_builder as builder
@@ -16,11 +17,16 @@ STORAGES = {"0": builder.np.arange(6, dtype="f4")}
 WEIGHT = tensor("0", (2, 3))
 
 VALUES = [
-    None, True, False, 0, 255, 256, 65535, 65536, -1, -2**31, 2**31, 2**40, -2**63, 2**200, -2**600, 0.1, -1e300, "", "text",
-    "größe", "x" * 300, "x" * 4096, b"", b"\x00\xff", b"x" * 300, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1], {},
-    {"a": 1}, list(range(2500)), {str(n): n for n in range(2500)}, {"a": [{"b": ((), [None])}]},
+    None, True, False, 0, 255, 256, 65535, 65536, -1, -2**31, 2**31, 2**40, -2**63, 2**200, -2**600, 0.1, -1e300,
+    "", "text", "größe", "x" * 300, "x" * 4096, b"", b"\x00\xff", b"x" * 300,
+    (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1], {}, {"a": 1},
+    list(range(2500)), {str(n): n for n in range(2500)}, {"a": [{"b": ((), [None])}]},
     [("same",), ["other"]] * 3,
 ]
+
+
+def load(program, start=0):
+    return machine.load(io.BytesIO(program), start, len(program))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -29,38 +35,39 @@ def test_reads_what_python_pickles(value, protocol):
     if protocol == 2 and isinstance(value, bytes):
         pytest.skip("protocol 2 writes bytes as a call")
     written = python_pickle.dumps(value, protocol)
-    found, end = machine.load(written)
+    found, end = load(written)
     assert found == value and type(found) is type(value) and end == len(written)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_memo_keeps_identity(protocol):
     inner = ["a" * 20]
-    found, _ = machine.load(python_pickle.dumps([inner, inner, {"k": inner}], protocol))
+    found, _ = load(python_pickle.dumps([inner, inner, {"k": inner}], protocol))
     assert found[0] is found[1] is found[2]["k"]
 
 
 def test_several_pickles_in_one_buffer():
     buffer = b"....." + pickle([1]) + pickle("b") + b"rest"
-    first, at = machine.load(buffer, 5)
-    second, at = machine.load(buffer, at)
+    first, at = load(buffer, 5)
+    second, at = load(buffer, at)
     assert (first, second, buffer[at:]) == ([1], "b", b"rest")
 
 
 def test_only_text_keys_are_kept():
-    assert machine.load(python_pickle.dumps({1: "a", "b": 2, None: 3, (1, 2): 4, b"c": 5}, 4))[0] == {"b": 2}
+    assert load(python_pickle.dumps({1: "a", "b": 2, None: 3, (1, 2): 4, b"c": 5}, 4))[0] == {"b": 2}
 
 
 @pytest.mark.parametrize("program, expected", [(python2("abc"), "abc"), (python2("a\xff"), b"a\xff"),
                                                (b"T" + struct.pack("<I", 3) + b"abc", "abc")])
 def test_strings_of_python_2(program, expected):
-    assert machine.load(pickle(program))[0] == expected
+    assert load(pickle(program))[0] == expected
 
 
 def test_long_text_is_not_decoded():
-    for program in (opcodes("x" * 5000), b"T" + struct.pack("<I", 5000) + b"x" * 5000, b"B" + struct.pack("<I", 5000) + b"x" * 5000):
-        found, end = machine.load(pickle(program))
-        assert not isinstance(found, (str, bytes)) and end == len(pickle(program))
+    for opcode in b"X", b"T", b"B":
+        program = pickle(opcode + struct.pack("<I", 5000) + b"x" * 5000)
+        found, end = load(program)
+        assert not isinstance(found, (str, bytes)) and end == len(program)
 
 
 # Opcodes after PROTO 2 and before STOP → what the refusal says.  Each is tried in both containers.
@@ -124,28 +131,26 @@ REFUSED = {
     "text longer than the file": (b"X\xff\xff\xff\xffabc", "ends too early"),
     "bytes longer than the file": (b"B\xff\xff\xff\xffabc", "ends too early"),
     "text that is not UTF-8": (b"X\x02\x00\x00\x00\xff\xfe", "not UTF-8"),
-    "half a number": (b"J\x01", "ends too early"),
+    "half a number": (b"J\x01", "ends too early|2 values"),
     "two values": (b"NN", "2 values instead of one"),
     "no value": (b"", "0 values instead of one"),
     "an open MARK": (b"(N", "instead of one"),
-    "a frame in a frame": (b"\x95" + struct.pack("<Q", 12) + b"\x95" + struct.pack("<Q", 1) + b"NN", "frame in a frame"),
+    "a frame in a frame": (struct.pack("<cQcQ", b"\x95", 12, b"\x95", 1) + b"NN", "frame in a frame"),
     "a frame longer than the file": (b"\x95" + struct.pack("<Q", 1 << 62) + b"N", "longer than the file"),
     "an opcode across the end of a frame": (b"\x95" + struct.pack("<Q", 2) + b"X\x01\x00\x00\x00a", "end of its frame"),
-    "STOP in a frame": (b"\x95" + struct.pack("<Q", 9) + b"N.N......"[:1], "longer than the file|end of its frame"),
+    "STOP in a frame": (b"\x95" + struct.pack("<Q", 3) + b"N.N", "before the end of its frame"),
 }
 
 
-def in_container(container, pickled):
+def in_container(container, pickled, storages=None):
     if container == "legacy":
-        return builder.legacy(pickled, {})
-    return builder.archive(builder.records(pickled, {}))
+        return builder.legacy(pickled, storages or {})
+    return builder.archive(builder.records(pickled, storages or {}))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("program, text", REFUSED.values(), ids=REFUSED)
 def test_refused(program, text, container):
-    import re
-
     assert re.search(text, refusal(in_container(container, b"\x80\x02" + program + b"."), BadFileError))
 
 
@@ -168,9 +173,7 @@ def test_tensors_and_storages_cannot_be_changed(target, tail, container):
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_missing_stop(container):
-    pickled = pickle(builder.resolve({"w": WEIGHT}, container))[:-1]
-    data = builder.legacy(pickled, STORAGES) if container == "legacy" else builder.archive(builder.records(pickled, STORAGES))
-    refusal(data)
+    refusal(in_container(container, pickle(builder.resolve({"w": WEIGHT}, container))[:-1], STORAGES))
 
 
 def test_bytes_after_stop():
@@ -181,11 +184,11 @@ def test_bytes_after_stop():
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_protocol_4_in_frames(container):
     pickled = framed(pickle(builder.resolve({"w": WEIGHT}, container), 4))
-    data = builder.legacy(pickled, STORAGES) if container == "legacy" else builder.archive(builder.records(pickled, STORAGES))
-    assert read(data).tensors["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read(in_container(container, pickled, STORAGES)).tensors["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-CYCLES = {"list": b"]q\x01h\x01a", "dictionary": b"}q\x01X\x01\x00\x00\x00ah\x01s", "object": new("my", "Node") + b"q\x01h\x01b"}
+CYCLES = {"list": b"]q\x01h\x01a", "dictionary": b"}q\x01X\x01\x00\x00\x00ah\x01s",
+          "object": new("my", "Node") + b"q\x01h\x01b"}
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -195,7 +198,8 @@ def test_cycles_are_not_followed(cycle, container):
     refusal(builder.write(container, cycle, STORAGES))
 
 
-LAUGHS = b"](NNe" + b"q\x00" + b"".join(b"](" + b"h%c" % (n % 256) * 10 + b"eq%c" % ((n + 1) % 256) for n in range(100))
+TEN_OF_EACH_OTHER = b"".join(b"](" + b"h%c" % n * 10 + b"eq%c" % (n + 1) for n in range(100))
+LAUGHS = b"](" + b"](NNeq\x00" + TEN_OF_EACH_OTHER + b"e"
 MACHINE_BREAKERS = {
     "200 000 nested tuples": b")" + b"\x85" * 200_000,
     "200 000 nested lists": b"]" * 190_000 + b"a" * 189_999,
@@ -203,10 +207,9 @@ MACHINE_BREAKERS = {
     "billion laughs": LAUGHS,
     "an endless stack": b"N" * 300_000,
     "endless marks": b"(" * 300_000,
-    "two million opcodes": b"]" + b"Na" * 1_000_001,
     "two million dictionaries": b"](" + b"}" * 190_000 + b"e",
     "one list as many ordered dictionaries":
-        b"](" + b"](X\x01\x00\x00\x00kNe" * 1000 + b"eq\x00" + b"](" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"e\x86",
+        opcodes([["k", None]] * 1000) + b"q\x00](" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"e\x86",
     "ten thousand long texts": b"](" + opcodes("\U0001f600" + "x" * 4000) * 5000 + b"e",
 }
 
@@ -214,9 +217,11 @@ MACHINE_BREAKERS = {
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("program", MACHINE_BREAKERS.values(), ids=MACHINE_BREAKERS)
 def test_bombs_end_soon(program, container):
-    start = time.monotonic()
     refusal(builder.write(container, program, {}))
-    assert time.monotonic() - start < 30              # a hang would take hours; this is no measurement
+
+
+def test_two_million_opcodes():
+    assert "more than 2,000,000 opcodes" in refusal(builder.write("zip", b"]" + b"Na" * 1_000_001, {}))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

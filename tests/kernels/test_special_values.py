@@ -1,0 +1,87 @@
+"""NaN, infinities, −0.0 and ties go where PyTorch lets them go."""
+import warnings
+
+import numpy as np
+import pytest
+from witnesses.operations import CASES, Case, pytorch, same_bits
+
+from npvgg.kernels import table
+
+TIERS = {tier: table.choose(tier) for tier in table.LADDER}
+each_tier = pytest.mark.parametrize("tier", table.LADDER)
+EXACT = {"relu", "maxpool2d", "flatten", "dropout"}          # no arithmetic, so every bit can be compared
+SPECIAL = {"nan": [np.nan], "infinity": [np.inf], "minus-infinity": [-np.inf], "both-infinities": [np.inf, -np.inf],
+           "nan-and-infinity": [np.nan, np.inf], "minus-zero": [-0.0], "denormal": [1e-40, -1e-40]}
+
+
+def plantable(case):
+    """Which arrays may hold a special value.
+
+    Not the weight of a padded convolution, for whether PyTorch multiplies an infinite weight by the zeros outside the
+    image depends on the algorithm it picks.  Nor that of a batch norm: PyTorch computes x·scale + (bias − mean·scale),
+    where infinities of opposite sign meet that do not meet in (x − mean)·scale + bias, and which is less exact.
+    """
+    if case.op == "batchnorm2d" or case.op == "conv2d" and case.options.get("padding", 1):
+        return [position for position in range(len(case.shapes)) if position != 1]
+    return range(len(case.shapes))
+
+
+PLANTED = {f"{name}-array-{position}": (case, position) for name, case in CASES.items()
+           if 0 not in case.shapes[0] and name != "conv2d-many-tiles" for position in plantable(case)}
+
+
+@each_tier
+@pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
+@pytest.mark.parametrize("case, position", PLANTED.values(), ids=PLANTED)
+def test_special_values_come_out_as_in_pytorch(case, position, values, tier):
+    pytest.importorskip("torch")
+    for seed in range(2):
+        arrays = case.arrays(seed=seed)
+        rng = np.random.default_rng(seed)
+        for value in values:
+            arrays[position].reshape(-1)[rng.integers(arrays[position].size, size=2)] = value
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answer = TIERS[tier][case.op](*arrays, **case.options)
+        theirs = pytorch(case, arrays)
+        for predicate in (np.isnan, np.isposinf, np.isneginf):
+            np.testing.assert_array_equal(predicate(answer), predicate(theirs))
+        if case.op in EXACT:
+            assert same_bits(answer, theirs)
+
+
+@each_tier
+@pytest.mark.parametrize("options", [{}, {"ceil_mode": True}, {"size": 3, "stride": 1}],
+                         ids=["2x2", "ceil", "overlapping"])
+def test_ties_of_zeros_and_infinities_are_decided_as_in_pytorch(tier, options):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(7)
+    values = np.array([0.0, -0.0, -np.inf, np.nan, -1.0], np.float32)
+    x = rng.choice(values, (2, 3, 9, 7), p=[0.35, 0.35, 0.2, 0.05, 0.05])
+    answer = TIERS[tier]["maxpool2d"](x, **options)
+    assert same_bits(answer, pytorch(Case("maxpool2d", (x.shape,), options), [x]))
+
+
+@each_tier
+def test_relu_keeps_nan_and_the_sign_of_zero(tier):
+    x = np.array([np.nan, -0.0, 0.0, -np.inf, np.inf, -1e-45, 1e-45], np.float32)
+    expected = np.array([np.nan, -0.0, 0.0, 0.0, np.inf, 0.0, 1e-45], np.float32)
+    assert same_bits(TIERS[tier]["relu"](x), expected)
+
+
+@each_tier
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("row", [[np.inf, 1], [np.inf, -np.inf], [-np.inf, -np.inf], [-np.inf, 2], [np.nan, 1],
+                                 [1, np.nan], [3e38, -3e38], [1e4, 1e4 + 1], [-1e30, 0]], ids=str)
+def test_rows_that_overflow_a_careless_softmax(tier, op, row):
+    pytest.importorskip("torch")
+    x = np.array([row, [0.5, -0.5]], np.float32)
+    np.testing.assert_allclose(TIERS[tier][op](x), pytorch(Case(op, (x.shape,)), [x]), rtol=1e-6)
+
+
+@each_tier
+def test_denormals_are_not_flushed(tier):
+    x = np.full((1, 1, 2, 2), 1e-40, np.float32)
+    one, zero = np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)
+    assert same_bits(TIERS[tier]["conv2d"](x, one, zero, padding=0), x)
+    assert same_bits(TIERS[tier]["adaptive_avgpool2d"](x, size=1), x[:, :, :1, :1])
