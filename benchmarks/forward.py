@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from npvgg import network
+from weights_convert import record_trace
 
 DISAGREES = 1e-4
 
@@ -56,39 +57,13 @@ def pytorch(vgg, threads):
     """{"torch": x → logits} with the parameters of `vgg`, or {} where PyTorch is not installed."""
     try:
         import torch
-        from torch.nn import functional as F
     except ImportError:
         return {}
     torch.set_num_threads(threads)
-    parameters = {path: torch.from_numpy(np.array(array)) for path, array in vgg.parameters.items()}
-
-    def conv2d(x, layer, options):
-        return F.conv2d(x, *arguments(layer), **options)
-
-    def batchnorm2d(x, layer, options):
-        weight, bias, mean, var = arguments(layer)
-        return F.batch_norm(x, mean, var, weight, bias, **options)
-
-    operations = {
-        "conv2d": conv2d, "batchnorm2d": batchnorm2d,
-        "relu": lambda x, layer, options: F.relu(x),
-        "maxpool2d": lambda x, layer, options: F.max_pool2d(x, options["size"], options["stride"]),
-        "local_response_norm": lambda x, layer, options: F.local_response_norm(x, **options),
-        "adaptive_avgpool2d": lambda x, layer, options: F.adaptive_avg_pool2d(x, options["size"]),
-        "flatten": lambda x, layer, options: x.flatten(1),
-        "dense": lambda x, layer, options: F.linear(x, *arguments(layer)),
-        "dropout": lambda x, layer, options: x,
-    }
-
-    def arguments(layer):
-        return [parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes]
 
     def run(x):
-        with torch.inference_mode():
-            y = torch.from_numpy(x)
-            for layer in vgg.architecture.layers:
-                y = operations[layer.op](y, layer, dict(layer.options))
-            return y.numpy()
+        *_, (_, logits) = record_trace.outputs(torch, vgg.architecture, vgg.parameters, x)
+        return logits
 
     return {"torch": run}
 

@@ -35,5 +35,6 @@ def command(images, model, top, form, output, force, batch, threads, tier, exif,
     vgg = progress.load(model, threads=threads, tier=tier)
     vgg.require_classifier()
     stream = classify.stream(paths, vgg, top=top, batch=batch, exif=exif, background=background)
-    with answers.writer(form, output, force) as write, progress.counted(stream, len(paths), "classifying") as counted:
+    with (answers.writer(form, output, force) as write,
+          progress.counted(stream, len(paths), "classifying", to_file=output is not None) as counted):
         return answers.deliver(counted, len(paths), vgg.architecture.num_classes, write)

@@ -33,13 +33,18 @@ def announce_compilation():
 
 
 @contextmanager
-def counted(items, total, what):
-    """Iterate over `items` with a bar that counts to `total`."""
+def counted(items, total, what, *, to_file):
+    """Iterate over `items` with a bar that counts to `total`.
+
+    Where the answers scroll by on a terminal they show the progress themselves, so there is a bar only if they go to a file
+    or a pipe.  rich would send them to the bar's own stream; redirect_stdout=False keeps them on standard output.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    is_shown = sys.stderr.isatty() and total > 1 and (to_file or not sys.stdout.isatty())
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                   console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty() or total < 2)
+                   console=Console(stderr=True), transient=True, disable=not is_shown, redirect_stdout=False)
     with bar:
         yield bar.track(items, total=total, description=what)
 
@@ -56,7 +61,8 @@ class DownloadBar:
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
             self.bar = Progress(TextColumn("downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+                                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+                                redirect_stdout=False)
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total)
         self.bar.update(self.task, advance=size, total=self.total)

@@ -1,7 +1,12 @@
 """npvgg predict: output, files, exit statuses."""
+import contextlib
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from witnesses.command import npvgg
@@ -106,3 +111,21 @@ def test_features_cannot_be_named(tmp_path, pictures):
     run = npvgg("predict", pictures / "a.png", "--model", path)
     assert run.status == 4
     assert "holds features without a classifier, so it cannot name what it sees; use features(…)" in run.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+def test_the_progress_bar_leaves_the_answers_on_standard_output(pictures, model):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "npvgg", "predict", str(pictures), *model, "--json"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):                   # how Linux says that the other end is closed
+        while part := os.read(ours, 4096):
+            seen += part
+    os.close(ours)
+    out, _ = process.communicate()
+    assert len([json.loads(line) for line in out.splitlines()]) == 4
+    assert b"classifying" in seen and b'"predictions"' not in seen

@@ -233,7 +233,8 @@ def test_old_form(program, container):
 def test_views_of_a_storage_in_a_legacy_stream():
     program = {"all": tensor("10", (2, 3)),
                "part": tensor("10", (2,), numel=6, view=("11", 3, 2)),
-               "same part": tensor("10", (1,), numel=6, view=("11", 3, 2), offset=1)}
+               "same part": tensor("10", (1,), numel=6, view=("11", 3, 2), offset=1),
+               "to the end": tensor("10", (3,), numel=6, view=("12", 3, 3))}
     data = builder.write("legacy", program, {"10": VALUES})
     assert_same(ours(data).tensors, pytorch_reads(data))
     assert ours(data).tensors["same part"].tolist() == [4.0]

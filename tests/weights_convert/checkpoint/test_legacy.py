@@ -29,7 +29,7 @@ def test_storages_come_in_the_order_of_their_list():
 @pytest.mark.parametrize("keys", {
     "one missing": ["10"], "one too many": ["10", "7", "8"], "another": ["10", "8"], "one twice": ["10", "7", "7"],
     "not a list": {"10": 1, "7": 1}, "numbers": [10, 7], "none": [], "a tuple": ("10", "7"),
-    "not texts": ["10", b"C\x017"],
+    "not texts": ["10", b"C\x017"], "lists": [["10"], ["7"]],
 }.values())
 def test_bad_list_of_storages_is_refused(keys):
     assert "storages" in refusal(builder.legacy(PICKLED, STORAGES, keys=keys), BadFileError)

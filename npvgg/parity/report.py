@@ -1,0 +1,185 @@
+"""Two traces → where they part: one line a layer, the first layer that diverges on top.
+
+A is the run that is asked about, B the reference.  Layers are matched by their paper names and taken in A's order, which
+is that of the data.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its rms gap ÷ rms is
+more than the tolerance.  Layers that only one trace holds are named and not judged.
+"""
+import math
+from dataclasses import asdict, dataclass
+
+from npvgg.architecture import Architecture
+from npvgg.errors import UsageError
+from npvgg.parity import difference, suspects
+
+# By the coarser dtype of the two arrays.  Rounding alone, through all layers of VGG-19: below 1e-5 in float32 for direct sums,
+# 5e-5 for Winograd's F(4×4, 3×3), below 1e-12 in float64.  Mistakes are rarely below 1e-3: batch norm with ε 1e-3 for 1e-5
+# where the variance is 1 makes 5e-4.
+TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-10}
+
+HEADINGS = ("layer", "shape", "largest gap", "÷ largest", "rms ÷ rms", "ulp", "flips", "verdict")
+EQUAL, CLOSE, DIVERGES = "equal", "ok", "DIVERGES"
+
+
+def compare(ours, reference, *, tolerance=None, network=None):
+    """Two traces (`traces.read`, or dicts as `VGG.trace` gives) → Comparison.
+
+    `tolerance` replaces the TOLERANCE of every layer.  With the VGG that made one of the runs as `network`, mistakes in the
+    weights can be told apart (see `suspects`).  UsageError where the tolerance makes no sense or no layer is in both.
+    """
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise UsageError(f"tolerance is {tolerance!r}; give a number of at least 0, for example 1e-4")
+    names = [name for name in ours if name in reference]
+    if not names:
+        raise UsageError(f"the traces have no layer in common: A holds {some(ours)}, B holds {some(reference)}; "
+                         "record both under the paper's names")
+    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in names)
+    first = next((row for row in rows if row.verdict == DIVERGES), None)
+    hints = ()
+    if first:
+        layers = network.architecture.layers if network else recorded_layers(ours) or recorded_layers(reference)
+        hints = suspects.explain(first.name, ours, reference, first.tolerance, layers, network and network.parameters)
+    return Comparison(rows, first, tuple(hints), described(ours), described(reference),
+                      tuple(name for name in ours if name not in reference),
+                      tuple(name for name in reference if name not in ours))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer in both traces."""
+
+    name: str
+    shapes: tuple                         # (A's, B's)
+    tolerance: float
+    difference: difference.Difference | None          # None where the shapes differ
+    argmax_flips: int | None              # rows with another largest value; None unless the arrays are (N, classes)
+    verdict: str                          # EQUAL, CLOSE or DIVERGES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found."""
+
+    rows: tuple
+    first: Row | None                     # the first layer that diverges
+    hints: tuple                          # sentences about its likely cause
+    a: str                                # what the traces say about themselves
+    b: str
+    only_in_a: tuple
+    only_in_b: tuple
+
+    @property
+    def diverges(self):
+        return self.first is not None
+
+    def text(self):
+        """The verdict, then one line a layer."""
+        return "\n".join([*self.headline(), "", *self.table()])
+
+    def headline(self):
+        """The lines above the table."""
+        if self.first is None:
+            worst = max(self.rows, key=lambda row: row.difference.largest_relative)
+            yield (f"agree: {count(len(self.rows), 'layer')} within {self.tolerances}; the largest gap is "
+                   f"{number(worst.difference.largest_relative)} of the largest value, at {worst.name}")
+        else:
+            agreed = self.rows.index(self.first)
+            yield f"DIVERGE first at {self.first.name}: {reason(self.first)}"
+            yield from (f"  {hint}" for hint in self.hints)
+            yield (f"  {count(agreed, 'layer')} before it {'agrees' if agreed == 1 else 'agree'}; "
+                   f"{sum(row.verdict == DIVERGES for row in self.rows)} of {count(len(self.rows), 'layer')} diverge")
+        logits = self.rows[-1]
+        if logits.argmax_flips is not None:
+            yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {count(logits.shapes[0][0], 'picture')}"
+        for which, missing in (("A", self.only_in_a), ("B", self.only_in_b)):
+            if missing:
+                yield f"not compared, only in {which}: {', '.join(missing)}"
+        for which, description in (("A", self.a), ("B", self.b)):
+            if description:
+                yield f"{which}  {description}"
+
+    @property
+    def tolerances(self):
+        return " or ".join(f"{tolerance:g}" for tolerance in sorted({row.tolerance for row in self.rows}))
+
+    def table(self):
+        lines = [HEADINGS, *(cells(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        left = (0, 1, len(HEADINGS) - 1)
+        text = ["  ".join(cell.ljust(width) if column in left else cell.rjust(width)
+                          for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
+        return [text[0], "─" * (sum(widths) + 2 * (len(widths) - 1)), *text[1:]]
+
+    def as_dict(self):
+        """The same as plain values for JSON; infinite gaps, which JSON lacks, are null."""
+        return {
+            "diverges": self.diverges, "first": self.first and self.first.name, "hints": list(self.hints),
+            "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a), "only_in_b": list(self.only_in_b),
+            "layers": [plain(row) for row in self.rows],
+        }
+
+
+def judged(name, ours, reference, tolerance):
+    """Two arrays of one layer → Row."""
+    if tolerance is None:
+        tolerance = TOLERANCE[difference.coarser(ours.dtype, reference.dtype).name]
+    if ours.shape != reference.shape:
+        return Row(name, (ours.shape, reference.shape), tolerance, None, None, DIVERGES)
+    found = difference.measure(ours, reference)
+    verdict = EQUAL if not found.unequal else CLOSE if found.within(tolerance) else DIVERGES
+    flips = difference.argmax_flips(ours, reference) if ours.ndim == 2 else None
+    return Row(name, (ours.shape, reference.shape), tolerance, found, flips, verdict)
+
+
+def recorded_layers(trace):
+    """The layers of the architecture that a trace file names; () for a plain dict."""
+    text = getattr(trace, "architecture_json", "")
+    return Architecture.from_json(text).layers if text else ()
+
+
+def described(trace):
+    """What a trace file says about itself; "" for a plain dict."""
+    facts = (getattr(trace, fact, "") for fact in ("path", "model_name", "made_by"))
+    return "; ".join(str(fact) for fact in facts if fact)
+
+
+def reason(row):
+    """Why this layer diverges, for the first line."""
+    if row.difference is None:
+        return f"A has shape {shape(row.shapes[0])}, B {shape(row.shapes[1])}"
+    if math.isinf(row.difference.largest_gap):
+        return "NaN or infinity stands in one of the two where the other has another value"
+    return (f"the largest gap is {number(row.difference.largest_relative)} of the largest value and the rms gap "
+            f"{number(row.difference.rms_relative)} of the rms, where {row.tolerance:g} is allowed")
+
+
+def cells(row):
+    if row.difference is None:
+        return (row.name, f"{shape(row.shapes[0])} | {shape(row.shapes[1])}", "—", "—", "—", "—", "—", row.verdict)
+    found = row.difference
+    ulp = f"{found.ulp:.1f}" if 0 < found.ulp < 1e4 else number(found.ulp)
+    return (row.name, shape(row.shapes[0]), number(found.largest_gap), number(found.largest_relative),
+            number(found.rms_relative), ulp, f"{found.flips:,}", row.verdict)
+
+
+def plain(row):
+    values = {"name": row.name, "verdict": row.verdict, "tolerance": row.tolerance, "shape_a": list(row.shapes[0]),
+              "shape_b": list(row.shapes[1]), "argmax_flips": row.argmax_flips}
+    if row.difference is not None:
+        values |= {key: value if math.isfinite(value) else None for key, value in asdict(row.difference).items()}
+    return values
+
+
+def number(value):
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def shape(sizes):
+    return "×".join(map(str, sizes)) or "scalar"
+
+
+def count(amount, noun):
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def some(names):
+    return ", ".join(list(names)[:3]) + (", …" if len(names) > 3 else "")

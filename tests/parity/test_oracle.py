@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from witnesses.networks import lively, photograph
+
+from npvgg.kernels import table
+from npvgg.parity import oracle
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return lively("vgg11_bn", width=1 / 16, hidden=(24, 20), num_classes=10, pooled_size=1, input_size=41)
+
+
+@pytest.fixture(scope="module")
+def x(vgg):
+    return vgg.prepare([photograph(0), photograph(2)])
+
+
+def judged(vgg, x, **runs):
+    return [(layer.name, errors) for layer, errors in
+            oracle.errors(vgg.architecture.layers, x, exact=oracle.steps(vgg, "reference"), runs=runs)]
+
+
+def test_every_layer_is_judged_once_in_order(vgg, x):
+    assert [name for name, _ in judged(vgg, x, jit=oracle.steps(vgg))] == [layer.name for layer in vgg.architecture.layers]
+
+
+@pytest.mark.parametrize("tier", table.LADDER)
+def test_rounding_is_small_in_each_layer_and_grows_along_the_network(vgg, x, tier):
+    found = dict(judged(vgg, x, run=oracle.steps(vgg, tier)))
+    for name, errors in found.items():
+        assert errors["run"].local.within(1e-6) and errors["run"].cumulative.within(1e-5), name
+    assert found["fc8"]["run"].cumulative.rms_relative > found["conv1_1"]["run"].cumulative.rms_relative > 0
+    assert found["fc8"]["run"].argmax_flips == 0 and found["relu7"]["run"].argmax_flips is None
+
+
+def test_layers_that_only_select_have_no_error_of_their_own(vgg, x):
+    for name, errors in judged(vgg, x, run=oracle.steps(vgg)):
+        if name.startswith(("relu", "pool", "flatten", "drop")):
+            assert errors["run"].local.unequal == 0, name
+
+
+def test_the_oracle_has_no_error_against_itself(vgg, x):
+    vgg = vgg.using(dtype=np.float64)
+    for _, errors in judged(vgg, x.astype(np.float64), run=oracle.steps(vgg, "reference")):
+        assert errors["run"].local.unequal == 0 and errors["run"].cumulative.unequal == 0
+
+
+def test_a_wrong_kernel_is_seen_locally_in_its_layer_alone_and_cumulatively_from_there_on(vgg, x):
+    step = oracle.steps(vgg)
+
+    def wrong(layer, x):
+        return step(layer, x) * np.float32(1.01 if layer.name == "conv3_1" else 1)
+
+    found = judged(vgg, x, run=wrong)
+    assert [name for name, errors in found if not errors["run"].local.within(1e-4)] == ["conv3_1"]
+    spoilt = [name for name, errors in found if not errors["run"].cumulative.within(1e-4)]
+    names = [name for name, _ in found]
+    assert spoilt == names[names.index("conv3_1"):]
