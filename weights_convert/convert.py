@@ -37,38 +37,50 @@ def convert(source, out, *, model=None, preset=None, class_names=None, input_siz
     if out.exists() and source.exists() and out.samefile(source):
         raise UsageError(f"{out} is the source itself; give another name for the result")
     read = checkpoint.read(source, key=key, checksum=checksum)
-    tensors, remarks = key_map.strip_prefix(read.tensors), list(read.remarks)
     try:
-        net = key_map.recognise(tensors, model, input_size)
-        ignorable = key_map.counters(net)
-        if net.num_classes is None:
-            ignorable |= {name for name in tensors if name.startswith("classifier.")}
-        parameters = verify.placed(tensors, key_map.key_map(net), net.parameters, ignorable)
+        found = understood(read.tensors, model, preset, input_size)
     except BadFileError as error:
         raise BadFileError(f"{source}: {error}") from None
-    remarks += [f"{name} was rounded from float64 to float32" for name in rounded(tensors)[:1]]
-    if net.num_classes is None and any(name.startswith("classifier.") for name in tensors):
+    net, remarks = found.architecture, list(read.remarks)
+    if any(array.dtype == np.float64 for array in read.tensors.values()):
+        remarks.append("float64 values were rounded to float32")
+    if found.has_useless_classifier:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
-    chosen = images.preset(preset or assumed_preset(net, tensors))
-    if preset is None and net.input_size != chosen.crop:
-        chosen = chosen.resized(net.input_size)
-    vgg = VGG(net, parameters, chosen, named(class_names, net, read.metadata))
-    report = Report(None, net, chosen.name, read.container, read.sha256, len(parameters),
-                    tuple(sorted(set(tensors) & ignorable)), tuple(remarks))
+    vgg = VGG(net, found.parameters, found.preset, named(class_names, net, read.metadata))
+    report = Report(None, net, found.preset.name, read.container, read.sha256, len(found.parameters), found.left_out,
+                    tuple(remarks))
     if dry_run:
         return report
     written = vgg.save(out, source_name=source_name or source.name, source_sha256=read.sha256, notes=notes, force=force)
     return replace(report, path=written)
 
 
-def rounded(tensors):
-    return [name for name, array in tensors.items() if array.dtype == np.float64]
+@dataclass(frozen=True)
+class Understood:
+    """What the tensors of a checkpoint are."""
+
+    architecture: Architecture
+    parameters: dict                      # npvgg path → float32 array
+    preset: images.Preset
+    left_out: tuple                       # source keys that inference does not need
+    has_useless_classifier: bool          # one of nothing but NaN
 
 
-def assumed_preset(net, tensors):
-    """The NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale."""
-    only_features = net.num_classes is None and any(name.startswith("classifier.") for name in tensors)
-    return "torchvision-features" if only_features else "torchvision"
+def understood(tensors, model=None, preset=None, input_size=None):
+    """{torchvision key: array} → Understood; the arguments replace what the tensors show.
+
+    Raises BadFileError where the tensors are those of no network, or do not fit it.
+    """
+    tensors = key_map.strip_prefix(tensors)
+    net = key_map.recognise(tensors, model, input_size)
+    # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.
+    useless = {key for key in tensors if key.startswith("classifier.")} if net.num_classes is None else set()
+    ignorable = key_map.counters(net) | useless
+    parameters = verify.placed(tensors, key_map.key_map(net), net.parameters, ignorable)
+    chosen = images.preset(preset or ("torchvision-features" if useless else "torchvision"))
+    if preset is None and net.input_size != chosen.crop:
+        chosen = chosen.resized(net.input_size)
+    return Understood(net, parameters, chosen, tuple(sorted(set(tensors) & ignorable)), bool(useless))
 
 
 def named(class_names, net, metadata):

@@ -55,10 +55,10 @@ def recognise(tensors, model=None, input_size=None):
         head["num_classes"] = None
     if input_size is None:
         input_size = 32 * head["pooled_size"]
-    width, candidates = filters[-1].shape[0] / 512, []
+    candidates = []
     for name in [canonical_name(model)] if model else NAMES:
         with suppress(UsageError):                                   # a width that no network can have
-            net = architecture(name, width=width, input_size=input_size, **head)
+            net = architecture(name, width=width(name, filters), input_size=input_size, **head)
             if model or kernel_shapes(net) == [array.shape for array in filters]:
                 candidates.append(net)
     if not candidates:
@@ -66,6 +66,18 @@ def recognise(tensors, model=None, input_size=None):
         raise BadFileError(f"the convolutions ({found} filters) are those of none of {', '.join(CONFIGURATIONS)}, nor of the "
                            f"_bn forms of {', '.join(WITH_BATCH_NORM)}; name the network with --model to see what differs")
     return max(candidates, key=lambda net: len(tensors.keys() & key_map(net).keys()))
+
+
+def width(name, filters):
+    """The width at which `name` has so many filters in each convolution.
+
+    A layer of n filters at width 1 has round(n·w) = f filters, so w lies between (f−½)/n and (f+½)/n.  The last layer's
+    f/n, unless another layer forbids it; then the middle of what all allow.
+    """
+    layers = [(array.shape[0], shape[0]) for array, shape in zip(filters, kernel_shapes(architecture(name)))]
+    last = layers[-1][0] / layers[-1][1]
+    low, high = max((f - 0.5) / n for f, n in layers), min((f + 0.5) / n for f, n in layers)
+    return last if low >= high or all(round(n * last) == f for f, n in layers) else (low + high) / 2
 
 
 def kernel_shapes(net):

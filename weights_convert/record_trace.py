@@ -46,18 +46,20 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     """
     torch = imported()
     from npvgg import images, traces
+    from weights_convert import convert
 
     state, sha256 = loaded(torch, checkpoint)
     try:
-        net, parameters, chosen = understood(state, model, preset, input_size)
+        found = convert.understood(arrays_of(state), model, preset, input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
-    x = images.batch(list(pictures), chosen, dtype=getattr(np, dtype))
+    x = images.batch(list(pictures), found.preset, dtype=getattr(np, dtype))
     arrays = {"input": x}
-    for layer, y in outputs(torch, net, parameters, x):
+    for layer, y in outputs(torch, found.architecture, found.parameters, x):
         arrays[layer.name] = y
-    return traces.write(output, arrays, architecture_json=net.to_json(), model_name=f"{Path(checkpoint).name} {sha256[:8]}",
-                        made_by=f"PyTorch {torch.__version__}, {dtype}", force=force)
+    return traces.write(output, arrays, architecture_json=found.architecture.to_json(),
+                        model_name=f"{Path(checkpoint).name} {sha256[:8]}", made_by=f"PyTorch {torch.__version__}, {dtype}",
+                        force=force)
 
 
 def outputs(torch, net, parameters, x):
@@ -125,23 +127,9 @@ def loaded(torch, path):
                        f"{', '.join(NESTED_UNDER)}; give the file of a state dict")
 
 
-def understood(state, model, preset, input_size):
-    """{torchvision key: tensor} → (Architecture, {npvgg path: float32 array}, Preset), as `convert.convert` decides them."""
-    from npvgg import images
-    from weights_convert import convert, key_map, verify
-
-    # NumPy lacks bfloat16, which float32 holds exactly.
-    arrays = key_map.strip_prefix({key: (value.float() if value.is_floating_point() else value).contiguous().numpy()
-                                   for key, value in state.items()})
-    net = key_map.recognise(arrays, model, input_size)
-    ignorable = key_map.counters(net)
-    if net.num_classes is None:
-        ignorable |= {key for key in arrays if key.startswith("classifier.")}
-    parameters = verify.placed(arrays, key_map.key_map(net), net.parameters, ignorable)
-    chosen = images.preset(preset or convert.assumed_preset(net, arrays))
-    if preset is None and net.input_size != chosen.crop:
-        chosen = chosen.resized(net.input_size)
-    return net, parameters, chosen
+def arrays_of(state):
+    """{key: tensor} → {key: array}; NumPy lacks bfloat16, which float32 holds exactly."""
+    return {key: (value.float() if value.is_floating_point() else value).contiguous().numpy() for key, value in state.items()}
 
 
 def main():

@@ -5,10 +5,9 @@
 
 A run is a function step(layer, x) → y, so a framework's layers can be judged beside ours; `steps` makes one of a network.
 
-    >>> vgg = npvgg.create("vgg11", width=1/16, how="he", input_size=32, num_classes=10)
-    >>> for layer, errors in oracle.errors(vgg.architecture.layers, x, exact=oracle.steps(vgg, "reference"),
-    ...                                    runs={"jit": oracle.steps(vgg, "jit")}):
-    ...     print(layer.name, errors["jit"].local.rms_relative, errors["jit"].cumulative.rms_relative)
+    exact, jit = oracle.steps(vgg, "reference"), oracle.steps(vgg, "jit")
+    for layer, errors in oracle.errors(vgg.architecture.layers, x, exact=exact, runs={"jit": jit}):
+        print(layer.name, errors["jit"].local.rms_relative, errors["jit"].cumulative.rms_relative)
 """
 from typing import NamedTuple
 

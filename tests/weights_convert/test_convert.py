@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(tmp_path, change, tex
 
 def test_a_named_model_that_does_not_fit_says_what_differs(tmp_path):
     path = save(tmp_path, state_dict(architecture("vgg11", **SMALL)))
-    with pytest.raises(BadFileError, match=r"features.2.weight \(4, 4, 3, 3\) is missing; .* more"):
+    with pytest.raises(BadFileError, match=r"features.2.weight \(\d, \d, 3, 3\) is missing; .* more"):
         convert(path, tmp_path / "out.h5", model="vgg16")
 
 

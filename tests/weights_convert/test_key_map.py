@@ -20,7 +20,7 @@ OTHER_SIZES = {
     "one class": architecture("vgg11", width=1 / 16, hidden=(8, 8), num_classes=1),
     "no hidden layer": architecture("vgg13_bn", width=0.375, hidden=(), pooled_size=1, input_size=32, num_classes=10),
     "three hidden layers": architecture("c", width=1 / 16, hidden=(3, 4, 5), pooled_size=2, input_size=64),
-    "odd width": architecture("vgg16", width=13 / 512, hidden=(6,), num_classes=3),
+    "width 13/512": architecture("vgg16", width=13 / 512, hidden=(6,), num_classes=3),
 }
 
 
@@ -41,6 +41,12 @@ def test_torchvisions_keys():
     assert mapping["features.1.running_var"] == "bn1_1/var"
     assert mapping["features.40.bias"] == "conv5_3/bias"
     assert mapping["classifier.6.weight"] == "fc8/weight"
+
+
+@pytest.mark.parametrize("width", [1 / 12, 0.3, 0.71, 0.05], ids=str)
+def test_a_width_that_rounds_gives_the_same_network(width):
+    net = architecture("vgg16", width=width, hidden=(), pooled_size=1, input_size=32, num_classes=2)
+    assert key_map.recognise(torchvision_tensors(net)).parameters == net.parameters
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])

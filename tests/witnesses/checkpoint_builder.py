@@ -152,7 +152,7 @@ def changed(entries, name, **changes):
     return [replace(entry, **changes) if entry.name.endswith("/" + name) else entry for entry in entries]
 
 
-def archive(entries, *, zip64=True, comment=b"", end=None, front=b""):
+def archive(entries, *, zip64=True, comment=b"", end=None, front=b"", directory_tail=b""):
     """Records → the bytes of a ZIP archive; `end` replaces numbers of the end record: count, length, start."""
     body, directory = bytearray(front), bytearray()
     for entry in entries:
@@ -173,6 +173,7 @@ def archive(entries, *, zip64=True, comment=b"", end=None, front=b""):
         directory += struct.pack("<4s6H3I5H2I", b"PK\1\2", 0, 0, says["flags"], says["method"], 0, 0, says["crc"],
                                  says["compressed"], says["size"], len(says["name"]), len(extra), 0, 0, 0, 0,
                                  says.get("header", at)) + says["name"] + extra
+    directory += directory_tail
     numbers = {"count": len(entries), "length": len(directory), "start": len(body)} | (end or {})
     count, length, start = numbers["count"], numbers["length"], numbers["start"]
     end64 = len(body) + len(directory)

@@ -158,7 +158,7 @@ def local_entry(file, record, directory_start):
     if record.flags & ~(HAS_DESCRIPTOR | IS_UTF8):
         raise BadFileError(f"record {quoted([record.name])} is encrypted or patched (PyTorch never does that)")
     header = read_at(file, record.header, LOCAL.size)
-    if len(header) < LOCAL.size or header[:4] != b"PK\3\4":
+    if header[:4] != b"PK\3\4":
         raise damaged(f"record {quoted([record.name])} has no local header at byte {record.header}")
     _, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(header)
     rest = read_at(file, record.header + LOCAL.size, name_length + extra_length)
@@ -182,8 +182,7 @@ def descriptor_length(file, record, at):
     if not record.flags & HAS_DESCRIPTOR:
         return 0
     for form in (DESCRIPTOR, DESCRIPTOR64):
-        part = read_at(file, at, form.size)
-        if len(part) == form.size and form.unpack(part) == (b"PK\7\x08", record.crc, record.size, record.size):
+        if form.unpack(read_at(file, at, form.size)) == (b"PK\7\x08", record.crc, record.size, record.size):
             return form.size
     if record.size == 0:                          # PyTorch's writer leaves it out then
         return 0
@@ -195,5 +194,9 @@ def file_signature(file, at):
 
 
 def read_at(file, at, count):
+    """`count` bytes from byte `at`.  The end records alone are longer than any header, so they are there."""
     file.seek(at)
-    return file.read(count)
+    part = file.read(count)
+    if len(part) < count:
+        raise damaged(f"it ends before byte {at + count}")
+    return part

@@ -70,6 +70,12 @@ def test_a_box_is_read_or_refused_as_its_indices_lie(axes, offset, numel, contai
         refusal(data, BadFileError)
 
 
+@pytest.mark.parametrize("size, stride", [((1, 1, 1, 2, 1, 3, 1, 1), (6, 6, 6, 3, 3, 1, 1, 1)), ((6,), (1,))])
+def test_eight_dimensions_are_read(size, stride):
+    found = read(builder.write("zip", {"w": TensorCall(ON_SIX, size, stride)}, {"0": SIX})).tensors["w"]
+    assert found.shape == size and found.ravel().tolist() == SIX.tolist()
+
+
 BAD_CALLS = {
     "v2 with two arguments": call("torch._utils", "_rebuild_tensor_v2", 1, 2),
     "v2 with nine arguments": call("torch._utils", "_rebuild_tensor_v2", *range(9)),
@@ -81,6 +87,10 @@ BAD_CALLS = {
     "BUILD of two": build(call("torch", "FloatTensor"), (1, 2)),
     "BUILD of numbers": build(call("torch", "FloatTensor"), (1, 2, 3, 4)),
     "Parameter, BUILD of numbers": build(new("torch.nn.parameter", "Parameter"), (1, None, None, True, False)),
+    "Parameter, BUILD of a tensor never built": build(new("torch.nn.parameter", "Parameter"),
+                                                      (call("torch", "FloatTensor"), None, None, True, False)),
+    "v3 of numbers": call("torch._utils", "_rebuild_tensor_v3", 0, 0, (1,), (1,), False, None,
+                          reference("torch", "uint16")),
     "from_type of nothing": call("torch._tensor", "_rebuild_from_type_v2", 1, 2, (3,), {}),
     "from_type of a name": call("torch._tensor", "_rebuild_from_type_v2", reference("my", "rebuild"),
                                 reference("torch", "Tensor"), (1,), {}),

@@ -10,6 +10,7 @@ from witnesses.pickle_builder import pickle
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError
+from weights_convert.checkpoint import zip_archive
 
 SIX = np.arange(6, dtype="f4")
 PICKLED = pickle(builder.resolve({"w": tensor("0", (2, 3))}, "zip"))
@@ -92,6 +93,7 @@ BAD = {
     "wrong checksum": (with_data(crc=5), "CRC-32"),
     "wrong checksum of the pickle": (archive(changed(RECORDS, "data.pkl", crc=5)), "CRC-32"),
     "wrong checksum of the byte order": (archive(changed(RECORDS, "byteorder", crc=5)), "CRC-32"),
+    "half an entry in the directory": (archive(RECORDS, directory_tail=b"PK\1\2" + bytes(20)), "directory cannot be read"),
     "count in the end record": (archive(RECORDS, end={"count": 3}), "counts 3"),
     "endless count": (archive(RECORDS, end={"count": 2**63}), "is the most"),
     "length of the directory": (archive(RECORDS, end={"length": 5}), "central directory"),
@@ -130,8 +132,48 @@ def test_the_longest_name_there_is():
     assert "record with the name" in refusal(archive([*RECORDS, entry]))
 
 
-@pytest.mark.parametrize("bit", range(0, 22 * 8))
-def test_each_bit_of_the_end_record(bit):
-    data = bytearray(HONEST)
-    data[len(data) - 22 + bit // 8] ^= 1 << bit % 8
-    refusal(bytes(data), BadFileError)
+# Bytes of each header that mean nothing to a reader: versions, time and date, attributes.
+FREE = {
+    b"PK\3\4": (30, {4, 5, *range(10, 14)}),
+    b"PK\1\2": (46, {*range(4, 8), *range(12, 16), *range(36, 42)}),
+    b"PK\6\6": (56, {*range(12, 16)}),
+    b"PK\6\7": (20, set()),
+    b"PK\5\6": (22, set()),
+    b"PK\7\x08": (16, set()),
+}
+
+
+@pytest.mark.parametrize("signature", FREE)
+def test_each_bit_of_each_header_counts(signature):
+    """Of the last header of each kind; the name after it counts as well."""
+    length, free = FREE[signature]
+    start = HONEST.rindex(signature)
+    name = 20 if signature in (b"PK\3\4", b"PK\1\2") else 0
+    for byte in range(length + name):
+        for bit in range(8):
+            data = bytearray(HONEST)
+            data[start + byte] ^= 1 << bit
+            if byte in free:
+                assert read(bytes(data)).tensors["w"].tolist() == VALUES
+            else:
+                refusal(bytes(data), BadFileError)
+
+
+def test_each_bit_of_the_first_header_of_the_directory_counts():
+    start = HONEST.index(b"PK\1\2")
+    for byte in {*range(46)} - FREE[b"PK\1\2"][1]:
+        for bit in range(8):
+            data = bytearray(HONEST)
+            data[start + byte] ^= 1 << bit
+            refusal(bytes(data), BadFileError)
+
+
+@pytest.mark.parametrize("length", [4, 21, 22, 30, 97, 98])
+def test_beginnings_of_an_archive(length):
+    refusal(HONEST[:length], BadFileError)
+    refusal(b"PK\3\4" + HONEST[-length:], BadFileError)
+
+
+def test_long_directory(monkeypatch):
+    monkeypatch.setattr(zip_archive, "LARGEST_DIRECTORY", 100)
+    assert "is the most" in refusal(HONEST)
