@@ -17,8 +17,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from npvgg import images
+from npvgg import images, weights
 from npvgg.architecture import architecture
+from weights_convert import key_map
 
 SIDE = 32
 PRESET = images.preset("cifar10")
@@ -92,6 +93,14 @@ def augment(x, generator, strength):
     return y.contiguous(memory_format=torch.channels_last)
 
 
+def earlier(path, net):
+    """A checkpoint of this script, or an npvgg weights file → a state dict."""
+    if path.suffix != ".h5":
+        return torch.load(path)["state_dict"]
+    parameters = weights.read(path, verify=True).parameters
+    return {key: torch.tensor(parameters[name]) for key, name in key_map.key_map(net).items()}
+
+
 @torch.no_grad()
 def accuracy(model, x, labels):
     model.eval()
@@ -105,7 +114,7 @@ def main():
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--start", type=Path, help="a checkpoint of an earlier stage")
+    parser.add_argument("--start", type=Path, help="the checkpoint of an earlier stage, or an npvgg weights file")
     parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--calm", type=int, default=32, help="how many of them, at the end, only shift and mirror")
     parser.add_argument("--rate", type=float, default=0.12, help="the largest learning rate; it falls to 0 in a line")
@@ -123,11 +132,11 @@ def main():
     net = architecture("vgg13_bn", width=options.width, input_size=SIDE, pooled_size=1, hidden=(), num_classes=len(names))
     model = VGG(net).to(memory_format=torch.channels_last)
     if options.start:
-        model.load_state_dict(torch.load(options.start)["state_dict"])
+        model.load_state_dict(earlier(options.start, net), strict=False)           # weights files lack the batch counters
     mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    optimiser = torch.optim.SGD([{"params": weights, "weight_decay": options.decay}, {"params": others}],
+    optimiser = torch.optim.SGD([{"params": decayed, "weight_decay": options.decay}, {"params": others}],
                                 lr=options.rate, momentum=0.9, nesterov=True)
     batches = len(x) // options.batch
     total, warm = options.epochs * batches, max(1, options.warmup * batches)

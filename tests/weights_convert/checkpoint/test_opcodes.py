@@ -21,7 +21,7 @@ VALUES = [
     "", "text", "größe", "x" * 300, "x" * 4096, b"", b"\x00\xff", b"x" * 300,
     (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1], {}, {"a": 1},
     list(range(2500)), {str(n): n for n in range(2500)}, {"a": [{"b": ((), [None])}]},
-    [("same",), ["other"]] * 3,
+    [("same",), ["other"]] * 3, [f"{n}" * 300 for n in range(300)],           # the last one fills several frames
 ]
 
 
@@ -98,7 +98,8 @@ REFUSED = {
     "READONLY_BUFFER": (b"N\x98", "READONLY_BUFFER"),
     "a second PROTO": (b"\x80\x02N", "PROTO"),
     "an unknown opcode": (b"\xfe", "0xfe"),
-    "a name that is not text": (b"K\x01X\x01\x00\x00\x00a\x93", "not a text"),
+    "a module that is not text": (b"K\x01X\x01\x00\x00\x00a\x93", "not a text"),
+    "a name that is not text": (b"X\x01\x00\x00\x00aN\x93", "not a text"),
     "a call without a tuple": (b"cargparse\nNamespace\n]R", "no name"),
     "a call of a number": (b"K\x01)R", "no name"),
     "a call of an object": (b"cargparse\nNamespace\n)R)R", "no name"),
@@ -125,6 +126,7 @@ REFUSED = {
     "TUPLE without MARK": (b"Nt", "did not begin"),
     "SETITEMS without MARK": (b"}u", "did not begin"),
     "GET of an unknown number": (b"h\x07", "never stored"),
+    "GET of the next number": (b"Nq\x00h\x01", "never stored"),
     "GET of a gap": (b"Nq\x05h\x03", "never stored"),
     "a huge memo number": (b"Nr\xff\xff\xff\xff", "4,294,967,295"),
     "GET of a huge number": (b"j\xff\xff\xff\xff", "never stored"),
@@ -218,6 +220,16 @@ MACHINE_BREAKERS = {
 @pytest.mark.parametrize("program", MACHINE_BREAKERS.values(), ids=MACHINE_BREAKERS)
 def test_bombs_end_soon(program, container):
     refusal(builder.write(container, program, {}))
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_pickle_of_more_than_64_mib(container, monkeypatch):
+    data = builder.write(container, {"w": WEIGHT}, STORAGES)
+    length = len(pickle(builder.resolve({"w": WEIGHT}, container)))
+    monkeypatch.setattr(machine, "PICKLE_BYTES", length)
+    assert read(data).tensors
+    monkeypatch.setattr(machine, "PICKLE_BYTES", length - 1)
+    assert "ends too early" in refusal(data) or container == "zip"
 
 
 def test_two_million_opcodes():
