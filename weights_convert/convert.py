@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import images, labels
+from npvgg import atomic_file, images, labels
 from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.network import VGG
@@ -36,6 +36,8 @@ def convert(source, out, *, model=None, preset=None, class_names=None, input_siz
     source, out = Path(source), Path(out)
     if out.exists() and source.exists() and out.samefile(source):
         raise UsageError(f"{out} is the source itself; give another name for the result")
+    if not dry_run:
+        atomic_file.destination(out, force)                          # refused now rather than after the work
     read = checkpoint.read(source, key=key, checksum=checksum)
     try:
         found = understood(read.tensors, model, preset, input_size)

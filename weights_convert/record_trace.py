@@ -45,9 +45,10 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     StorageError or BadFileError where it cannot read the checkpoint, BadFileError where that does not hold a VGG.
     """
     torch = imported()
-    from npvgg import images, traces
+    from npvgg import atomic_file, images, traces
     from weights_convert import convert
 
+    atomic_file.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
         found = convert.understood(arrays_of(state), model, preset, input_size)
