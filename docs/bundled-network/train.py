@@ -117,6 +117,7 @@ def main():
     parser.add_argument("--start", type=Path, help="the checkpoint of an earlier stage, or an npvgg weights file")
     parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--calm", type=int, default=32, help="how many of them, at the end, only shift and mirror")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the changes before that, see augment")
     parser.add_argument("--rate", type=float, default=0.12, help="the largest learning rate; it falls to 0 in a line")
     parser.add_argument("--warmup", type=int, default=3, help="epochs in which it rises")
     parser.add_argument("--decay", type=float, default=5e-4, help="weight decay of the weights")
@@ -144,7 +145,7 @@ def main():
         optimiser, lambda step: min((step + 1) / warm, max(total - step, 0) / max(total - warm, 1)))
     for epoch in range(options.epochs):
         start, loss_sum = time.time(), 0.0
-        strength = 1.0 if epoch < options.epochs - options.calm else 0.0
+        strength = options.strength if epoch < options.epochs - options.calm else 0.0
         order = torch.randperm(len(x), generator=generator)
         for b in range(batches):
             pick = order[b * options.batch:(b + 1) * options.batch]
