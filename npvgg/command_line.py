@@ -2,6 +2,7 @@
 import os
 import sys
 import traceback
+import warnings
 
 import click
 
@@ -14,6 +15,8 @@ def run(command, program, arguments=None):
     Errors that npvgg raises on purpose become one line and their `exit_code`; Ctrl-C gives 130; a closed pipe ends
     quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback of any of them.
     """
+    # Pillow warns of damage that npvgg answers for itself, or that does not touch the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         # Not command.main(), which ends a closed pipe with 1 and Ctrl-C with an empty line.
         with command.make_context(program, sys.argv[1:] if arguments is None else list(arguments)) as context:

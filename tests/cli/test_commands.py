@@ -139,3 +139,12 @@ def test_ctrl_c_ends_with_130(monkeypatch):
     monkeypatch.setattr("npvgg.summary.table", interrupted)
     run = npvgg("summary", "vgg11")
     assert (run.status, run.err) == (130, "npvgg: interrupted\n")
+
+
+def test_warnings_of_pillow_are_not_printed():
+    code = ("import sys, warnings; from npvgg import cli, summary\n"
+            "planted = lambda *_: warnings.warn_explicit('planted', UserWarning, 'x.py', 1, module='PIL.TiffImagePlugin')\n"
+            "summary.table = planted\n"
+            "sys.argv = ['npvgg', 'summary', 'vgg11']; cli.main()")
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
