@@ -7,6 +7,7 @@ more than the tolerance.  Layers that only one trace holds are named and not jud
 import math
 from dataclasses import asdict, dataclass
 
+from npvgg import text_table
 from npvgg.architecture import Architecture
 from npvgg.errors import UsageError
 from npvgg.parity import difference, suspects
@@ -102,12 +103,7 @@ class Comparison:
         return " or ".join(f"{tolerance:g}" for tolerance in sorted({row.tolerance for row in self.rows}))
 
     def table(self):
-        lines = [HEADINGS, *(cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        left = (0, 1, len(HEADINGS) - 1)
-        text = ["  ".join(cell.ljust(width) if column in left else cell.rjust(width)
-                          for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
-        return [text[0], "─" * (sum(widths) + 2 * (len(widths) - 1)), *text[1:]]
+        return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1))
 
     def as_dict(self):
         """The same as plain values for JSON; infinite gaps, which JSON lacks, are null."""
