@@ -8,7 +8,7 @@ The forward pass is one loop: look the kernel of the layer up, apply it, go on.
     vgg.trace("cat.jpg")                               → every intermediate array under its paper name
     vgg.predict("cat.jpg", top=3)                      → [Prediction(label, probability, logit, index), …]
 """
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,7 +37,12 @@ class VGG:
     tier: str = "jit"
     threads: int | None = None            # None: as many as the process may use
     source: str = ""                      # where the parameters come from, for people
-    self_test: weights.SelfTest | None = field(default=None)
+    self_test: weights.SelfTest | None = None
+
+    def __post_init__(self):
+        classes = self.architecture.num_classes
+        if self.class_names is not None and len(self.class_names) != classes:
+            raise UsageError(f"{len(self.class_names)} class names were given for {classes} classes; give one for each")
 
     @cached_property
     def kernels(self):
@@ -188,8 +193,6 @@ def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, ti
     one of `initialisation.INITIALISATIONS`.  The same seed gives the same parameters.
     """
     net = architecture(name, **sizes)
-    if class_names is not None and len(class_names) != net.num_classes:
-        raise UsageError(f"{len(class_names)} class names were given for {net.num_classes} classes; give one for each")
     chosen = images.preset(preset) if preset else images.preset("torchvision").resized(net.input_size)
     return VGG(net, initialisation.initial(net, seed=seed, how=how), chosen, class_names and tuple(class_names), tier,
                threads, f"seed {seed}")

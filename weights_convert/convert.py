@@ -88,8 +88,6 @@ def understood(tensors, model=None, preset=None, input_size=None):
 def named(class_names, net, metadata):
     """The names of the classes: given, found in the checkpoint, or ImageNet's where there are 1000."""
     if class_names is not None:
-        if len(class_names) != net.num_classes:
-            raise UsageError(f"{len(class_names)} class names were given for {net.num_classes} classes; give one for each")
         return tuple(class_names)
     found = tuple(metadata.get("classes", ()))
     if net.num_classes and len(found) == net.num_classes:
