@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from npvgg import network
+from npvgg.kernels import table
 from weights_convert import record_trace
 
 DISAGREES = 1e-4
@@ -23,7 +24,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--tier", default="jit")
+    parser.add_argument("--tier", default=table.DEFAULT)
     options = parser.parse_args()
     print(f"{'network':10}{'tier':>10}{'batch':>6}{'threads':>8}{'ms/image':>10}{'× torch':>9}{'error':>10}{'torch error':>13}")
     for name in options.names:

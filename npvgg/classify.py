@@ -11,9 +11,10 @@ import numpy as np
 
 from npvgg import hub, images, labels, network
 from npvgg.errors import NpvggError, UsageError
+from npvgg.kernels import table
 
 
-def load(model=None, *, tier="jit", threads=None, verify="new", offline=False, progress=None):
+def load(model=None, *, tier=table.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
     """A model's name or an npvgg weights file → VGG.
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the
@@ -22,7 +23,7 @@ def load(model=None, *, tier="jit", threads=None, verify="new", offline=False, p
     """
     name = hub.DEFAULT if model is None else str(model)
     path = Path(model) if is_path(name) else hub.locate(name, offline=offline, progress=progress)
-    return network.open(path, tier=tier, threads=threads, verify=verify)
+    return network.open(path, tier=tier, threads=threads, algorithm=algorithm, verify=verify)
 
 
 def is_path(name):

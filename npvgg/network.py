@@ -24,7 +24,7 @@ SELF_TEST_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VGG:
-    """One network: what it is (`architecture`), what it has learned (`parameters`), how it is run (`tier`, `threads`).
+    """One network: what it is (`architecture`), what it has learned (`parameters`), how it is run (`tier` and so on).
 
     `parameters` maps "conv1_1/weight" to an array; `preset` says how a picture becomes the input; `class_names` name
     the logits.  Nothing here changes when the network runs, so one object may serve many calls.
@@ -34,8 +34,9 @@ class VGG:
     parameters: dict
     preset: images.Preset
     class_names: tuple | None = None
-    tier: str = "jit"
+    tier: str = table.DEFAULT
     threads: int | None = None            # None: as many as the process may use
+    algorithm: str = "auto"               # of the engine's 3×3 convolutions, see table.ALGORITHMS
     source: str = ""                      # where the parameters come from, for people
     self_test: weights.SelfTest | None = None
 
@@ -44,9 +45,21 @@ class VGG:
         if self.class_names is not None and len(self.class_names) != classes:
             raise UsageError(f"{len(self.class_names)} class names were given for {classes} classes; give one for each")
 
+        if self.algorithm not in table.ALGORITHMS:
+            raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(table.ALGORITHMS)}")
+
     @cached_property
     def kernels(self):
         return table.choose(self.tier)
+
+    @cached_property
+    def plan(self):
+        """The network as programs of the engine, or None on another tier and in float64."""
+        if self.dtype != np.float32 or "engine" not in table.rungs(self.tier):
+            return None
+        from npvgg.plan import Plan  # not at the top: the reference tier works without Numba
+
+        return Plan(self.architecture, self.parameters)
 
     @cached_property
     def dtype(self):
@@ -66,9 +79,12 @@ class VGG:
     def forward(self, x, watch=None, last=None):
         """(N, 3, H, W) → the output of the layer called `last`, by default the final one.
 
-        `watch(name, array)` sees every intermediate array as it appears; it must not change it.
+        `watch(name, array)` sees every intermediate array as it appears; it must not change it.  Without one, and to the end,
+        the engine runs its plan; otherwise every tier goes layer by layer.
         """
         describe(self.architecture, x.shape[2:])                  # refuses pictures that are too small
+        if self.plan and not watch and not last:
+            return self.plan.forward(x, self.threads, self.algorithm)
         with threads.limited(self.threads):
             for layer in self.architecture.layers:
                 x = self.kernels[layer.op](x, *self.arguments(layer), **dict(layer.options))
@@ -128,14 +144,18 @@ class VGG:
             raise UnsupportedError(f"{self.source or self.architecture.name} holds features without a classifier, so it "
                                    "cannot name what it sees; use features(…) or load a network with a classifier")
 
-    def using(self, *, tier=None, threads=None, dtype=None):
-        """The same network run otherwise: another kernel tier, number of threads or dtype (float32, float64)."""
+    def using(self, *, tier=None, threads=None, algorithm=None, dtype=None):
+        """The same network run otherwise: another kernel tier, number of threads, algorithm or dtype (float32, float64)."""
         parameters = self.parameters
         if dtype is not None and np.dtype(dtype) != self.dtype:
             if np.dtype(dtype) not in (np.float32, np.float64):
                 raise UsageError(f"dtype is {np.dtype(dtype).name}; npvgg computes in float32 or float64")
             parameters = {path: array.astype(dtype) for path, array in parameters.items()}
-        return replace(self, tier=tier or self.tier, threads=threads or self.threads, parameters=parameters)
+        other = replace(self, tier=tier or self.tier, threads=threads or self.threads, algorithm=algorithm or self.algorithm,
+                        parameters=parameters)
+        if other.tier == self.tier and parameters is self.parameters:
+            other.__dict__["plan"] = self.plan                    # the packed weights are the same
+        return other
 
     def run_self_test(self):
         """The largest gap between the stored answer to the seeded input and today's, over the largest value.
@@ -179,14 +199,15 @@ class VGG:
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for the soft-max
 
 
-def open(path, *, tier="jit", threads=None, verify="new"):
+def open(path, *, tier=table.DEFAULT, threads=None, algorithm="auto", verify="new"):
     """A weights file → VGG; its parameters stay on disk, mapped into memory.  Errors: those of `weights.read`."""
     file = weights.read(path, verify=verify)
     return VGG(file.architecture, file.parameters, images.Preset.from_json(file.preset_json), file.labels, tier, threads,
-               str(path), file.self_test)
+               algorithm, str(path), file.self_test)
 
 
-def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier="jit", threads=None, **sizes):
+def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier=table.DEFAULT, threads=None,
+           algorithm="auto", **sizes):
     """A network with fresh parameters.
 
     `name` as in `architecture.NAMES`; `sizes` are its num_classes, width, hidden, input_size and pooled_size; `how` is
@@ -195,4 +216,4 @@ def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, ti
     net = architecture(name, **sizes)
     chosen = images.preset(preset) if preset else images.preset("torchvision").resized(net.input_size)
     return VGG(net, initialisation.initial(net, seed=seed, how=how), chosen, class_names and tuple(class_names), tier,
-               threads, f"seed {seed}")
+               threads, algorithm, f"seed {seed}")

@@ -1,7 +1,14 @@
 """What every test may use: a cache of its own, a tiny network, a few pictures made here."""
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
+
+from npvgg.cache_folder import cache_folder
+
+# Compiled kernels are named for what they were compiled from, so they may be shared with the user and between runs.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "kernels"))
 
 
 @pytest.fixture(scope="session")

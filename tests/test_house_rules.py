@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from npvgg.kernels import table
+
 ROOT = Path(__file__).parents[1]
 
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors"],
     ["npvgg.architecture", "npvgg.cache_folder", "npvgg.atomic_file", "npvgg.command_line", "npvgg.text_table",
-     "npvgg.kernels.contracts", "npvgg.kernels.compiled_code", "npvgg.kernels.launch"],
-    ["npvgg.summary", "npvgg.initialisation", "npvgg.hdf5_arrays", "npvgg.kernels.flags", "npvgg.kernels.threads",
+     "npvgg.kernels.contracts", "npvgg.kernels.launch"],
+    ["npvgg.summary", "npvgg.initialisation", "npvgg.hdf5_arrays", "npvgg.kernels.compiled_code", "npvgg.kernels.threads",
      "npvgg.kernels.reference"],
-    ["npvgg.kernels.jit"],
+    ["npvgg.kernels.flags"],
+    ["npvgg.kernels.jit", "npvgg.kernels.engine"],
     ["npvgg.kernels.table"],
     ["npvgg.images", "npvgg.weights", "npvgg.traces", "npvgg.labels"],
+    ["npvgg.plan"],
     ["npvgg.network"],
     ["weights_convert"],
     ["npvgg.hub"],
@@ -99,11 +103,11 @@ def test_the_reference_needs_numpy_only(path):
     assert outside <= {"numpy"}
 
 
-@pytest.mark.parametrize("tier", ["reference", "jit"])
+@pytest.mark.parametrize("tier", table.LADDER)
 def test_tiers_never_import_each_other(tier):
-    other = {"reference": "jit", "jit": "reference"}[tier]
+    others = tuple(f"npvgg.kernels.{other}" for other in table.LADDER if other != tier)
     for path in (ROOT / "npvgg/kernels" / tier).glob("*.py"):
-        assert not any(name.startswith(f"npvgg.kernels.{other}") for name in imports(path)), path
+        assert not any(name.startswith(others) for name in imports(path)), path
 
 
 def test_compiler_flags_are_written_in_one_place():

@@ -1,4 +1,4 @@
-"""The forward pass as a whole, in both tiers."""
+"""The forward pass as a whole, in every tier."""
 import numpy as np
 import pytest
 
@@ -165,7 +165,8 @@ def test_using_refuses_what_it_cannot_do(tiny, options, text):
 
 
 def test_repr_says_what_it_is(tiny, tiny_file):
-    assert repr(tiny).startswith("<VGG vgg11_bn at width 0.0625: ") and "32×32 → 4 classes, jit tier in float32" in repr(tiny)
+    assert repr(tiny).startswith("<VGG vgg11_bn at width 0.0625: ")
+    assert "32×32 → 4 classes, engine tier in float32" in repr(tiny)
     assert str(tiny_file) in repr(network.open(tiny_file))
 
 

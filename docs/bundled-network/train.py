@@ -1,19 +1,23 @@
-"""Train the network that npvgg bundles: configuration B with batch norm at width 0.375, on CIFAR-10, with PyTorch.
+"""Train the network that npvgg bundles: configuration B with batch norm, narrow, on CIFAR-10, with PyTorch.
 
-    python docs/bundled-network/train.py CIFAR10_FOLDER OUT.pth [--start EARLIER.pth] [options]
+    torchrun --nproc-per-node 2 docs/bundled-network/train.py CIFAR10_FOLDER OUT.pth [--earlier FILE] [options]
 
 CIFAR10_FOLDER holds train/<class>/*.jpg and test/<class>/*.jpg.  Needs torch==2.13.0, NumPy and Pillow.  OUT.pth gets the last
 parameters and OUT.mean.pth their running mean, both with the class names; convert either with weights_convert.  The README
 beside this file has the commands that made the bundled network, and what they reached.
+
+Each process trains on one thread with its share of every batch, and the gradients are averaged: on a machine that does other
+work too, one exchange a step waits less than the hundreds of OpenMP barriers of a single process with two threads.
 """
 import argparse
+import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -93,20 +97,65 @@ def augment(x, generator, strength):
     return y.contiguous(memory_format=torch.channels_last)
 
 
-def earlier(path, net):
-    """A checkpoint of this script, or an npvgg weights file → a state dict."""
-    if path.suffix != ".h5":
-        return torch.load(path)["state_dict"]
-    parameters = weights.read(path, verify=True).parameters
-    return {key: torch.tensor(parameters[name]) for key, name in key_map.key_map(net).items()}
+def table(width, classes):
+    return architecture("vgg13_bn", width=width, input_size=SIDE, pooled_size=1, hidden=(), num_classes=classes)
+
+
+def earlier(path, classes):
+    """A checkpoint of this script, or an npvgg weights file → the network."""
+    if path.suffix == ".h5":
+        parameters = weights.read(path, verify=True).parameters
+        keys = key_map.key_map(table(parameters["conv1_1.weight"].shape[0] / 64, classes))
+        state = {key: torch.tensor(parameters[name]) for key, name in keys.items()}
+    else:
+        state = torch.load(path)["state_dict"]
+    model = VGG(table(state["features.0.weight"].shape[0] / 64, classes)).to(memory_format=torch.channels_last)
+    model.load_state_dict(state, strict=False)                                     # weights files lack the batch counters
+    return model
+
+
+def widen(old, model, noise=0.03):
+    """Copy the channels of a trained network into a wider one that computes the same (Net2Wider, Chen et al. 2016, section 2).
+
+    A channel that is copied k times enters the next layer with 1/k of its weights; `noise` × their standard deviation, added
+    to the copies, lets them part.
+    """
+    state, wider = old.state_dict(), model.state_dict()
+    source, copies = torch.arange(3), torch.ones(3)
+    for key in (key for key in state if state[key].ndim == 4):
+        number, inputs = int(key.split(".")[1]), source
+        outputs, added = state[key].shape[0], wider[key].shape[0] - state[key].shape[0]
+        source = torch.cat([torch.arange(outputs), torch.randperm(outputs)[:added]])
+        weight = state[key][source][:, inputs] / copies[inputs][:, None, None]
+        weight[outputs:] += noise * weight.std() * torch.randn_like(weight[outputs:])
+        wider[key] = weight
+        wider[f"features.{number}.bias"] = state[f"features.{number}.bias"][source]
+        for field in ("weight", "bias", "running_mean", "running_var"):
+            wider[f"features.{number + 1}.{field}"] = state[f"features.{number + 1}.{field}"][source]
+        copies = torch.bincount(source, minlength=outputs).float()
+    wider["classifier.0.weight"] = state["classifier.0.weight"][:, source] / copies[source]
+    wider["classifier.0.bias"] = state["classifier.0.bias"]
+    model.load_state_dict(wider)
+
+
+def average(tensors):
+    """The mean over the processes, in place."""
+    if distributed.is_initialized():
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        distributed.all_reduce(flat)
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+            tensor.copy_(part.view_as(tensor) / distributed.get_world_size())
 
 
 @torch.no_grad()
 def accuracy(model, x, labels):
+    """Top-1 over all processes' equal shares of the pictures."""
     model.eval()
-    hits = sum((model(x[i:i + 500]).argmax(1) == labels[i:i + 500]).sum().item() for i in range(0, len(x), 500))
+    hits = sum((model(x[i:i + 500]).argmax(1) == labels[i:i + 500]).sum() for i in range(0, len(x), 500))
     model.train()
-    return hits / len(x)
+    top1 = hits / torch.tensor(float(len(x)))
+    average([top1])
+    return top1.item()
 
 
 def main():
@@ -114,53 +163,81 @@ def main():
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--start", type=Path, help="the checkpoint of an earlier stage, or an npvgg weights file")
+    parser.add_argument("--earlier", type=Path, help="a checkpoint of this script or a weights file, of this width or less")
+    parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="networks whose answers are half of the target")
     parser.add_argument("--epochs", type=int, default=32)
-    parser.add_argument("--calm", type=int, default=32, help="how many of them, at the end, only shift and mirror")
+    parser.add_argument("--minutes", type=float, help="stop after so long instead: the rates then follow the clock")
+    parser.add_argument("--calm", type=float, default=1.0, help="share of it, at the end, that only shifts and mirrors")
     parser.add_argument("--strength", type=float, default=1.0, help="of the changes before that, see augment")
     parser.add_argument("--rate", type=float, default=0.12, help="the largest learning rate; it falls to 0 in a line")
-    parser.add_argument("--warmup", type=int, default=3, help="epochs in which it rises")
+    parser.add_argument("--warmup", type=float, default=0.1, help="share of the training in which it rises")
     parser.add_argument("--decay", type=float, default=5e-4, help="weight decay of the weights")
     parser.add_argument("--smoothing", type=float, default=0.05, help="of the labels")
     parser.add_argument("--width", type=float, default=0.375)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=128, help="pictures a step, over all processes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
+    torch.set_num_threads(1)
+    if "RANK" in os.environ:                                                         # started by torchrun
+        distributed.init_process_group("gloo")
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    torch.manual_seed(options.seed)                                                  # the same network in every process
+    order_generator = torch.Generator().manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(1000 * options.seed + rank)
     x, labels, names = read(options.data / "train")
     test_x, test_labels, _ = read(options.data / "test")
-    net = architecture("vgg13_bn", width=options.width, input_size=SIDE, pooled_size=1, hidden=(), num_classes=len(names))
-    model = VGG(net).to(memory_format=torch.channels_last)
-    if options.start:
-        model.load_state_dict(earlier(options.start, net), strict=False)           # weights files lack the batch counters
+    test_x, test_labels = test_x[rank::processes], test_labels[rank::processes]
+    model = VGG(table(options.width, len(names))).to(memory_format=torch.channels_last)
+    if options.earlier:
+        widen(earlier(options.earlier, len(names)), model)
+    teachers = [earlier(path, len(names)).eval() for path in options.teacher]
     mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
     optimiser = torch.optim.SGD([{"params": decayed, "weight_decay": options.decay}, {"params": others}],
                                 lr=options.rate, momentum=0.9, nesterov=True)
+    share = options.batch // processes
     batches = len(x) // options.batch
-    total, warm = options.epochs * batches, max(1, options.warmup * batches)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min((step + 1) / warm, max(total - step, 0) / max(total - warm, 1)))
-    for epoch in range(options.epochs):
+    began, epoch, progress = time.time(), 0, torch.zeros(())
+    while progress < 1:
         start, loss_sum = time.time(), 0.0
-        strength = options.strength if epoch < options.epochs - options.calm else 0.0
-        order = torch.randperm(len(x), generator=generator)
+        order = torch.randperm(len(x), generator=order_generator)
         for b in range(batches):
-            pick = order[b * options.batch:(b + 1) * options.batch]
+            done = (time.time() - began) / (60 * options.minutes) if options.minutes else (epoch + b / batches) / options.epochs
+            progress.fill_(done)
+            average([progress])                                                      # the clocks differ by microseconds
+            if progress >= 1:
+                break
+            optimiser.param_groups[0]["lr"] = optimiser.param_groups[1]["lr"] = options.rate * min(
+                (progress.item() + 1e-3) / max(options.warmup, 1e-3), (1 - progress.item()) / (1 - options.warmup))
+            pick = order[b * options.batch + rank * share:b * options.batch + (rank + 1) * share]
+            pictures = augment(x[pick], generator, options.strength if progress < 1 - options.calm else 0.0)
+            target = F.one_hot(labels[pick], len(names)) * (1 - options.smoothing) + options.smoothing / len(names)
+            if teachers:
+                # The loss is linear in its target, so one teacher drawn a step, with or without mirroring, stands for the mean
+                # of all of them.
+                teacher, mirrored = teachers[torch.randint(len(teachers), ()).item()], torch.rand(()) < 0.5
+                with torch.no_grad():
+                    target = (target + teacher(pictures.flip(3) if mirrored else pictures).softmax(1)) / 2
             optimiser.zero_grad()
-            loss = F.cross_entropy(model(augment(x[pick], generator, strength)), labels[pick],
-                                   label_smoothing=options.smoothing)
+            loss = F.cross_entropy(model(pictures), target)
             loss.backward()
+            average([parameter.grad for parameter in model.parameters()])
             optimiser.step()
-            schedule.step()
             mean.update_parameters(model)
             loss_sum += loss.item()
-        print(f"epoch {epoch + 1:3d}  loss {loss_sum / batches:.4f}  test top-1 {accuracy(model, test_x, test_labels):.4f}"
-              f"  mean {accuracy(mean, test_x, test_labels):.4f}  {time.time() - start:.0f} s", flush=True)
-        torch.save({"state_dict": model.state_dict(), "classes": names}, options.out)
-        torch.save({"state_dict": mean.module.state_dict(), "classes": names}, options.out.with_suffix(".mean.pth"))
+        epoch += 1
+        average([buffer for network in (model, mean.module) for buffer in network.buffers() if buffer.is_floating_point()])
+        top1, mean_top1 = accuracy(model, test_x, test_labels), accuracy(mean, test_x, test_labels)
+        if rank == 0:
+            print(f"epoch {epoch:3d}  {progress.item():6.1%}  loss {loss_sum / max(b, 1):.4f}  test top-1 {top1:.4f}"
+                  f"  mean {mean_top1:.4f}  {time.time() - start:.0f} s", flush=True)
+            for path, network in ((options.out, model), (options.out.with_suffix(".mean.pth"), mean.module)):
+                torch.save({"state_dict": network.state_dict(), "classes": names}, path)
+        if not options.minutes and epoch == options.epochs:
+            break
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ PHOTOGRAPHS = ("chelsea.png", "rocket.jpg", "motorcycle_left.png", "coffee.png",
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, metavar="K", help="How many labels a picture.")
 @options.threads
 @options.tier
-def command(model, top, threads, tier):
+@options.algorithm
+def command(model, top, threads, tier, algorithm):
     """Classify five photographs that scikit-image carries: a cat, a rocket, a motorcycle, a cup of coffee, an astronaut.
 
     The bundled network knows ten classes, so the cup and the astronaut show what a network answers when it has no word
@@ -23,7 +24,7 @@ def command(model, top, threads, tier):
     from npvgg.cli import answers, progress
 
     paths = photographs()
-    vgg = progress.load(model, threads=threads, tier=tier)
+    vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     stream = (answer._replace(image=Path(answer.image).name) for answer in classify.stream(paths, vgg, top=top))
     with answers.writer(None, None, False) as write:
         return answers.deliver(stream, len(paths), vgg.architecture.num_classes, write)

@@ -15,9 +15,10 @@ from npvgg.cli import options
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Pictures computed together.")
 @options.threads
 @options.tier
+@options.algorithm
 @options.exif
 @options.background
-def command(images, model, top, form, output, force, batch, threads, tier, exif, background):
+def command(images, model, top, form, output, force, batch, threads, tier, algorithm, exif, background):
     """Classify pictures: files, directories (walked recursively) and glob patterns, answered in order.
 
     \b
@@ -32,7 +33,7 @@ def command(images, model, top, form, output, force, batch, threads, tier, exif,
     from npvgg.cli import answers, progress
 
     paths = pictures.find(images)
-    vgg = progress.load(model, threads=threads, tier=tier)
+    vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     vgg.require_classifier()
     stream = classify.stream(paths, vgg, top=top, batch=batch, exif=exif, background=background)
     with (answers.writer(form, output, force) as write,

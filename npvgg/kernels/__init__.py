@@ -4,6 +4,7 @@
     table        choose("jit") → {"conv2d": function, …}
     reference    the definition, in NumPy
     jit          the same by hand, compiled by Numba
+    engine       convolution and dense layers in vector instructions, and whole networks as programs of them
 
 No kernel writes into its arguments: they may be read-only, memory-mapped or strided.  The answer has the dtype of x.
 NaN, infinities and −0.0 come out where PyTorch lets them come out.

@@ -30,14 +30,7 @@ def parallel(function):
 
 
 def remembered(dispatcher):
-    """Keep the machine code on disk where a folder for it can be written.
-
-    cache=True would raise "no locator available" when the package is imported where none can (a read-only installation
-    without a home folder).
-    """
+    """Keep the machine code on disk, in our own files rather than Numba's."""
     if hasattr(dispatcher, "enable_caching"):                # not under NUMBA_DISABLE_JIT=1: then it is the function
-        try:
-            dispatcher._cache = CompiledCode(dispatcher.py_func)
-        except (RuntimeError, OSError, AttributeError):      # AttributeError: another Numba keeps its cache elsewhere
-            pass
+        dispatcher._cache = CompiledCode(dispatcher.py_func)
     return dispatcher

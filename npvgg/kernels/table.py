@@ -3,11 +3,15 @@
 A tier overrides what it has learned and leaves the rest to the tier below, as BLIS replaces reference kernels by tuned
 ones.  A tier is imported when it is chosen, so the reference runs without Numba.
 """
+import os
+from functools import wraps
 from importlib import import_module
 
 from npvgg.errors import UnsupportedError, UsageError
 
-LADDER = ("reference", "jit")             # each rung overrides the ones below it
+LADDER = ("reference", "jit", "engine")   # each rung overrides the ones below it
+DEFAULT = LADDER[-1]
+ALGORITHMS = ("auto", "winograd", "direct")   # for the engine's 3×3 convolutions
 
 
 def choose(tier):
@@ -15,13 +19,36 @@ def choose(tier):
 
     Raises UsageError for a tier that does not exist and UnsupportedError for one that cannot be imported.
     """
-    if tier not in LADDER:
-        raise UsageError(f"there is no kernel tier {tier!r}; choose one of {', '.join(LADDER)}")
     operations = {}
-    for rung in LADDER[:LADDER.index(tier) + 1]:
+    for rung in rungs(tier):
         try:
-            operations |= import_module(f"npvgg.kernels.{rung}").OPERATIONS
+            learned = import_module(f"npvgg.kernels.{rung}").OPERATIONS
         except ImportError as error:
             raise UnsupportedError(f"the {rung} tier cannot be imported ({error}); install what is missing, "
                                    f"or choose the {LADDER[0]} tier") from error
+        if rung == "engine":
+            learned = {name: for_float32(function, operations[name]) for name, function in learned.items()}
+        operations |= learned
     return operations
+
+
+def rungs(tier):
+    """The rungs up to `tier` that serve here, the lowest first.
+
+    The engine is made of instructions, so it is left out under NUMBA_DISABLE_JIT=1, where the bodies of the jit tier run as
+    Python.
+    """
+    if tier not in LADDER:
+        raise UsageError(f"there is no kernel tier {tier!r}; choose one of {', '.join(LADDER)}")
+    is_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    return tuple(rung for rung in LADDER[:LADDER.index(tier) + 1] if is_compiled or rung != "engine")
+
+
+def for_float32(function, otherwise):
+    """The engine's function, which knows float32 only, with that of the rung below for anything else."""
+    @wraps(function)
+    def by_dtype(x, *arrays, **options):
+        chosen = function if getattr(x, "dtype", None) == "float32" else otherwise
+        return chosen(x, *arrays, **options)
+
+    return by_dtype

@@ -15,11 +15,22 @@ def limited(count):
         return
     import numba  # not at the top: the reference tier works without it
 
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= numba.config.NUMBA_NUM_THREADS:
-        raise UsageError(f"threads is {count!r}; this process can use 1 to {numba.config.NUMBA_NUM_THREADS}")
+    count = number_of(count)
     before = numba.get_num_threads()
     numba.set_num_threads(count)
     try:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def number_of(threads):
+    """The number of threads asked for; None: as many as the process may use.  UsageError for what cannot be."""
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if threads is None:
+        return most
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
+        raise UsageError(f"threads is {threads!r}; this process can use 1 to {most}")
+    return threads

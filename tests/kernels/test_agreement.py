@@ -1,4 +1,4 @@
-"""Each tier against PyTorch, against the other, and against an exact answer."""
+"""Each tier against PyTorch, against the others, and against an exact answer."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,14 +26,18 @@ def test_float64_is_pytorchs_float64(case, tier):
 
 @each_tier
 @each_case
-def test_float32_errs_at_most_twice_as_much_as_pytorch(case, tier):
-    """Measured against float64; a few roundings are free, for on tiny inputs PyTorch may be exact by luck."""
+def test_float32_errs_little_more_than_pytorch(case, tier):
+    """Measured against float64; a few roundings are free, for on tiny inputs PyTorch may be exact by luck.
+
+    Winograd's transforms round too, which a sum of few products does not hide; what it costs a whole network is measured in
+    tests/test_plan.py.
+    """
     pytest.importorskip("torch")
     arrays = case.arrays()
     answer, theirs = TIERS[tier][case.op](*arrays, **case.options), pytorch(case, arrays)
     exact = pytorch(case, [array.astype(np.float64) for array in arrays])
     assert answer.shape == theirs.shape and answer.dtype == np.float32
-    assert gap(answer, exact) <= max(2 * gap(theirs, exact), 4 * EPS)
+    assert gap(answer, exact) <= max((4 if tier == "engine" else 2) * gap(theirs, exact), 4 * EPS)
 
 
 LONG_SUMS = {
@@ -63,9 +67,10 @@ def test_long_sums_of_the_jit_tier_err_no_more_than_pytorch(case):
 @each_case
 def test_tiers_agree(case):
     arrays = case.arrays(np.float64, seed=1)
-    defined, answer = (TIERS[tier][case.op](*arrays, **case.options) for tier in table.LADDER)
-    assert answer.shape == defined.shape
-    assert gap(answer, defined) < 1e-14
+    defined, *answers = (TIERS[tier][case.op](*arrays, **case.options) for tier in table.LADDER)
+    for answer in answers:
+        assert answer.shape == defined.shape
+        assert gap(answer, defined) < 1e-14
 
 
 @each_tier
@@ -77,7 +82,7 @@ def test_arguments_are_only_read(case, tier, tmp_path):
     for form in (locked, mapped, strided, misaligned):
         copies = [form(array, tmp_path) for array in arrays]
         answer = TIERS[tier][case.op](*copies, **case.options)
-        if tier == "jit":
+        if tier != "reference":
             assert same_bits(answer, expected), form
         else:                                       # BLAS may sum in another order where the strides are others
             assert gap(answer, expected) <= 1e-6, form
@@ -109,6 +114,7 @@ def misaligned(array, _):
     return view
 
 
+LOOPS = ("reference", "jit")           # in float64, which the engine leaves to them
 sizes = st.integers(1, 20)
 
 
@@ -119,7 +125,7 @@ def test_convolutions_of_any_shape_agree(n, c, o, height, width, kh, kw, padding
     if height + 2 * padding < kh or width + 2 * padding < kw:
         return
     arrays = Case("conv2d", ((n, c, height, width), (o, c, kh, kw), (o,))).arrays(np.float64, seed)
-    defined, answer = (TIERS[tier]["conv2d"](*arrays, padding=padding) for tier in table.LADDER)
+    defined, answer = (TIERS[tier]["conv2d"](*arrays, padding=padding) for tier in LOOPS)
     assert answer.shape == defined.shape == (n, o, height + 2 * padding - kh + 1, width + 2 * padding - kw + 1)
     assert gap(answer, defined) < 1e-14
 
@@ -132,7 +138,7 @@ def test_pools_of_any_shape_agree(shape, size, stride, ceil_mode, seed):
         return
     x, = Case("maxpool2d", (shape,)).arrays(np.float64, seed)
     defined, answer = (TIERS[tier]["maxpool2d"](x, size=size, stride=stride, ceil_mode=ceil_mode)
-                       for tier in table.LADDER)
+                       for tier in LOOPS)
     assert same_bits(answer, defined)
 
 
@@ -141,7 +147,7 @@ def test_pools_of_any_shape_agree(shape, size, stride, ceil_mode, seed):
        seed=st.integers(0, 99))
 def test_adaptive_pools_of_any_shape_agree(shape, size, seed):
     x, = Case("adaptive_avgpool2d", (shape,)).arrays(np.float64, seed)
-    defined, answer = (TIERS[tier]["adaptive_avgpool2d"](x, size=size) for tier in table.LADDER)
+    defined, answer = (TIERS[tier]["adaptive_avgpool2d"](x, size=size) for tier in LOOPS)
     assert answer.shape == defined.shape
     assert abs(answer - defined).max(initial=0) < 1e-14
 
@@ -150,6 +156,6 @@ def test_adaptive_pools_of_any_shape_agree(shape, size, seed):
 @given(n=st.integers(0, 4), inputs=st.integers(1, 400), outputs=st.integers(1, 9), seed=st.integers(0, 99))
 def test_dense_layers_of_any_shape_agree(n, inputs, outputs, seed):
     arrays = Case("dense", ((n, inputs), (outputs, inputs), (outputs,))).arrays(np.float64, seed)
-    defined, answer = (TIERS[tier]["dense"](*arrays) for tier in table.LADDER)
+    defined, answer = (TIERS[tier]["dense"](*arrays) for tier in LOOPS)
     assert answer.shape == defined.shape
     assert abs(answer - defined).max(initial=0) < 1e-13 * inputs

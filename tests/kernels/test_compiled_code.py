@@ -59,32 +59,107 @@ def test_a_change_in_a_called_module_is_noticed(kernels):
     assert call(kernels) == (30.0, False)
 
 
-@pytest.mark.parametrize("suffix, damage", [(".nbi", lambda raw: raw[:len(raw) // 2]), (".nbc", lambda raw: b""),
-                                            (".nbc", lambda raw: b"garbage" * 99)],
-                         ids=["index-truncated", "code-empty", "code-garbage"])
-def test_a_damaged_file_is_replaced(kernels, suffix, damage):
+def files(folder):
+    return sorted((folder.parent / "cache").iterdir())
+
+
+DAMAGES = {"empty": lambda raw: b"", "truncated": lambda raw: raw[:len(raw) // 2], "garbage": lambda raw: b"garbage" * 99,
+           "other digest": lambda raw: bytes(32) + raw[32:]}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_replaced(kernels, damage):
     call(kernels)
-    for path in (kernels.parent / "cache").rglob(f"*{suffix}"):
+    for path in files(kernels):
         path.write_bytes(damage(path.read_bytes()))
     assert call(kernels) == (20.0, False)
     assert call(kernels) == (20.0, True)
 
 
-def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same():
-    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
-    plain = run("import numba; from npvgg.kernels.jit import relu; numba.njit(cache=True)(relu)", ROOT, **nowhere)
-    assert "no locator available" in plain.stderr, "this environment does not provoke what is tested"
+FLIPS = """
+import os, random, sys
+from pathlib import Path
+import numba
+from npvgg.kernels import compiled_code
+random.seed(0)
+path, = Path(os.environ["NUMBA_CACHE_DIR"]).glob("*outer*")
+whole = path.read_bytes()
+import outer
+context = numba.core.registry.cpu_target.target_context
+signature = numba.float64(numba.float64)
+saved = compiled_code.CompiledCode(outer.outer.py_func)
+saved.name = lambda *_: path.name
+assert saved.read(None, None) == whole[32:]
+for _ in range(300):
+    place, bit = random.randrange(len(whole)), 1 << random.randrange(8)
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1:])
+    try:
+        saved.read(None, None)
+    except OSError:
+        continue
+    sys.exit(f"bit {bit} of byte {place} went unnoticed")
+print("all noticed")
+"""
+
+
+def test_every_flipped_bit_is_noticed(kernels):
+    call(kernels)
+    child = run(FLIPS, kernels, NUMBA_CACHE_DIR=str(kernels.parent / "cache"))
+    assert child.stdout == "all noticed\n", child.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777], ids=oct)
+def test_code_that_others_could_have_written_is_not_executed(kernels, mode):
+    call(kernels)
+    (kernels.parent / "cache").chmod(mode)
+    assert call(kernels) == (20.0, False)
+    assert call(kernels) == (20.0, False)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_code_of_another_user_is_not_executed(kernels):
+    call(kernels)
+    os.chown(kernels.parent / "cache", 12345, 12345)
+    assert call(kernels) == (20.0, False)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_a_link_is_not_followed(kernels):
+    call(kernels)
+    (kernels.parent / "cache").rename(kernels.parent / "elsewhere")
+    (kernels.parent / "cache").symlink_to(kernels.parent / "elsewhere")
+    assert call(kernels) == (20.0, False)
+
+
+def test_the_folder_is_made_for_its_owner_alone(kernels):
+    call(kernels)
+    assert (kernels.parent / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(tmp_path):
+    """Neither a home nor a place to write: Numba's own cache raises at import there."""
+    (tmp_path / "file").write_bytes(b"")
     code = "import numpy as np; from npvgg.kernels.jit import relu; print(relu(np.float32([-1, 2])))"
-    ours = run(code, ROOT, **nowhere)
-    assert ours.stdout == "[0. 2.]\n", ours.stderr
+    for nowhere in ({"NUMBA_CACHE_DIR": str(tmp_path / "file" / "in")}, {"NUMBA_CACHE_DIR": "", "NPVGG_CACHE": "/dev/null/x"}):
+        child = run(code, ROOT, **nowhere)
+        assert child.stdout == "[0. 2.]\n", child.stderr
 
 
 def test_a_full_disk_does_not_reach_the_caller(kernels):
     code = """
-import numba.core.caching as caching
-def full(self, path):
+from npvgg.kernels import compiled_code
+def full(path, name, content):
     raise OSError(28, "No space left on device")
-caching.IndexDataCacheFile._open_for_write = full
+compiled_code.write = full
 """ + CALL
     child = run(code, kernels, NUMBA_CACHE_DIR=str(kernels.parent / "cache"))
     assert child.stdout == "20.0 0\n", child.stderr
+
+
+def test_eight_processes_start_on_one_empty_cache(kernels):
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{kernels}", "NUMBA_CACHE_DIR": str(kernels.parent / "cache")}
+    started = [subprocess.Popen([sys.executable, "-c", CALL], env=environment, stdout=subprocess.PIPE) for _ in range(8)]
+    assert {process.communicate(timeout=120)[0].split()[0] for process in started} == {b"20.0"}
+    assert call(kernels) == (20.0, True)
+    assert not [path for path in files(kernels) if path.name.startswith(".")]

@@ -37,6 +37,8 @@ def test_the_first_line_of_a_docstring_has_an_arrow(tier, op):
 def test_a_higher_tier_overrides_the_lower():
     assert table.choose("jit")["conv2d"].__module__ == "npvgg.kernels.jit.conv2d"
     assert table.choose("reference")["conv2d"].__module__ == "npvgg.kernels.reference.conv2d"
+    assert table.choose("engine")["conv2d"].__module__ == "npvgg.kernels.engine.layerwise"
+    assert table.choose("engine")["relu"] is table.choose("jit")["relu"]
 
 
 def test_the_cases_leave_no_operation_out():
@@ -46,7 +48,7 @@ def test_the_cases_leave_no_operation_out():
 def test_an_unknown_tier_is_refused():
     with pytest.raises(UsageError) as refusal:
         table.choose("turbo")
-    assert str(refusal.value) == "there is no kernel tier 'turbo'; choose one of reference, jit"
+    assert str(refusal.value) == "there is no kernel tier 'turbo'; choose one of reference, jit, engine"
 
 
 def test_a_tier_without_its_compiler_says_so(monkeypatch):

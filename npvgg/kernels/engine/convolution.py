@@ -1,0 +1,190 @@
+"""Convolutions as tasks: by Winograd's algorithm and directly, both on the same tile of a matrix product.
+
+    winograd          one task takes a few tiles through transform, products and transform back: while the transformed filters
+                      stay in a cache
+    transform, multiply, transform_back       the same as three steps over all tiles, so that each transformed filter is read
+                      once: where there are more filters than the caches hold
+
+Both add the same numbers in the same order, so the answer has the same bits.
+"""
+from npvgg.kernels.engine.feature_map import clear_border, copy_vector, finish
+from npvgg.kernels.engine.product import COLUMNS, LANES, LEAST_ROWS, ROWS, VECTORS, tile_product
+from npvgg.kernels.engine.winograd import POSITIONS, TILE, transform_input, transform_output, transform_output_pooled
+from npvgg.kernels.flags import serial
+
+# Channel blocks whose products are summed before they join the total: 64 channels.  The error grows with √64 + √(C/64) instead
+# of √C, which for 512 channels means 2.5 times less.
+CHUNK = max(1, 64 // LANES)
+SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
+PICTURE_CHANNELS = 3
+FIRST_KERNEL = 3
+
+product_of_pixels = tile_product(row_step=LANES, depth=LANES)
+# The picture is stored by pixels, so the three pixels under one row of a filter are nine numbers side by side.
+product_of_picture = tile_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
+
+# What one thread needs for itself: the sums of a segment, and a tile that hangs over the edge.
+SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES + TILE * TILE * LANES
+
+
+@serial
+def add_products(count, a, a_step, inputs, b, c, c_step, fresh):
+    """c (+)= a · b for `count` pixels or tiles, one panel of COLUMNS channels and `inputs` blocks of channels.
+
+    a, b and c are addresses.
+    """
+    pieces = -(-count // ROWS)
+    for first in range(0, inputs, CHUNK):
+        done = 0
+        for piece in range(pieces):
+            rows = count // pieces + (piece < count % pieces)
+            product_of_pixels(max(rows, LEAST_ROWS), a + 4 * (first * a_step + done * LANES), a_step,
+                              b + 4 * first * LANES * COLUMNS, c + 4 * done * LANES, c_step,
+                              min(CHUNK, inputs - first), fresh and first == 0)
+            done += rows
+
+
+@serial
+def transform(step, arena, first, last, block, after, v, origin):
+    """Tiles first … last−1 of channel blocks block … after−1 → v, where tile `origin` has slot 0.  v is an address."""
+    for channels in range(block, after):
+        for tile in range(first, last):
+            image, place = tile // step.tiles, tile % step.tiles
+            i, j = place // step.tiles_across, place % step.tiles_across
+            x = step.x + image * step.x_image + channels * step.x_plane + TILE * (i * step.x_row + j * LANES)
+            transform_input(arena + 4 * x, step.x_row, v + 4 * (channels * step.slots + tile - origin) * LANES, step.v_position)
+
+
+@serial
+def multiply(step, v, m, count, first, last):
+    """Products first … last−1 of the step, (position, panel) in order, for `count` tiles.  v and m are addresses."""
+    panels = -(-step.outputs // VECTORS)
+    for number in range(first, last):
+        position, panel = number // panels, number % panels
+        add_products(count, v + 4 * position * step.v_position, step.slots * LANES, step.inputs,
+                     step.weights + 4 * number * step.inputs * LANES * COLUMNS,
+                     m + 4 * (position * step.m_position + panel * VECTORS * step.slots * LANES), step.slots * LANES, 1)
+
+
+@serial
+def transform_back(step, arena, first, last, block, after, m, origin, scratch):
+    """Products of tiles first … last−1 → pixels of y, with bias, ReLU and max-pooling.  m and scratch are addresses."""
+    side = TILE // 2 if step.pooled else TILE
+    for channels in range(block, after):
+        tail = step.tail + 4 * channels * 2 * LANES
+        for tile in range(first, last):
+            image, place = tile // step.tiles, tile % step.tiles
+            i, j = side * (place // step.tiles_across), side * (place % step.tiles_across)
+            source = m + 4 * (channels * step.slots + tile - origin) * LANES
+            y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + (i + 1) * step.y_row + (j + 1) * LANES)
+            whole = i + side <= step.y_height and j + side <= step.y_width
+            target, row_step = (y, step.y_row) if whole else (scratch, side * LANES)
+            if step.pooled:
+                transform_output_pooled(source, step.m_position, tail, step.floor, target, row_step)
+            else:
+                transform_output(source, step.m_position, tail, step.floor, target, row_step)
+            if not whole:
+                for row in range(min(side, step.y_height - i)):
+                    for column in range(min(side, step.y_width - j)):
+                        copy_vector(scratch + 4 * (row * side + column) * LANES, y + 4 * (row * step.y_row + column * LANES))
+
+
+@serial
+def winograd_task(step, arena, task, scratch):
+    """All three steps for `chunk` tiles, or the border of one plane of y.  v and m are the thread's own."""
+    total = step.images * step.tiles
+    groups = -(-total // step.chunk)
+    if task >= groups:
+        clear_border(step, arena, task - groups)
+        return
+    first, last = task * step.chunk, min((task + 1) * step.chunk, total)
+    v = scratch + 4 * SCRATCH
+    m = v + 4 * POSITIONS * step.v_position
+    transform(step, arena, first, last, 0, step.inputs, v, first)
+    multiply(step, v, m, last - first, 0, POSITIONS * -(-step.outputs // VECTORS))
+    transform_back(step, arena, first, last, 0, step.outputs, m, first, scratch)
+
+
+@serial
+def transform_task(step, arena, task):
+    groups = step.tasks // step.inputs
+    total = step.images * step.tiles
+    first = task % groups * step.chunk
+    block = task // groups
+    transform(step, arena, first, min(first + step.chunk, total), block, block + 1, arena + 4 * step.v, 0)
+
+
+@serial
+def multiply_task(step, arena, task):
+    products = POSITIONS * -(-step.outputs // VECTORS)
+    multiply(step, arena + 4 * step.v, arena + 4 * step.m, step.images * step.tiles, task * step.chunk,
+             min((task + 1) * step.chunk, products))
+
+
+@serial
+def transform_back_task(step, arena, task, scratch):
+    total = step.images * step.tiles
+    groups = -(-total // step.chunk)
+    if task >= groups * step.outputs:
+        clear_border(step, arena, task - groups * step.outputs)
+        return
+    first = task % groups * step.chunk
+    block = task // groups
+    transform_back(step, arena, first, min(first + step.chunk, total), block, block + 1, arena + 4 * step.m, 0, scratch)
+
+
+@serial
+def direct_task(step, arena, task, scratch):
+    """One row of one image, all channels, or the border of one plane of y.
+
+    y[o, i, j] = bias[o] + Σ_u,v Σ_c  weight[o, c, u, v] · x[c, skipped + i + u, skipped + j + v]
+    """
+    if task >= step.images * step.height:
+        clear_border(step, arena, task - step.images * step.height)
+        return
+    image, i = task // step.height, task % step.height
+    x = arena + 4 * (step.x + image * step.x_image + (i + step.skipped) * step.x_row + step.skipped * LANES)
+    taps = step.kh * step.kw
+    for panel in range(-(-step.outputs // VECTORS)):
+        for j in range(0, step.width, SEGMENT):
+            count = min(SEGMENT, step.width - j)
+            for tap in range(taps):
+                u, v = tap // step.kw, tap % step.kw
+                add_products(count, x + 4 * (u * step.x_row + (j + v) * LANES), step.x_plane, step.inputs,
+                             step.weights + 4 * (panel * taps + tap) * step.inputs * LANES * COLUMNS, scratch,
+                             (SEGMENT + ROWS) * LANES, tap == 0)
+            finish_segment(step, arena, image, i, j, count, panel, scratch)
+
+
+@serial
+def first_convolution_task(step, arena, task, scratch):
+    """`direct_task` for the picture, stored as (N, H+2, W+2, 3)."""
+    if task >= step.images * step.height:
+        clear_border(step, arena, task - step.images * step.height)
+        return
+    image, i = task // step.height, task % step.height
+    x = arena + 4 * (step.x + image * step.x_image + i * step.x_row)
+    for j in range(0, step.width, SEGMENT):
+        count = min(SEGMENT, step.width - j)
+        pieces = -(-count // ROWS)
+        for panel in range(-(-step.outputs // VECTORS)):
+            b = step.weights + 4 * panel * FIRST_KERNEL * FIRST_KERNEL * PICTURE_CHANNELS * COLUMNS
+            done = 0
+            for piece in range(pieces):
+                rows = count // pieces + (piece < count % pieces)
+                product_of_picture(max(rows, LEAST_ROWS), x + 4 * (j + done) * PICTURE_CHANNELS, step.x_row, b,
+                                   scratch + 4 * done * LANES, (SEGMENT + ROWS) * LANES, FIRST_KERNEL, 1)
+                done += rows
+            finish_segment(step, arena, image, i, j, count, panel, scratch)
+
+
+@serial
+def finish_segment(step, arena, image, i, j, count, panel, sums):
+    """Sums of `count` pixels from (i, j) on → y, with bias and ReLU."""
+    for vector in range(VECTORS):
+        channels = panel * VECTORS + vector
+        if channels < step.outputs:
+            tail = step.tail + 4 * channels * 2 * LANES
+            y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + (i + 1) * step.y_row + (j + 1) * LANES)
+            for pixel in range(count):
+                finish(sums + 4 * (vector * (SEGMENT + ROWS) + pixel) * LANES, tail, step.floor, y + 4 * pixel * LANES)

@@ -1,0 +1,126 @@
+"""Feature maps in blocks of channels: into that form, their borders, pooling, normalisation, and out of it again.
+
+`arena` is the address of the arena, `floats` the same memory as an array of float32.
+"""
+import numpy as np
+
+from npvgg.kernels.engine.product import LANES
+from npvgg.kernels.engine.vectors import kernel
+from npvgg.kernels.flags import serial
+
+PICTURE_CHANNELS = 3
+
+
+@kernel(LANES)
+def copy_vector(v, source, target):
+    v.store(v.load(v.floats(source)), v.floats(target))
+
+
+@kernel(LANES)
+def clear_vector(v, target):
+    v.store(v.splat(0), v.floats(target))
+
+
+@kernel(LANES)
+def finish(v, sums, tail, floor, target):
+    """max(sums + bias, floor), NaN kept, channels that do not exist zero."""
+    tail = v.floats(tail)
+    value = v.at_least(v.add(v.load(v.floats(sums)), v.load(tail)), v.broadcast(v.floats(floor)))
+    v.store(v.masked(value, v.load(tail, LANES)), v.floats(target))
+
+
+@kernel(LANES)
+def pool_window(v, source, row_step, target):
+    """The largest of 2×2 vectors, lane by lane; a NaN wins, of equal values the first."""
+    source = v.floats(source)
+    value = v.load(source)
+    below = v.at(source, row_step)
+    for other in (v.load(source, LANES), v.load(below), v.load(below, LANES)):
+        value = v.larger(value, other)
+    v.store(value, v.floats(target))
+
+
+@serial
+def clear_border(step, arena, plane):
+    """Zeros around the pixels of one plane (image, block of channels) of y."""
+    image, channels = plane // step.outputs, plane % step.outputs
+    y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane)
+    rows, columns = step.y_plane // step.y_row, step.y_row // LANES
+    for row in range(rows):
+        inside = 0 < row <= step.y_height
+        column = 0
+        while column < columns:
+            if inside and column == 1:
+                column += step.y_width
+            clear_vector(y + 4 * (row * step.y_row + column * LANES))
+            column += 1
+
+
+@serial
+def pad_task(step, floats, picture, task):
+    """One row of (N, 3, H, W) → the same row of (N, H+2, W+2, 3), or one row of its border."""
+    rows = step.height + 2
+    image, row = task // rows, task % rows
+    start = step.y + image * step.y_image + row * step.y_row
+    if row == 0 or row == rows - 1:
+        floats[start:start + step.y_row] = 0
+        return
+    for channel in range(PICTURE_CHANNELS):
+        floats[start + channel] = 0
+        floats[start + step.y_row - 1 - channel] = 0
+        for column in range(step.width):
+            floats[start + (column + 1) * PICTURE_CHANNELS + channel] = picture[image, channel, row - 1, column]
+
+
+@serial
+def maxpool_task(step, arena, task):
+    """One plane: 2×2 windows side by side; a last row or column without a partner is dropped."""
+    image, channels = task // step.outputs, task % step.outputs
+    x = arena + 4 * (step.x + image * step.x_image + channels * step.x_plane + step.x_row + LANES)
+    y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + step.y_row + LANES)
+    for i in range(step.y_height):
+        for j in range(step.y_width):
+            pool_window(x + 8 * (i * step.x_row + j * LANES), step.x_row, y + 4 * (i * step.y_row + j * LANES))
+    clear_border(step, arena, task)
+
+
+@serial
+def normalise_task(step, floats, constants, task):
+    """Local response normalisation of one row: x / (k + α/size · Σ x²)^β over the neighbouring channels.
+
+    `constants` is (α/size, β, k) in float32.
+    """
+    image, i = task // step.height, task % step.height
+    slope, beta, k = constants
+    channels = step.inputs * LANES
+    for j in range(step.width):
+        pixel = image * step.x_image + (i + 1) * step.x_row + (j + 1) * LANES
+        for c in range(channels):
+            energy = np.float32(0)
+            for d in range(max(0, c - step.size // 2), min(channels, c + (step.size - 1) // 2 + 1)):
+                value = floats[step.x + pixel + d // LANES * step.x_plane + d % LANES]
+                energy += value * value
+            place = pixel + c // LANES * step.x_plane + c % LANES
+            floats[step.y + place] = floats[step.x + place] / (k + slope * energy) ** beta
+
+
+@serial
+def average_task(step, floats, task):
+    """Adaptive average pooling of one channel, and flattening: (N, C/L, H, W, L) → (N, C·s·s), s = y_height.
+
+    Each row of a bin is summed first, then the rows.  `outputs` counts channels here.
+    """
+    image, channel = task // step.outputs, task % step.outputs
+    x = step.x + image * step.x_image + channel // LANES * step.x_plane + channel % LANES
+    for i in range(step.y_height):
+        top, bottom = i * step.height // step.y_height, -(-(i + 1) * step.height // step.y_height)
+        for j in range(step.y_width):
+            left, right = j * step.width // step.y_width, -(-(j + 1) * step.width // step.y_width)
+            total = np.float32(0)
+            for row in range(top, bottom):
+                line = np.float32(0)
+                for column in range(left, right):
+                    line += floats[x + (row + 1) * step.x_row + (column + 1) * LANES]
+                total += line
+            mean = total / np.float32((bottom - top) * (right - left))
+            floats[step.y + image * step.y_image + (channel * step.y_height + i) * step.y_width + j] = mean

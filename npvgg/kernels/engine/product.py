@@ -1,0 +1,93 @@
+"""The tile of a matrix product that all convolutions are made of.
+
+    c[r, v] (+)= Σ_b Σ_k  a[b·a_step + r·row_step + k] · B[(b·depth + k)·columns + v]        r < rows, v < columns
+
+The left operand is read where it lies: its rows are neighbouring pixels (or Winograd tiles), `row_step` floats apart, and one
+block b is the `depth` numbers of such a pixel.  The right operand is packed, so that one step k reads `columns` = 2 vectors
+side by side.  The sums stay in registers from the first block to the last.
+
+Plain form:
+
+    for b in range(blocks):
+        for k in range(depth):
+            for r in range(rows):
+                for v in range(columns):
+                    sums[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
+"""
+from npvgg.kernels.engine.vector_shape import vector_shape
+from npvgg.kernels.engine.vectors import I64, kernel
+
+SHAPE = vector_shape()
+ROWS, LANES, VECTORS, COLUMNS = SHAPE.rows, SHAPE.lanes, SHAPE.vectors, SHAPE.columns
+LEAST_ROWS = min(SHAPE.row_counts)
+
+# Steps k before it is needed, the right operand is asked for: it is packed in the order of use, so what comes next lies next.
+# At 14×14 pixels a product reads it once for every three tiles, and this makes it 1.28 times faster; at 28×28 1.13 times.
+AHEAD = 64
+
+
+def tile_product(row_step, depth):
+    """The kernel for one layout of the left operand:
+
+        product(rows, a, a_step, b, c, c_step, blocks, fresh)
+
+    a, b and c are addresses.  `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]; unless
+    `fresh`, what lies there is added.  However many rows a tile has, each sum runs over b and k in the same order, so the bits
+    do not depend on how the rows are divided into tiles.
+    """
+    @kernel(LANES)
+    def product(v, rows, a, a_step, b, c, c_step, blocks, fresh):
+        builder = v.builder
+        done = builder.append_basic_block("done")
+        full = builder.append_basic_block("rows")
+        switch = builder.switch(rows, full)
+        for count in SHAPE.row_counts:
+            if count == ROWS:
+                builder.position_at_end(full)
+            else:
+                builder.position_at_end(builder.append_basic_block("rows"))
+                switch.add_case(v.number(count), builder.block)
+            emit_product(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), v.floats(c), c_step, blocks, fresh)
+            builder.branch(done)
+        builder.position_at_end(done)
+    return product
+
+
+def emit_product(v, rows, row_step, depth, a, a_step, b, c, c_step, blocks, fresh):
+    builder = v.builder
+    tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
+    before, loop, after = builder.block, builder.append_basic_block("blocks"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(I64)
+    index.add_incoming(v.number(0), before)
+    old = {}
+    for place in tile:
+        old[place] = builder.phi(v.type)
+        old[place].add_incoming(v.splat(0), before)
+    sums = dict(old)
+    a_block = v.at(a, builder.mul(index, a_step))
+    b_block = v.at(b, v.product(index, depth * COLUMNS))
+    for k in range(depth):
+        right = [v.load(b_block, k * COLUMNS + s * LANES) for s in range(VECTORS)]
+        v.prefetch(b_block, (k + AHEAD) * COLUMNS)
+        for r in range(rows):
+            left = v.broadcast(a_block, r * row_step + k)
+            for s in range(VECTORS):
+                sums[r, s] = v.multiply_add(left, right[s], sums[r, s])
+    following = builder.add(index, v.number(1))
+    index.add_incoming(following, builder.block)
+    for place in tile:
+        old[place].add_incoming(sums[place], builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, blocks), loop, after)
+
+    builder.position_at_end(after)
+    store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
+    builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
+    for block, adds in ((store, False), (add, True)):
+        builder.position_at_end(block)
+        for r, s in tile:
+            place = v.at(c, builder.add(v.product(c_step, s), v.number(r * LANES)))
+            v.store(v.add(v.load(place), sums[r, s]) if adds else sums[r, s], place)
+        builder.branch(end)
+    builder.position_at_end(end)

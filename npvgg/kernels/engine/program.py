@@ -1,0 +1,362 @@
+"""Operations on pictures of one size → the steps that compute them, and the memory they work in.
+
+    program = build([Convolution(…), …, Dense(…)], images=8, height=224, width=224, threads=2)
+    program.run(pictures)                       (8, 3, 224, 224) → (8, 1000)
+
+The arena is one piece of memory.  Feature maps live in two halves of it, each step reading one and writing the other.
+"""
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from npvgg.kernels.engine import convolution, dense, step, team
+from npvgg.kernels.engine.packing import blocks
+from npvgg.kernels.engine.product import LANES, ROWS, VECTORS
+from npvgg.kernels.engine.run import walk
+from npvgg.kernels.engine.winograd import POSITIONS, TILE
+
+# Transformed filters of at most so many bytes stay in a cache while every thread reads them again and again.
+RESIDENT = 12 << 20
+# Room for the transformed tiles of a task and their products: part of a second-level cache of 1 MiB.
+TASK_BYTES = 512 << 10
+LEAST_TILES = 4 * ROWS
+ALIGNMENT = 16                  # floats in a cache line
+TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
+LEAST_SIDE = 4                  # pixels: below, most of a Winograd tile would hang over the edge
+DENSE_CHUNK = 4 * dense.OUTPUTS
+
+RELU_FLOOR, NO_FLOOR = np.zeros(1, np.float32), np.full(1, -np.inf, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A 3×3 or 1×1 convolution with all that is fused into its last step."""
+
+    weights: np.ndarray         # as packing.py leaves them for `algorithm`
+    tail: np.ndarray
+    channels: int               # that it makes
+    algorithm: str              # "winograd", "direct" or, on the picture itself, "first"
+    relu: bool = True
+    pooled: bool = False        # only Winograd's last step can
+    kernel: tuple = (3, 3)
+    size: tuple | None = None   # (H′, W′) where the stored input is padded already; None: as the input, padded by its border
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """2×2 windows side by side."""
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Local response normalisation."""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+
+@dataclass(frozen=True)
+class Average:
+    """Adaptive average pooling to height × width, flattened."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A fully connected layer; `weights` is (outputs, inputs), inputs a whole number of vectors."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Map:
+    """Where a feature map lies: distances in floats."""
+
+    region: str
+    images: int
+    channels: int
+    height: int
+    width: int
+
+    @cached_property
+    def row(self):
+        return (-(-self.width // TILE) * TILE + 2) * LANES
+
+    @cached_property
+    def plane(self):
+        return (-(-self.height // TILE) * TILE + 2) * self.row
+
+    @cached_property
+    def image(self):
+        return self.blocks * self.plane
+
+    @property
+    def blocks(self):
+        return blocks(self.channels)
+
+    @property
+    def floats(self):
+        # A product may read up to ROWS pixels more than there are.
+        return self.images * self.image + ROWS * LANES
+
+    def as_input(self):
+        return {"x": self.region, "x_image": self.image, "x_plane": self.plane, "x_row": self.row, "inputs": self.blocks}
+
+    def as_output(self):
+        return {"y": self.region, "y_image": self.image, "y_plane": self.plane, "y_row": self.row, "outputs": self.blocks,
+                "y_height": self.height, "y_width": self.width, "images": self.images}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pictures as the first convolution reads them: (N, H+2, W+2, 3)."""
+
+    region: str
+    images: int
+    height: int
+    width: int
+
+    @property
+    def row(self):
+        return 3 * (self.width + 2)
+
+    @property
+    def image(self):
+        return (self.height + 2) * self.row
+
+    @property
+    def floats(self):
+        return self.images * self.image + 3 * ROWS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One row of numbers an image, filled up to whole vectors with zeros."""
+
+    region: str
+    images: int
+    count: int
+    shape: tuple = ()           # of an image's numbers, where they are the answer
+
+    @property
+    def image(self):
+        return -(-self.count // ALIGNMENT) * ALIGNMENT
+
+    @property
+    def floats(self):
+        return self.images * self.image
+
+
+@dataclass
+class Builder:
+    """Steps under construction, with names of regions where the program will have places."""
+
+    threads: int
+    steps: list = field(default_factory=list)
+    regions: dict = field(default_factory=dict)         # name: floats
+    scratch: int = 0
+    constants: tuple = (0.0, 0.0, 0.0)
+    halves: int = 0
+
+    def need(self, layout):
+        self.regions[layout.region] = max(self.regions.get(layout.region, 0), layout.floats)
+        return layout
+
+    def half(self):
+        """The half of the arena that is not being read."""
+        self.halves += 1
+        return f"half {self.halves % 2}"
+
+    def step(self, operation, tasks, **fields):
+        self.steps.append({"operation": operation, "tasks": tasks, **fields})
+
+    def thread_room(self, floats):
+        self.scratch = max(self.scratch, -(-floats // ALIGNMENT) * ALIGNMENT)
+
+
+def build(operations, images, height, width, threads, channels=3):
+    """Operations on (images, channels, height, width) → Program."""
+    builder = Builder(threads)
+    if isinstance(operations[0], Dense):
+        source = builder.need(Rows("input", images, height * width * channels))
+    elif isinstance(operations[0], Convolution) and operations[0].algorithm == "first":
+        source = builder.need(Picture(builder.half(), images, height, width))
+        builder.step(step.PAD_INPUT, images * (height + 2), y=source.region, y_image=source.image, y_row=source.row,
+                     height=height, width=width)
+    else:
+        source = builder.need(Map("input", images, channels, height, width))
+    first = source
+    for operation in operations:
+        source = ADD[type(operation)](builder, operation, source)
+    return Program(builder, operations, first, source)
+
+
+def add_convolution(builder, operation, x):
+    height, width = operation.size or (x.height, x.width)
+    factor = 2 if operation.pooled else 1
+    y = builder.need(Map(builder.half(), x.images, operation.channels, height // factor, width // factor))
+    common = {**y.as_output(), "height": height, "width": width, "pooled": operation.pooled,
+              "weights": operation.weights.ctypes.data, "tail": operation.tail.ctypes.data,
+              "floor": floor(operation.relu)}
+    builder.thread_room(convolution.SCRATCH)
+    borders = y.images * y.blocks
+    if operation.algorithm == "first":
+        builder.step(step.FIRST_CONVOLUTION, x.images * height + borders, **common,
+                     x=x.region, x_image=x.image, x_row=x.row)
+    elif operation.algorithm == "direct":
+        kh, kw = operation.kernel
+        builder.step(step.DIRECT, x.images * height + borders, **common, **x.as_input(), kh=kh, kw=kw,
+                     skipped=0 if operation.size else 1 - kh // 2)
+    else:
+        add_winograd(builder, operation, x, y, {**common, **x.as_input()}, borders)
+    return y
+
+
+def add_winograd(builder, operation, x, y, common, borders):
+    """One step where the transformed filters stay in a cache, three where they do not."""
+    across = -(-x.width // TILE)
+    tiles = -(-x.height // TILE) * across
+    total = tiles * x.images
+    inputs, outputs = x.blocks * LANES, -(-y.blocks // VECTORS) * VECTORS * LANES
+    resident = operation.weights.nbytes <= RESIDENT
+    if resident:
+        chunk = max(LEAST_TILES, TASK_BYTES // (4 * POSITIONS * (inputs + outputs)))
+        chunk = -(-min(chunk, total) // ROWS) * ROWS
+    else:
+        chunk = total
+    slots = chunk + ROWS
+    # One cache line more keeps the 36 positions, which are written side by side, from all falling into one set of the cache.
+    v_position, m_position = inputs * slots + ALIGNMENT, outputs * slots + ALIGNMENT
+    common |= {"tiles_across": across, "tiles": tiles, "slots": slots, "v_position": v_position, "m_position": m_position}
+    if resident:
+        builder.thread_room(convolution.SCRATCH + POSITIONS * (v_position + m_position))
+        builder.step(step.WINOGRAD, -(-total // chunk) + borders, **common, chunk=chunk)
+        return
+    for region, position in (("v", v_position), ("m", m_position)):
+        builder.regions[region] = max(builder.regions.get(region, 0), POSITIONS * position)
+    common |= {"v": "v", "m": "m"}
+    part = -(-total // max(1, TASKS // x.blocks))
+    builder.step(step.TRANSFORM, x.blocks * -(-total // part), **common, chunk=part)
+    products = POSITIONS * outputs // (VECTORS * LANES)
+    share = max(1, products // (4 * TASKS))
+    builder.step(step.MULTIPLY, -(-products // share), **common, chunk=share)
+    part = -(-total // max(1, TASKS // y.blocks))
+    builder.step(step.TRANSFORM_BACK, y.blocks * -(-total // part) + borders, **common, chunk=part)
+
+
+def add_maxpool(builder, _, x):
+    y = builder.need(Map(builder.half(), x.images, x.channels, x.height // 2, x.width // 2))
+    builder.step(step.MAXPOOL, y.images * y.blocks, **x.as_input(), **y.as_output())
+    return y
+
+
+def add_normalise(builder, operation, x):
+    y = builder.need(Map(builder.half(), x.images, x.channels, x.height, x.width))
+    builder.constants = (operation.alpha / operation.size, operation.beta, operation.k)
+    builder.step(step.NORMALISE, x.images * x.height, **x.as_input(), **y.as_output(), height=x.height, width=x.width,
+                 size=operation.size)
+    return y
+
+
+def add_average(builder, operation, x):
+    shape = (x.channels, operation.height, operation.width)
+    y = builder.need(Rows(f"row {len(builder.steps)}", x.images, math.prod(shape), shape))
+    builder.step(step.AVERAGE, x.images * x.channels, **x.as_input(), y=y.region, y_image=y.image, images=x.images,
+                 height=x.height, width=x.width, y_height=operation.height, y_width=operation.width, outputs=x.channels)
+    return y
+
+
+def add_dense(builder, operation, x):
+    outputs, inputs = operation.weights.shape
+    y = builder.need(Rows(f"row {len(builder.steps)}", x.images, outputs, (outputs,)))
+    builder.thread_room(x.images * DENSE_CHUNK * LANES)
+    builder.step(step.DENSE, -(-outputs // DENSE_CHUNK), images=x.images, inputs=inputs, outputs=outputs, chunk=DENSE_CHUNK,
+                 x=x.region, x_image=x.image, y=y.region, y_image=y.image, weights=operation.weights.ctypes.data,
+                 tail=operation.bias.ctypes.data, floor=floor(operation.relu))
+    return y
+
+
+ADD = {Convolution: add_convolution, MaxPool: add_maxpool, Normalise: add_normalise, Average: add_average, Dense: add_dense}
+
+
+def algorithm_for(x_shape, weight_shape, padding, algorithm="auto"):
+    """Which algorithm convolves (…, C, H, W) with (O, C, kh, kw): by shape alone, never by batch or threads.
+
+    "winograd" and "direct" ask for one of them where there is a choice.
+    """
+    channels, height, width = x_shape[-3:]
+    is_padded_3x3 = tuple(weight_shape[2:]) == (3, 3) and padding == 1
+    if is_padded_3x3 and channels == convolution.PICTURE_CHANNELS:
+        return "first"
+    if not is_padded_3x3 or algorithm == "direct":
+        return "direct"
+    return "winograd" if algorithm == "winograd" or min(height, width) >= LEAST_SIDE else "direct"
+
+
+def floor(relu):
+    return (RELU_FLOOR if relu else NO_FLOOR).ctypes.data
+
+
+class Program:
+    """Steps with places, and free arenas; calls from several Python threads take one arena each."""
+
+    def __init__(self, builder, operations, first, last):
+        self.operations = operations            # keeps the packed weights alive
+        self.first, self.last, self.threads = first, last, builder.threads
+        places, end = {}, 0
+        for name, floats in builder.regions.items():
+            places[name], end = end, end + -(-floats // ALIGNMENT) * ALIGNMENT
+        self.places = places
+        self.steps = np.zeros(len(builder.steps), step.STEP)
+        for row, fields in zip(self.steps, builder.steps, strict=True):
+            for name, value in fields.items():
+                row[name] = places[value] if isinstance(value, str) else value
+            row["scratch"], row["scratch_size"] = end, builder.scratch
+        self.floats = end + builder.scratch * builder.threads
+        self.constants = tuple(np.float32(value) for value in builder.constants)
+        self.free = []
+
+    def run(self, pictures=None, fill=None):
+        """Pictures (N, 3, H, W) float32 → the answer of the last operation (N, …), a fresh array.
+
+        Where the program does not begin with pictures, fill(view) writes its input into the arena.
+        """
+        arena = self.free.pop() if self.free else aligned_zeros(self.floats)
+        if fill:
+            fill(self.input_of(arena))
+        counters = aligned_zeros(2 * 2 * team.LINE * (len(self.steps) + 1)).view(np.int64)
+        pictures = np.empty((0, 0, 0, 0), np.float32) if pictures is None else np.ascontiguousarray(pictures)
+        pictures = pictures.view()
+        pictures.flags.writeable = False
+        team.together(lambda thread: walk(self.steps, counters.ctypes.data, arena.ctypes.data, arena, pictures, self.constants,
+                                          thread), self.threads)
+        last = self.last
+        start = self.places[last.region]
+        answer = arena[start:start + last.floats].reshape(last.images, last.image)[:, :last.count]
+        answer = answer.reshape(last.images, *last.shape).copy()
+        self.free.append(arena)
+        return answer
+
+    def input_of(self, arena):
+        """The input's place: (N, C/L, rows, columns, L) with its border, or (N, numbers)."""
+        first = self.first
+        start = self.places[first.region]
+        if isinstance(first, Rows):
+            return arena[start:start + first.floats].reshape(first.images, first.image)[:, :first.count]
+        view = arena[start:start + first.images * first.image]
+        return view.reshape(first.images, first.blocks, first.plane // first.row, first.row // LANES, LANES)
+
+
+def aligned_zeros(count):
+    """(count,) float32 zeros that begin on a cache line; pages not written to take no memory."""
+    memory = np.zeros(count + ALIGNMENT, np.float32)
+    skip = -memory.ctypes.data % (4 * ALIGNMENT) // 4
+    return memory[skip:skip + count]

@@ -1,0 +1,37 @@
+"""One step of a program: what the threads do between two meetings, as a row of whole numbers.
+
+Feature maps are stored as (N, C/L, rows, columns, L): one vector is L channels of one pixel.  Around the H×W pixels lies a
+border of zeros, one pixel wide at the top and left, at least one at the bottom and right.  Channels above C in the last block
+are zero.
+
+Places in the arena are counted in floats from its start; `weights`, `tail` and `floor` are addresses.
+"""
+import numpy as np
+
+(PAD_INPUT, FIRST_CONVOLUTION, DIRECT, WINOGRAD, TRANSFORM, MULTIPLY, TRANSFORM_BACK, MAXPOOL, NORMALISE, AVERAGE,
+ DENSE) = range(11)
+
+FIELDS = (
+    "operation",
+    "tasks",                # how many pieces the step is divided into; each is done by one thread
+    "images",
+    "inputs", "outputs",    # blocks of channels; of a dense layer and of PAD_INPUT, numbers
+    "height", "width",      # of the convolution's output, before pooling
+    "kh", "kw",             # size of the filter
+    "skipped",              # rows and columns of the stored input before the first that the filter sees
+    "x", "x_image", "x_plane", "x_row",     # where the input lies, and the distances between images, blocks and rows
+    "y", "y_image", "y_plane", "y_row",
+    "y_height", "y_width",  # pixels of the output without its border
+    "weights",              # packed, see packing.py
+    "tail",                 # for each block of channels: L biases, L masks (all bits set where the channel exists)
+    "floor",                # the least value let through: 0 for ReLU, −∞ for none
+    "pooled",               # 1: followed by 2×2 max-pooling
+    "tiles_across", "tiles",                # Winograd tiles in a row and in an image
+    "chunk",                # tiles, rows or outputs a task
+    "slots",                # tiles that one position of v and m has room for
+    "v", "v_position",      # transformed input, (36, C/L, slots, L), and the distance between positions
+    "m", "m_position",      # products, (36, O/L, slots, L)
+    "scratch", "scratch_size",              # each thread's own room
+    "size",                 # channels that a local response normalisation looks at
+)
+STEP = np.dtype([(field, np.int64) for field in FIELDS])

@@ -1,0 +1,67 @@
+"""How wide this machine's vectors are, and how large a tile of sums its registers hold.
+
+LLVM itself is asked: it writes a loop over 16 and over 8 numbers for the processor that Numba compiles for, and the names of
+the registers in the assembly say what that processor has.  NUMBA_CPU_NAME=haswell or =generic shows the other shapes.
+"""
+from dataclasses import dataclass
+from functools import cache
+
+from llvmlite import binding, ir
+from numba.core.registry import cpu_target
+
+
+@dataclass(frozen=True)
+class VectorShape:
+    """`lanes` float32 numbers a vector; `rows` × `vectors` sums of a matrix product held in registers.
+
+    The product needs rows·vectors registers for its sums, `vectors` for the right operand and one or two for the left: 28 + 3
+    of the 32 registers of AVX-512, 12 + 3 of the 16 of AVX2, 12 + 4 of the 16 of SSE, which cannot fuse.
+    """
+
+    lanes: int
+    rows: int
+    vectors: int
+
+    @property
+    def columns(self):
+        return self.vectors * self.lanes
+
+    @property
+    def row_counts(self):
+        """How many rows a product may have.
+
+        More rows than a tile has are divided evenly, so no piece has less than half of one.
+        """
+        return range(self.rows // 2, self.rows + 1)
+
+
+SHAPES = {"zmm": VectorShape(lanes=16, rows=14, vectors=2), "ymm": VectorShape(lanes=8, rows=6, vectors=2)}
+SMALLEST = VectorShape(lanes=4, rows=6, vectors=2)
+
+
+@cache
+def vector_shape():
+    """The shape for the processor that Numba compiles for."""
+    for register, shape in SHAPES.items():
+        if f"%{register}" in assembly_of_an_addition(shape.lanes):
+            return shape
+    return SMALLEST
+
+
+def assembly_of_an_addition(lanes):
+    """The machine code that adds two vectors of `lanes` numbers in memory."""
+    vector = ir.VectorType(ir.FloatType(), lanes)
+    module = ir.Module()
+    module.triple = binding.get_process_triple()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer()] * 2), "add")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.store(builder.fadd(*(builder.load(argument) for argument in function.args)), function.args[0])
+    builder.ret_void()
+    return target_machine().emit_assembly(binding.parse_assembly(str(module)))
+
+
+def target_machine():
+    """LLVM's description of the processor, as Numba's own code generator makes it."""
+    codegen = cpu_target.target_context.codegen()
+    return binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
+        cpu=codegen._get_host_cpu_name(), features=codegen._get_host_cpu_features())
