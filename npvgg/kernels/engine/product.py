@@ -56,7 +56,9 @@ def tile_product(row_step, depth):
 def emit_product(v, rows, row_step, depth, a, a_step, b, c, c_step, blocks, fresh):
     builder = v.builder
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
-    before, loop, after = builder.block, builder.append_basic_block("blocks"), builder.append_basic_block("after")
+    steps = SHAPE.steps_of(depth)
+    groups = depth // steps
+    before, loop, after = builder.block, builder.append_basic_block("steps"), builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
     index = builder.phi(I64)
@@ -66,20 +68,22 @@ def emit_product(v, rows, row_step, depth, a, a_step, b, c, c_step, blocks, fres
         old[place] = builder.phi(v.type)
         old[place].add_incoming(v.splat(0), before)
     sums = dict(old)
-    a_block = v.at(a, builder.mul(index, a_step))
-    b_block = v.at(b, v.product(index, depth * COLUMNS))
-    for k in range(depth):
-        right = [v.load(b_block, k * COLUMNS + s * LANES) for s in range(VECTORS)]
-        v.prefetch(b_block, (k + AHEAD) * COLUMNS)
+    # index counts groups of `steps` steps: those of one block, then those of the next.
+    block, group = builder.udiv(index, v.number(groups)), builder.urem(index, v.number(groups))
+    a_group = v.at(a, builder.add(builder.mul(block, a_step), v.product(group, steps)))
+    b_group = v.at(b, v.product(index, steps * COLUMNS))
+    for k in range(steps):
+        right = [v.load(b_group, k * COLUMNS + s * LANES) for s in range(VECTORS)]
+        v.prefetch(b_group, (k + AHEAD) * COLUMNS)
         for r in range(rows):
-            left = v.broadcast(a_block, r * row_step + k)
+            left = v.broadcast(a_group, r * row_step + k)
             for s in range(VECTORS):
                 sums[r, s] = v.multiply_add(left, right[s], sums[r, s])
     following = builder.add(index, v.number(1))
     index.add_incoming(following, builder.block)
     for place in tile:
         old[place].add_incoming(sums[place], builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, blocks), loop, after)
+    builder.cbranch(builder.icmp_signed("<", following, v.product(blocks, groups)), loop, after)
 
     builder.position_at_end(after)
     store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))

@@ -12,19 +12,25 @@ from numba.core.registry import cpu_target
 
 @dataclass(frozen=True)
 class VectorShape:
-    """`lanes` float32 numbers a vector; `rows` × `vectors` sums of a matrix product held in registers.
+    """`lanes` float32 numbers a vector; `rows` × `vectors` sums of a product in registers; `steps` of it written out in a row.
 
     The product needs rows·vectors registers for its sums, `vectors` for the right operand and one or two for the left: 28 + 3
-    of the 32 registers of AVX-512, 12 + 3 of the 16 of AVX2, 12 + 4 of the 16 of SSE, which cannot fuse.
+    of the 32 registers of AVX-512, 12 + 3 of the 16 of AVX2, and 8 + 3 of the 16 of SSE, which needs more for products that it
+    cannot fuse with sums.  The more steps LLVM sees at once, the earlier it loads; with more than these it spills sums to memory.
     """
 
     lanes: int
     rows: int
     vectors: int
+    steps: int
 
     @property
     def columns(self):
         return self.vectors * self.lanes
+
+    def steps_of(self, depth):
+        """How many of `depth` steps to write out: at most `steps`, and a divisor."""
+        return max(count for count in range(1, self.steps + 1) if depth % count == 0)
 
     @property
     def row_counts(self):
@@ -35,8 +41,8 @@ class VectorShape:
         return range(self.rows // 2, self.rows + 1)
 
 
-SHAPES = {"zmm": VectorShape(lanes=16, rows=14, vectors=2), "ymm": VectorShape(lanes=8, rows=6, vectors=2)}
-SMALLEST = VectorShape(lanes=4, rows=6, vectors=2)
+SHAPES = {"zmm": VectorShape(lanes=16, rows=14, vectors=2, steps=3), "ymm": VectorShape(lanes=8, rows=6, vectors=2, steps=9)}
+SMALLEST = VectorShape(lanes=4, rows=4, vectors=2, steps=3)
 
 
 @cache

@@ -1,0 +1,87 @@
+"""The engine on other processors: those this machine can stand in for run, for all of them the code is read."""
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from witnesses.networks import lively
+
+from npvgg.kernels.engine.vector_shape import SHAPES, SMALLEST, vector_shape
+from npvgg.parity import difference
+
+ROOT = Path(__file__).parents[3]
+PROCESSORS = {"nehalem": (SMALLEST, "xmm"), "haswell": (SHAPES["ymm"], "ymm"), "znver4": (SHAPES["zmm"], "zmm")}
+SIZES = {"width": 3 / 32, "hidden": (21, 13), "pooled_size": 3, "num_classes": 5, "input_size": 64}
+
+pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="processors of another kind")
+
+LOGITS = f"""
+import sys
+import numpy as np
+from npvgg.kernels.engine.vector_shape import vector_shape
+from witnesses.networks import lively
+
+vgg = lively("vgg11_bn", **{SIZES})
+x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
+together = vgg.forward(x)
+assert all(np.array_equal(vgg.using(threads=1).forward(x[n:n + 1])[0], together[n]) for n in range(3))
+print(vector_shape())
+np.savetxt(sys.stdout, together, "%.9g")
+"""
+ASSEMBLY = """
+import numba
+from npvgg.kernels.engine import product
+
+kernel = product.tile_product(row_step=product.LANES, depth=product.LANES)
+
+def tile(rows, a, a_step, b, c, c_step, blocks, fresh):
+    kernel(rows, a, a_step, b, c, c_step, blocks, fresh)
+
+compiled = numba.njit(tile)
+compiled.compile((numba.int64,) * 8)
+print(product.SHAPE)
+print(*compiled.inspect_asm().values())
+"""
+
+
+def run(code, processor):
+    """What the code prints on a processor of that name: its shape, and the rest."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NUMBA_CPU_NAME": processor,
+                                "NUMBA_CPU_FEATURES": ""}
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert child.returncode == 0, child.stderr
+    return child.stdout.split("\n", 1)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_other_processors_give_the_same_answer_to_rounding(processor):
+    shape, _ = PROCESSORS[processor]
+    if shape.lanes > vector_shape().lanes:
+        pytest.skip("this machine has no such registers")
+    found, logits = run(LOGITS, processor)
+    assert found == str(shape)
+    x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
+    exact = lively("vgg11_bn", **SIZES).using(dtype=np.float64).forward(x.astype(np.float64))
+    assert difference.measure(np.array(logits.split(), np.float32).reshape(3, 5), exact).within(8e-6)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(processor):
+    shape, register = PROCESSORS[processor]
+    found, assembly = run(ASSEMBLY, processor)
+    assert found == str(shape)
+    loops = [block for block in re.split(r"\n(?=\.L\w+:)", assembly)
+             if (label := re.match(r"(\.L\w+):", block)) and re.search(rf"\bj\w+\s+{re.escape(label[1])}$", block, re.MULTILINE)]
+    multiply = r"vfmadd\w+ps" if register != "xmm" else r"mulps"
+    sums = {}
+    for loop in loops:
+        found = re.findall(rf"\b{multiply}\b.*%{register}\d+$", loop, re.MULTILINE)
+        if found:
+            sums[len(found)] = re.findall(r"\(%r[sb]p", loop)
+    steps = shape.steps_of(shape.lanes)
+    assert set(sums) == {rows * shape.vectors * steps for rows in shape.row_counts}
+    assert not any(sums.values())
