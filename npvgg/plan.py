@@ -89,7 +89,8 @@ class Plan:
             elif layer.op == "maxpool2d":
                 yield program.MaxPool()
             elif layer.op == "local_response_norm":
-                yield program.Normalise(**options)
+                assert (options["size"], options["beta"]) == (5, 0.75), options
+                yield program.Normalise(packing.pack_normalisation(options["alpha"], options["k"]))
             elif layer.op == "adaptive_avgpool2d":
                 yield program.Average(options["size"], options["size"])
             # flatten rides on the average, the ReLU behind a dense layer on that, and dropout does nothing here.

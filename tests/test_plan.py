@@ -42,10 +42,11 @@ def test_the_bits_are_the_same_alone_in_a_batch_and_on_one_thread(vgg):
     assert np.array_equal(vgg.forward(x[::-1])[::-1], together)
 
 
-def test_a_trace_ends_in_the_same_bits_where_no_batch_norm_is_folded(vgg):
+def test_a_trace_ends_in_the_same_bits_where_the_plan_computes_nothing_otherwise(vgg):
+    """A folded batch norm rounds elsewhere, and the plan takes t^¾ by square roots."""
     x = picture(2, 45, 52)
     *_, last = vgg.trace(x).values()
-    if vgg.architecture.has_batch_norm:
+    if vgg.architecture.has_batch_norm or vgg.architecture.name == "a_lrn":
         assert difference.measure(last, vgg.forward(x)).within(1e-5)
     else:
         assert np.array_equal(last, vgg.forward(x))

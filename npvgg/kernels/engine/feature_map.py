@@ -9,6 +9,7 @@ from npvgg.kernels.engine.vectors import kernel
 from npvgg.kernels.flags import serial
 
 PICTURE_CHANNELS = 3
+NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 
 
 @kernel(LANES)
@@ -84,24 +85,36 @@ def maxpool_task(step, arena, task):
     clear_border(step, arena, task)
 
 
-@serial
-def normalise_task(step, floats, constants, task):
-    """Local response normalisation of one row: x / (k + α/size · Σ x²)^β over the neighbouring channels.
+@kernel(LANES)
+def normalise(v, below, x, above, constants, target):
+    """x / (k + slope · Σ x²)^¾ over the five channels around each; t^¾ = √(t·√t).
 
-    `constants` is (α/size, β, k) in float32.
+    `below` and `above` are the neighbouring blocks of channels, `constants` is (slope, k).
     """
+    squares = [v.product_of(value, value) for value in (v.load(v.floats(address)) for address in (below, x, above))]
+    energy = None
+    for shift in range(-NEIGHBOURS, NEIGHBOURS + 1):
+        moved = squares[1] if shift == 0 else v.window(squares[0], squares[1], v.lanes + shift) if shift < 0 else \
+            v.window(squares[1], squares[2], shift)
+        energy = moved if energy is None else v.add(energy, moved)
+    constants = v.floats(constants)
+    base = v.multiply_add(energy, v.broadcast(constants), v.broadcast(constants, 1))
+    power = v.square_root(v.product_of(base, v.square_root(base)))
+    v.store(v.builder.fdiv(v.load(v.floats(x)), power), v.floats(target))
+
+
+@serial
+def normalise_task(step, arena, task):
+    """Local response normalisation of one row.  `weights` is the address of (slope, k) and a vector of zeros behind them."""
     image, i = task // step.height, task % step.height
-    slope, beta, k = constants
-    channels = step.inputs * LANES
+    nothing = step.weights + 8
     for j in range(step.width):
         pixel = image * step.x_image + (i + 1) * step.x_row + (j + 1) * LANES
-        for c in range(channels):
-            energy = np.float32(0)
-            for d in range(max(0, c - step.size // 2), min(channels, c + (step.size - 1) // 2 + 1)):
-                value = floats[step.x + pixel + d // LANES * step.x_plane + d % LANES]
-                energy += value * value
-            place = pixel + c // LANES * step.x_plane + c % LANES
-            floats[step.y + place] = floats[step.x + place] / (k + slope * energy) ** beta
+        for block in range(step.inputs):
+            x = arena + 4 * (step.x + pixel + block * step.x_plane)
+            below = x - 4 * step.x_plane if block else nothing
+            above = x + 4 * step.x_plane if block < step.inputs - 1 else nothing
+            normalise(below, x, above, step.weights, arena + 4 * (step.y + pixel + block * step.y_plane))
 
 
 @serial

@@ -1,6 +1,7 @@
 """The engine's arithmetic one layer at a time: for traces, and to compare it with the other tiers.
 
-Each call packs its weights anew; a network that only has to answer uses a plan.  Without batch norm both give the same bits.
+Each call packs its weights anew; a network that only has to answer uses a plan.  Both give the same bits, but for batch norm,
+which a plan folds, and local response normalisation.
 """
 from dataclasses import replace
 

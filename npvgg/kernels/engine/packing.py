@@ -38,6 +38,11 @@ def pack_tail(bias):
     return np.ascontiguousarray(np.stack([biases.reshape(-1, LANES), masks.reshape(-1, LANES)], axis=1))
 
 
+def pack_normalisation(alpha, k):
+    """The constants of a local response normalisation over five channels: α/5, k, and a vector of zeros."""
+    return np.array([alpha / 5, k, *[0] * LANES], np.float32)
+
+
 def pack_direct(weight):
     """(O, C, kh, kw) → (panels, kh, kw, C, COLUMNS) float32, C a whole number of blocks."""
     outputs, channels, kh, kw = weight.shape

@@ -49,14 +49,11 @@ class MaxPool:
     """2×2 windows side by side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Normalise:
-    """Local response normalisation."""
+    """Local response normalisation over five channels with β = ¾, which is the one VGG knows."""
 
-    size: int
-    alpha: float
-    beta: float
-    k: float
+    constants: np.ndarray       # α/5, k, and a vector of zeros
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,6 @@ class Builder:
     steps: list = field(default_factory=list)
     regions: dict = field(default_factory=dict)         # name: floats
     scratch: int = 0
-    constants: tuple = (0.0, 0.0, 0.0)
     halves: int = 0
 
     def need(self, layout):
@@ -260,9 +256,8 @@ def add_maxpool(builder, _, x):
 
 def add_normalise(builder, operation, x):
     y = builder.need(Map(builder.half(), x.images, x.channels, x.height, x.width))
-    builder.constants = (operation.alpha / operation.size, operation.beta, operation.k)
     builder.step(step.NORMALISE, x.images * x.height, **x.as_input(), **y.as_output(), height=x.height, width=x.width,
-                 size=operation.size)
+                 weights=operation.constants.ctypes.data)
     return y
 
 
@@ -321,7 +316,6 @@ class Program:
                 row[name] = places[value] if isinstance(value, str) else value
             row["scratch"], row["scratch_size"] = end, builder.scratch
         self.floats = end + builder.scratch * builder.threads
-        self.constants = tuple(np.float32(value) for value in builder.constants)
         self.free = []
 
     def run(self, pictures=None, fill=None):
@@ -336,8 +330,8 @@ class Program:
         pictures = np.empty((0, 0, 0, 0), np.float32) if pictures is None else np.ascontiguousarray(pictures)
         pictures = pictures.view()
         pictures.flags.writeable = False
-        team.together(lambda thread: walk(self.steps, counters.ctypes.data, arena.ctypes.data, arena, pictures, self.constants,
-                                          thread), self.threads)
+        team.together(lambda thread: walk(self.steps, counters.ctypes.data, arena.ctypes.data, arena, pictures, thread),
+                      self.threads)
         last = self.last
         start = self.places[last.region]
         answer = arena[start:start + last.floats].reshape(last.images, last.image)[:, :last.count]

@@ -4,7 +4,7 @@ from npvgg.kernels.flags import serial
 
 
 @serial
-def walk(program, counters, arena, floats, picture, constants, thread):
+def walk(program, counters, arena, floats, picture, thread):
     """Every step of the program, as one of the threads.
 
     `program` is an array of STEP, `counters` an address (team.py), `arena` that of the float32 array `floats`; `picture` is
@@ -32,7 +32,7 @@ def walk(program, counters, arena, floats, picture, constants, thread):
             elif operation == step.MAXPOOL:
                 feature_map.maxpool_task(current, arena, task)
             elif operation == step.NORMALISE:
-                feature_map.normalise_task(current, floats, constants, task)
+                feature_map.normalise_task(current, arena, task)
             elif operation == step.AVERAGE:
                 feature_map.average_task(current, floats, task)
             elif operation == step.DENSE:

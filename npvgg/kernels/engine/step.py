@@ -22,7 +22,7 @@ FIELDS = (
     "x", "x_image", "x_plane", "x_row",     # where the input lies, and the distances between images, blocks and rows
     "y", "y_image", "y_plane", "y_row",
     "y_height", "y_width",  # pixels of the output without its border
-    "weights",              # packed, see packing.py
+    "weights",              # packed, see packing.py; the constants of a local response normalisation
     "tail",                 # for each block of channels: L biases, L masks (all bits set where the channel exists)
     "floor",                # the least value let through: 0 for ReLU, −∞ for none
     "pooled",               # 1: followed by 2×2 max-pooling
@@ -32,6 +32,5 @@ FIELDS = (
     "v", "v_position",      # transformed input, (36, C/L, slots, L), and the distance between positions
     "m", "m_position",      # products, (36, O/L, slots, L)
     "scratch", "scratch_size",              # each thread's own room
-    "size",                 # channels that a local response normalisation looks at
 )
 STEP = np.dtype([(field, np.int64) for field in FIELDS])

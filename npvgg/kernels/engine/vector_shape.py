@@ -16,7 +16,7 @@ class VectorShape:
 
     The product needs rows·vectors registers for its sums, `vectors` for the right operand and one or two for the left: 28 + 3
     of the 32 registers of AVX-512, 12 + 3 of the 16 of AVX2, and 8 + 3 of the 16 of SSE, which needs more for products that it
-    cannot fuse with sums.  The more steps LLVM sees at once, the earlier it loads; with more than these it spills sums to memory.
+    cannot fuse with sums.  The more steps LLVM sees at once, the earlier it loads; with more than these it spills sums.
     """
 
     lanes: int

@@ -96,6 +96,19 @@ class Vectors:
     def add(self, a, b):
         return self.builder.fadd(a, b)
 
+    def product_of(self, a, b):
+        return self.builder.fmul(a, b)
+
+    def square_root(self, value):
+        function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(self.type, [self.type]),
+                                                  f"llvm.sqrt.v{self.lanes}f32")
+        return self.builder.call(function, [value])
+
+    def window(self, low, high, start):
+        """Lanes start … start + lanes − 1 of `low` followed by `high`."""
+        lanes = ir.Constant(ir.VectorType(I32, self.lanes), list(range(start, start + self.lanes)))
+        return self.builder.shuffle_vector(low, high, lanes)
+
     def combination(self, coefficients, values):
         """Σ coefficient · value, from the first to the last; zeros are left out and ones are free."""
         total = None

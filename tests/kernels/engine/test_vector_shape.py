@@ -74,8 +74,8 @@ def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(pr
     shape, register = PROCESSORS[processor]
     found, assembly = run(ASSEMBLY, processor)
     assert found == str(shape)
-    loops = [block for block in re.split(r"\n(?=\.L\w+:)", assembly)
-             if (label := re.match(r"(\.L\w+):", block)) and re.search(rf"\bj\w+\s+{re.escape(label[1])}$", block, re.MULTILINE)]
+    blocks = [(block, re.match(r"\.L\w+(?=:)", block)) for block in re.split(r"\n(?=\.L\w+:)", assembly)]
+    loops = [block for block, label in blocks if label and re.search(rf"\bj\w+\s+{re.escape(label[0])}$", block, re.MULTILINE)]
     multiply = r"vfmadd\w+ps" if register != "xmm" else r"mulps"
     sums = {}
     for loop in loops:
