@@ -7,7 +7,7 @@ import click
 from npvgg import __version__, command_line
 
 # In the order in which a new user needs them.
-COMMANDS = ("predict", "demo", "models", "download", "summary", "inspect", "verify", "trace", "parity")
+COMMANDS = ("predict", "demo", "models", "download", "summary", "inspect", "verify", "trace", "parity", "bench", "warmup")
 
 
 class Commands(click.Group):

@@ -1,5 +1,6 @@
 """The other commands, and the manners of all of them."""
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,3 +151,26 @@ def test_warnings_of_pillow_are_not_printed():
             "sys.argv = ['npvgg', 'summary', 'vgg11']; cli.main()")
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_bench_prints_a_time_and_an_error_for_each_batch(tiny_file):
+    run = npvgg("bench", "--model", tiny_file, "--batch", 1, "--batch", 3, "--runs", 2)
+    assert run.status == 0
+    lines = run.out.splitlines()
+    assert lines[0].startswith("vgg11_bn on 32×32, engine tier, ")
+    for line, batch in zip(lines[3:], (1, 3), strict=True):
+        size, median, fastest, rate, error = line.split()
+        assert int(size) == batch and 0 < float(fastest) <= float(median) and float(rate) > 0 and 0 <= float(error) < 1e-4
+
+
+@pytest.mark.parametrize("tier", table.LADDER)
+def test_after_warmup_nothing_is_compiled(tier, tmp_path, tiny_file, pictures):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    command = [sys.executable, "-m", "npvgg"]
+    warm = subprocess.run([*command, "warmup", "--tier", tier], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert warm.returncode == 0 and warm.stdout.strip() == str(tmp_path / "kernels"), warm.stderr
+    assert ("compiling" in warm.stderr) == (tier != "reference")
+    for arguments in (["predict", pictures / "a.png"], ["trace", pictures / "a.png", "-o", tmp_path / "trace.h5"]):
+        run = subprocess.run([*command, *map(str, arguments), "--model", str(tiny_file), "--tier", tier], env=environment,
+                             capture_output=True, text=True, cwd=ROOT)
+        assert run.returncode == 0 and "compiling" not in run.stderr, run.stderr

@@ -67,7 +67,8 @@ def pack_winograd(weight, scale, share):
     outputs, channels = weight.shape[:2]
     panels = -(-outputs // COLUMNS)
     packed = np.empty((POSITIONS, panels, blocks(channels) * LANES, COLUMNS), np.float32)
-    weight, scale = np.ascontiguousarray(weight), np.ascontiguousarray(scale, np.float64)
+    weight = np.require(weight, requirements=["C", "A"]).view()
+    weight.flags.writeable = False              # the one form pack_panel is compiled for, whatever the array comes from
     matrix = filter_matrix(TILE)
     share(lambda panel: pack_panel(weight, scale, matrix, panel, packed), panels)
     return packed

@@ -161,6 +161,7 @@ class Builder:
     regions: dict = field(default_factory=dict)         # name: floats
     scratch: int = 0
     halves: int = 0
+    owners: list = field(default_factory=list)          # which operation each step belongs to
 
     def need(self, layout):
         self.regions[layout.region] = max(self.regions.get(layout.region, 0), layout.floats)
@@ -190,8 +191,9 @@ def build(operations, images, height, width, threads, channels=3):
     else:
         source = builder.need(Map("input", images, channels, height, width))
     first = source
-    for operation in operations:
+    for number, operation in enumerate(operations):
         source = ADD[type(operation)](builder, operation, source)
+        builder.owners += [number] * (len(builder.steps) - len(builder.owners))
     return Program(builder, operations, first, source)
 
 
@@ -305,7 +307,7 @@ class Program:
 
     def __init__(self, builder, operations, first, last):
         self.operations = operations            # keeps the packed weights alive
-        self.first, self.last, self.threads = first, last, builder.threads
+        self.first, self.last, self.threads, self.owners = first, last, builder.threads, builder.owners
         places, end = {}, 0
         for name, floats in builder.regions.items():
             places[name], end = end, end + -(-floats // ALIGNMENT) * ALIGNMENT
@@ -326,11 +328,11 @@ class Program:
         arena = self.free.pop() if self.free else aligned_zeros(self.floats)
         if fill:
             fill(self.input_of(arena))
-        counters = aligned_zeros(2 * 2 * team.LINE * (len(self.steps) + 1)).view(np.int64)
-        pictures = np.empty((0, 0, 0, 0), np.float32) if pictures is None else np.ascontiguousarray(pictures)
-        pictures = pictures.view()
+        taken = counters(len(self.steps))
+        pictures = np.empty((0, 0, 0, 0), np.float32) if pictures is None else pictures
+        pictures = np.require(pictures, requirements=["C", "A"]).view()
         pictures.flags.writeable = False
-        team.together(lambda thread: walk(self.steps, counters.ctypes.data, arena.ctypes.data, arena, pictures, thread),
+        team.together(lambda thread: walk(self.steps, taken.ctypes.data, arena.ctypes.data, arena, pictures, thread),
                       self.threads)
         last = self.last
         start = self.places[last.region]
@@ -347,6 +349,11 @@ class Program:
             return arena[start:start + first.floats].reshape(first.images, first.image)[:, :first.count]
         view = arena[start:start + first.images * first.image]
         return view.reshape(first.images, first.blocks, first.plane // first.row, first.row // LANES, LANES)
+
+
+def counters(steps):
+    """What the threads count in while they walk through so many steps: tasks taken and done, each on its own cache line."""
+    return aligned_zeros(2 * 2 * team.LINE * steps).view(np.int64)
 
 
 def aligned_zeros(count):

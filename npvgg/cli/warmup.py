@@ -1,0 +1,31 @@
+"""npvgg warmup: compile now what would be compiled at the first run."""
+import click
+
+from npvgg.cli import options
+
+
+@click.command(short_help="Compile the kernels, so that no later run has to.")
+@options.tier
+def command(tier):
+    """Compile the kernels of a tier for this machine and keep them, for container images and continuous integration.
+
+    \b
+    RUN npvgg warmup
+
+    They lie in $NUMBA_CACHE_DIR, or else in the cache folder, which NPVGG_CACHE moves.  A folder that belongs to the user or to
+    root, and that nobody else can write to, is used by later runs; the processor must be the same.
+    """
+    import numpy as np
+
+    from npvgg import network
+    from npvgg.cli import progress
+    from npvgg.kernels import compiled_code
+
+    progress.announce_compilation()
+    sizes = {"width": 1 / 16, "hidden": (8,), "num_classes": 3, "input_size": 32, "tier": tier}
+    for name in ("vgg11_bn", "a_lrn"):                       # between them they have every operation
+        vgg = network.create(name, **sizes)
+        x = np.zeros((1, 3, 32, 32), np.float32)
+        vgg.forward(x)
+        vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
+    print(compiled_code.folder())
