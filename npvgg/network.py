@@ -108,14 +108,17 @@ class VGG:
         if not names:
             raise UsageError("no layer was asked for; name at least one, for example features(x, ['relu5_3'])")
         wanted = {name: self.layer_of(name) for name in names}
-        found = {}
+        found, x = {}, self.prepare(inputs)
 
         def keep(name, array):
             if name in wanted.values():
                 found[name] = array
 
-        order = [layer.name for layer in self.architecture.layers]
-        self.forward(self.prepare(inputs), keep, last=max(wanted.values(), key=order.index))
+        if self.plan and all(map(self.plan.keeps, wanted.values())):
+            found = self.plan.features(x, sorted(set(wanted.values())), self.threads, self.algorithm)
+        else:
+            order = [layer.name for layer in self.architecture.layers]
+            self.forward(x, keep, last=max(wanted.values(), key=order.index))
         return {name: self.probabilities(found[layer]) if name in PROBABILITIES else found[layer]
                 for name, layer in wanted.items()}
 

@@ -96,7 +96,7 @@ def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
     called = []
     kernels = {op: lambda *a, op=op, kernel=kernel, **k: called.append(op) or kernel(*a, **k)
                for op, kernel in tiny.kernels.items()}
-    watched = tiny.using()
+    watched = tiny.using(tier="jit")
     watched.__dict__["kernels"] = kernels
     watched.features(picture(1, 32, 32), "pool1")
     assert called == ["conv2d", "batchnorm2d", "relu", "maxpool2d"]

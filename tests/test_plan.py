@@ -69,6 +69,35 @@ def test_features_without_a_classifier_come_out_as_a_map():
     assert difference.measure(vgg.forward(x), exact).within(1e-5)
 
 
+def test_features_are_those_of_the_network_layer_by_layer(vgg):
+    x = picture(2, 50, 70)
+    exact = vgg.using(dtype=np.float64).trace(x.astype(np.float64))
+    names = [layer.name for layer in vgg.architecture.layers if vgg.plan.keeps(layer.name)]
+    assert {"relu1_1", "pool3", "avgpool", "flatten", "fc6", "relu7", "fc8"} <= set(names)
+    together = vgg.features(x, names)
+    assert list(together) == names
+    for name in names:
+        assert together[name].shape == exact[name].shape
+        assert difference.measure(together[name], exact[name]).within(1e-5), name
+        assert np.array_equal(vgg.features(x, name)[name], together[name]), name
+    assert np.array_equal(together["fc8"], vgg.forward(x))
+    assert vgg.plan.features(x[:0], ["relu1_1"])["relu1_1"].shape == (0, *together["relu1_1"].shape[1:])
+
+
+def test_what_exists_in_no_program_is_computed_layer_by_layer():
+    vgg = lively("vgg11_bn", **SIZES)
+    x = picture(2, 50, 70)
+    exact = vgg.using(dtype=np.float64).trace(x.astype(np.float64))
+    for name, array in vgg.features(x, ["conv3_1", "bn3_1", "relu3_1"]).items():
+        assert difference.measure(array, exact[name]).within(1e-5), name
+
+
+def test_layers_behind_the_last_one_asked_for_are_not_computed():
+    vgg = lively("vgg11", **SIZES)
+    vgg.features(picture(), ["relu2_1"])
+    assert set(vgg.plan.packed) == {("conv1_1", "first"), ("conv2_1", "winograd")}
+
+
 def test_weights_are_packed_once_for_all_sizes_and_threads():
     vgg = lively("vgg11", **SIZES)
     vgg.forward(picture())

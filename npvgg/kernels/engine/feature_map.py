@@ -118,6 +118,14 @@ def normalise_task(step, arena, task):
 
 
 @serial
+def relu_task(step, floats, task):
+    """One row of `outputs` numbers; NaN stays NaN."""
+    for k in range(step.outputs):
+        value = floats[step.x + task * step.x_image + k]
+        floats[step.y + task * step.y_image + k] = np.float32(0) if value < 0 else value
+
+
+@serial
 def average_task(step, floats, task):
     """Adaptive average pooling of one channel, and flattening: (N, C/L, H, W, L) → (N, C·s·s), s = y_height.
 

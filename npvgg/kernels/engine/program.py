@@ -6,7 +6,7 @@
 The arena is one piece of memory.  Feature maps live in two halves of it, each step reading one and writing the other.
 """
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -71,6 +71,19 @@ class Dense:
     weights: np.ndarray
     bias: np.ndarray
     relu: bool = False
+
+
+@dataclass(frozen=True)
+class Relu:
+    """On rows of numbers; elsewhere it rides on what comes before."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What has been computed so far is part of the answer, under this name; rows as arrays of `shape` an image."""
+
+    name: str
+    shape: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,7 @@ class Builder:
     scratch: int = 0
     halves: int = 0
     owners: list = field(default_factory=list)          # which operation each step belongs to
+    kept: dict = field(default_factory=dict)            # name: Rows
 
     def need(self, layout):
         self.regions[layout.region] = max(self.regions.get(layout.region, 0), layout.floats)
@@ -281,7 +295,21 @@ def add_dense(builder, operation, x):
     return y
 
 
-ADD = {Convolution: add_convolution, MaxPool: add_maxpool, Normalise: add_normalise, Average: add_average, Dense: add_dense}
+def add_relu(builder, _, x):
+    y = builder.need(Rows(f"row {len(builder.steps)}", x.images, x.count, x.shape))
+    builder.step(step.RELU, x.images, x=x.region, x_image=x.image, y=y.region, y_image=y.image, outputs=x.count)
+    return y
+
+
+def add_keep(builder, operation, x):
+    """A feature map is copied out of its blocks, each pixel being a bin of its own; rows have a place of their own already."""
+    rows = add_average(builder, Average(x.height, x.width), x) if isinstance(x, Map) else x
+    builder.kept[operation.name] = replace(rows, shape=operation.shape or rows.shape)
+    return x
+
+
+ADD = {Convolution: add_convolution, MaxPool: add_maxpool, Normalise: add_normalise, Average: add_average, Dense: add_dense,
+       Relu: add_relu, Keep: add_keep}
 
 
 def algorithm_for(x_shape, weight_shape, padding, algorithm="auto"):
@@ -307,7 +335,8 @@ class Program:
 
     def __init__(self, builder, operations, first, last):
         self.operations = operations            # keeps the packed weights alive
-        self.first, self.last, self.threads, self.owners = first, last, builder.threads, builder.owners
+        self.first, self.last, self.kept = first, last, builder.kept
+        self.threads, self.owners = builder.threads, builder.owners
         places, end = {}, 0
         for name, floats in builder.regions.items():
             places[name], end = end, end + -(-floats // ALIGNMENT) * ALIGNMENT
@@ -321,9 +350,9 @@ class Program:
         self.free = []
 
     def run(self, pictures=None, fill=None):
-        """Pictures (N, 3, H, W) float32 → the answer of the last operation (N, …), a fresh array.
+        """Pictures (N, 3, H, W) float32 → the answer of the last operation (N, …); with Keep among them {name: array}.
 
-        Where the program does not begin with pictures, fill(view) writes its input into the arena.
+        Where the program does not begin with pictures, fill(view) writes its input into the arena.  Answers are fresh arrays.
         """
         arena = self.free.pop() if self.free else aligned_zeros(self.floats)
         if fill:
@@ -334,12 +363,15 @@ class Program:
         pictures.flags.writeable = False
         team.together(lambda thread: walk(self.steps, taken.ctypes.data, arena.ctypes.data, arena, pictures, thread),
                       self.threads)
-        last = self.last
-        start = self.places[last.region]
-        answer = arena[start:start + last.floats].reshape(last.images, last.image)[:, :last.count]
-        answer = answer.reshape(last.images, *last.shape).copy()
+        answer = ({name: self.copied(arena, rows) for name, rows in self.kept.items()} if self.kept
+                  else self.copied(arena, self.last))
         self.free.append(arena)
         return answer
+
+    def copied(self, arena, rows):
+        start = self.places[rows.region]
+        values = arena[start:start + rows.floats].reshape(rows.images, rows.image)[:, :rows.count]
+        return values.reshape(rows.images, *rows.shape).copy()
 
     def input_of(self, arena):
         """The input's place: (N, C/L, rows, columns, L) with its border, or (N, numbers)."""

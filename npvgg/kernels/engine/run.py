@@ -37,6 +37,8 @@ def walk(program, counters, arena, floats, picture, thread):
                 feature_map.average_task(current, floats, task)
             elif operation == step.DENSE:
                 dense.dense_task(current, arena, task, scratch)
+            elif operation == step.RELU:
+                feature_map.relu_task(current, floats, task)
             elif operation == step.PAD_INPUT:
                 feature_map.pad_task(current, floats, picture, task)
             did += 1

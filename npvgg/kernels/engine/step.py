@@ -9,7 +9,7 @@ Places in the arena are counted in floats from its start; `weights`, `tail` and 
 import numpy as np
 
 (PAD_INPUT, FIRST_CONVOLUTION, DIRECT, WINOGRAD, TRANSFORM, MULTIPLY, TRANSFORM_BACK, MAXPOOL, NORMALISE, AVERAGE,
- DENSE) = range(11)
+ DENSE, RELU) = range(12)
 
 FIELDS = (
     "operation",
