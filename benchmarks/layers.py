@@ -23,8 +23,7 @@ from npvgg.architecture import describe
 from npvgg.kernels import table, threads
 from npvgg.kernels.engine import program, team
 from npvgg.kernels.engine.packing import blocks
-from npvgg.kernels.engine.product import COLUMNS, LANES
-from npvgg.kernels.engine.run import walk
+from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
 from npvgg.kernels.engine.winograd import POSITIONS, TILE
 from npvgg.parity import oracle
 
@@ -90,14 +89,13 @@ def engine_times(vgg, x, _, runs):
     size = x.shape[2:]
     plan = vgg.plan.program(len(x), size, vgg.threads, "auto")
     plan.run(x)
-    arena, x = plan.free[-1], x.view()
-    x.flags.writeable = False
+    arena = plan.free[-1]
     samples = [[0.0] * len(plan.operations) for _ in range(runs)]
     for sample in samples:
         for number, owner in enumerate(plan.owners):
-            one, counters = plan.steps[number:number + 1], program.counters(1)
+            taken = program.counters(1)
             start = time.perf_counter()
-            team.together(lambda thread: walk(one, counters.ctypes.data, arena.ctypes.data, arena, x, thread), vgg.threads)  # noqa: B023
+            team.together(lambda thread: plan.walk(number, 1, taken, arena, x, thread), vgg.threads)  # noqa: B023
             sample[owner] += (time.perf_counter() - start) * 1e3
     medians = [statistics.median(column) for column in zip(*samples)]
     weighted = [layer for layer in vgg.architecture.layers if layer.op in ("conv2d", "dense")]

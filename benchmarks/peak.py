@@ -4,8 +4,8 @@ import time
 import numpy as np
 
 from npvgg.kernels.engine import team
-from npvgg.kernels.engine.product import LANES
-from npvgg.kernels.engine.vectors import I64, kernel
+from npvgg.kernels.engine.vector_shape import LANES
+from npvgg.kernels.engine.vectors import kernel
 from npvgg.kernels.flags import serial
 
 CHAINS, UNROLLED = 12, 8            # independent sums, so that none waits for the one before
@@ -13,24 +13,6 @@ REPEATS = 400_000
 TRIES = 5
 STREAM = 8                          # vectors read side by side
 MEMORY_BYTES = 384 << 20            # far more than any cache
-
-
-def looped(v, count, first, body):
-    """`count` times: body(index, vectors) → the vectors of the next turn, from `first` on; returns the last ones."""
-    builder, before = v.builder, v.builder.block
-    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(I64)
-    old = [builder.phi(v.type) for _ in first]
-    new = body(index, old)
-    following = builder.add(index, v.number(1))
-    for phi, start, later in [(index, v.number(0), following), *zip(old, first, new, strict=True)]:
-        phi.add_incoming(start, before)
-        phi.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-    builder.position_at_end(after)
-    return new
 
 
 @kernel(LANES)
@@ -44,7 +26,7 @@ def chains(v, count, place):
         return values
 
     factor = v.load(place)
-    for k, value in enumerate(looped(v, count, [v.load(place, k * LANES) for k in range(CHAINS)], body)):
+    for k, value in enumerate(v.repeat(count, [v.load(place, k * LANES) for k in range(CHAINS)], body)):
         v.store(value, place, k * LANES)
 
 
@@ -57,7 +39,7 @@ def sums(v, count, source, place):
         line = v.at(source, v.product(index, STREAM * LANES))
         return [v.add(value, v.load(line, k * LANES)) for k, value in enumerate(values)]
 
-    for k, value in enumerate(looped(v, count, [v.splat(0)] * STREAM, body)):
+    for k, value in enumerate(v.repeat(count, [v.splat(0)] * STREAM, body)):
         v.store(value, place, k * LANES)
 
 

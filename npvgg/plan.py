@@ -9,6 +9,7 @@ transformed and packed once; each picture size gets its own program, with its ow
 
     conv1_1 [batchnorm] relu1_1 conv1_2 relu1_2 pool1 …        →        Convolution, Convolution(pooled), …
 """
+import mmap
 from collections import OrderedDict
 from dataclasses import replace
 from threading import Lock
@@ -137,6 +138,7 @@ class Plan:
             weight, bias = self.arrays(layer)
             scale, bias = packing.folded(bias, norm and (self.arrays(norm), dict(norm.options)["eps"]))
             self.packed[key] = layerwise.pack_convolution(weight, scale, bias, kind)
+            let_go(weight)
         return replace(self.packed[key], relu=relu, pooled=pooled)
 
     def dense(self, layer, relu):
@@ -146,3 +148,13 @@ class Plan:
 
     def arrays(self, layer):
         return [self.parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes]
+
+
+def let_go(array):
+    """Tell the system that the pages of an array mapped from a file are not needed now; they come back when they are read."""
+    memory = array.base
+    if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        start = array.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
+        first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if first < last:
+            memory.madvise(mmap.MADV_DONTNEED, first, last - first)

@@ -23,13 +23,13 @@ def load(model, **options):
 
 def announce_compilation():
     """Say once that kernels are being compiled, which takes seconds and happens at the first run on a machine."""
-    from npvgg.kernels.compiled_code import CompiledCode
+    from npvgg.kernels.code_files import Announcement
 
     def announce():
-        CompiledCode.announce = staticmethod(lambda: None)
+        Announcement.make = staticmethod(lambda: None)
         say("compiling the kernels for this machine; later runs start at once")
 
-    CompiledCode.announce = staticmethod(announce)
+    Announcement.make = staticmethod(announce)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def command(tier):
 
     from npvgg import network
     from npvgg.cli import progress
-    from npvgg.kernels import compiled_code
+    from npvgg.kernels import code_files
 
     progress.announce_compilation()
     sizes = {"width": 1 / 16, "hidden": (8,), "num_classes": 3, "input_size": 32, "tier": tier}
@@ -28,4 +28,4 @@ def command(tier):
         x = np.zeros((1, 3, 32, 32), np.float32)
         vgg.forward(x)
         vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
-    print(compiled_code.folder())
+    print(code_files.folder())

@@ -2,6 +2,7 @@
 
     @serial       one thread: every kernel body, legal Python that also runs under NUMBA_DISABLE_JIT=1
     @parallel     the thin loop over tasks that calls a body; its prange is shared out between the threads
+    @part         a body of the engine: compiled into the entry points that call it, and kept as part of them only
 
 NUMBA_BOUNDSCHECK=1 does nothing under parallel=True, so bodies are where an index out of bounds is found.
 """
@@ -27,6 +28,11 @@ def serial(function):
 def parallel(function):
     """Compile for all threads; the answer does not depend on how many there are."""
     return Launcher(remembered(njit(function, parallel=True, **FLAGS)), njit(function, **FLAGS))
+
+
+def part(function):
+    """Compile into what calls it."""
+    return njit(function, **FLAGS)
 
 
 def remembered(dispatcher):

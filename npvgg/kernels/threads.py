@@ -1,4 +1,5 @@
 """How many threads the kernels of one call may use.  The answer has the same bits for every number."""
+import os
 from contextlib import contextmanager
 
 from npvgg.errors import UsageError
@@ -25,12 +26,25 @@ def limited(count):
 
 
 def number_of(threads):
-    """The number of threads asked for; None: as many as the process may use.  UsageError for what cannot be."""
-    import numba
+    """The number of threads asked for; None: as many as the process may use.  UsageError for what cannot be.
 
-    most = numba.config.NUMBA_NUM_THREADS
+    NUMBA_NUM_THREADS lowers or raises that number, for Numba's threads and for ours.
+    """
+    most = int(os.environ.get("NUMBA_NUM_THREADS") or processors())
     if threads is None:
         return most
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
         raise UsageError(f"threads is {threads!r}; this process can use 1 to {most}")
     return threads
+
+
+def current():
+    """The number that holds inside `limited`."""
+    import numba
+
+    return numba.get_num_threads()
+
+
+def processors():
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

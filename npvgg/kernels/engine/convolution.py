@@ -8,26 +8,24 @@
 Both add the same numbers in the same order, so the answer has the same bits.
 """
 from npvgg.kernels.engine.feature_map import clear_border, copy_vector, finish
-from npvgg.kernels.engine.product import COLUMNS, LANES, LEAST_ROWS, ROWS, VECTORS, tile_product
-from npvgg.kernels.engine.winograd import POSITIONS, TILE, transform_input, transform_output, transform_output_pooled
-from npvgg.kernels.flags import serial
+from npvgg.kernels.engine.product import LEAST_ROWS, tile_product
+from npvgg.kernels.engine.step import CONVOLUTION_SCRATCH, PICTURE_CHANNELS, SEGMENT
+from npvgg.kernels.engine.tile_transforms import transform_input, transform_output, transform_output_pooled
+from npvgg.kernels.engine.vector_shape import COLUMNS, LANES, ROWS, VECTORS
+from npvgg.kernels.engine.winograd import POSITIONS, TILE
+from npvgg.kernels.flags import part
 
 # Channel blocks whose products are summed before they join the total: 64 channels.  The error grows with √64 + √(C/64) instead
 # of √C, which for 512 channels means 2.5 times less.
 CHUNK = max(1, 64 // LANES)
-SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
-PICTURE_CHANNELS = 3
 FIRST_KERNEL = 3
 
 product_of_pixels = tile_product(row_step=LANES, depth=LANES)
 # The picture is stored by pixels, so the three pixels under one row of a filter are nine numbers side by side.
 product_of_picture = tile_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
 
-# What one thread needs for itself: the sums of a segment, and a tile that hangs over the edge.
-SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES + TILE * TILE * LANES
 
-
-@serial
+@part
 def add_products(count, a, a_step, inputs, b, c, c_step, fresh):
     """c (+)= a · b for `count` pixels or tiles, one panel of COLUMNS channels and `inputs` blocks of channels.
 
@@ -44,7 +42,7 @@ def add_products(count, a, a_step, inputs, b, c, c_step, fresh):
             done += rows
 
 
-@serial
+@part
 def transform(step, arena, first, last, block, after, v, origin):
     """Tiles first … last−1 of channel blocks block … after−1 → v, where tile `origin` has slot 0.  v is an address."""
     for channels in range(block, after):
@@ -55,7 +53,7 @@ def transform(step, arena, first, last, block, after, v, origin):
             transform_input(arena + 4 * x, step.x_row, v + 4 * (channels * step.slots + tile - origin) * LANES, step.v_position)
 
 
-@serial
+@part
 def multiply(step, v, m, count, first, last):
     """Products first … last−1 of the step, (position, panel) in order, for `count` tiles.  v and m are addresses."""
     panels = -(-step.outputs // VECTORS)
@@ -66,7 +64,7 @@ def multiply(step, v, m, count, first, last):
                      m + 4 * (position * step.m_position + panel * VECTORS * step.slots * LANES), step.slots * LANES, 1)
 
 
-@serial
+@part
 def transform_back(step, arena, first, last, block, after, m, origin, scratch):
     """Products of tiles first … last−1 → pixels of y, with bias, ReLU and max-pooling.  m and scratch are addresses."""
     side = TILE // 2 if step.pooled else TILE
@@ -89,7 +87,7 @@ def transform_back(step, arena, first, last, block, after, m, origin, scratch):
                         copy_vector(scratch + 4 * (row * side + column) * LANES, y + 4 * (row * step.y_row + column * LANES))
 
 
-@serial
+@part
 def winograd_task(step, arena, task, scratch):
     """All three steps for `chunk` tiles, or the border of one plane of y.  v and m are the thread's own."""
     total = step.images * step.tiles
@@ -98,14 +96,14 @@ def winograd_task(step, arena, task, scratch):
         clear_border(step, arena, task - groups)
         return
     first, last = task * step.chunk, min((task + 1) * step.chunk, total)
-    v = scratch + 4 * SCRATCH
+    v = scratch + 4 * CONVOLUTION_SCRATCH
     m = v + 4 * POSITIONS * step.v_position
     transform(step, arena, first, last, 0, step.inputs, v, first)
     multiply(step, v, m, last - first, 0, POSITIONS * -(-step.outputs // VECTORS))
     transform_back(step, arena, first, last, 0, step.outputs, m, first, scratch)
 
 
-@serial
+@part
 def transform_task(step, arena, task):
     groups = step.tasks // step.inputs
     total = step.images * step.tiles
@@ -114,14 +112,14 @@ def transform_task(step, arena, task):
     transform(step, arena, first, min(first + step.chunk, total), block, block + 1, arena + 4 * step.v, 0)
 
 
-@serial
+@part
 def multiply_task(step, arena, task):
     products = POSITIONS * -(-step.outputs // VECTORS)
     multiply(step, arena + 4 * step.v, arena + 4 * step.m, step.images * step.tiles, task * step.chunk,
              min((task + 1) * step.chunk, products))
 
 
-@serial
+@part
 def transform_back_task(step, arena, task, scratch):
     total = step.images * step.tiles
     groups = -(-total // step.chunk)
@@ -133,7 +131,7 @@ def transform_back_task(step, arena, task, scratch):
     transform_back(step, arena, first, min(first + step.chunk, total), block, block + 1, arena + 4 * step.m, 0, scratch)
 
 
-@serial
+@part
 def direct_task(step, arena, task, scratch):
     """One row of one image, all channels, or the border of one plane of y.
 
@@ -156,7 +154,7 @@ def direct_task(step, arena, task, scratch):
             finish_segment(step, arena, image, i, j, count, panel, scratch)
 
 
-@serial
+@part
 def first_convolution_task(step, arena, task, scratch):
     """`direct_task` for the picture, stored as (N, H+2, W+2, 3)."""
     if task >= step.images * step.height:
@@ -178,7 +176,7 @@ def first_convolution_task(step, arena, task, scratch):
             finish_segment(step, arena, image, i, j, count, panel, scratch)
 
 
-@serial
+@part
 def finish_segment(step, arena, image, i, j, count, panel, sums):
     """Sums of `count` pixels from (i, j) on → y, with bias and ReLU."""
     for vector in range(VECTORS):
@@ -186,5 +184,4 @@ def finish_segment(step, arena, image, i, j, count, panel, sums):
         if channels < step.outputs:
             tail = step.tail + 4 * channels * 2 * LANES
             y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + (i + 1) * step.y_row + (j + 1) * LANES)
-            for pixel in range(count):
-                finish(sums + 4 * (vector * (SEGMENT + ROWS) + pixel) * LANES, tail, step.floor, y + 4 * pixel * LANES)
+            finish(count, sums + 4 * vector * (SEGMENT + ROWS) * LANES, tail, step.floor, y)

@@ -1,14 +1,14 @@
 """Feature maps in blocks of channels: into that form, their borders, pooling, normalisation, and out of it again.
 
-`arena` is the address of the arena, `floats` the same memory as an array of float32.
+`arena` is the address of the arena, `floats` the same memory as an array of float32, `picture` the pictures as one.
 """
 import numpy as np
 
-from npvgg.kernels.engine.product import LANES
+from npvgg.kernels.engine.step import PICTURE_CHANNELS
+from npvgg.kernels.engine.vector_shape import LANES
 from npvgg.kernels.engine.vectors import kernel
-from npvgg.kernels.flags import serial
+from npvgg.kernels.flags import part
 
-PICTURE_CHANNELS = 3
 NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 
 
@@ -23,11 +23,18 @@ def clear_vector(v, target):
 
 
 @kernel(LANES)
-def finish(v, sums, tail, floor, target):
-    """max(sums + bias, floor), NaN kept, channels that do not exist zero."""
-    tail = v.floats(tail)
-    value = v.at_least(v.add(v.load(v.floats(sums)), v.load(tail)), v.broadcast(v.floats(floor)))
-    v.store(v.masked(value, v.load(tail, LANES)), v.floats(target))
+def finish(v, count, sums, tail, floor, target):
+    """`count` pixels side by side: max(sums + bias, floor), NaN kept, channels that do not exist zero."""
+    sums, tail, target = v.floats(sums), v.floats(tail), v.floats(target)
+    bias, mask, floor = v.load(tail), v.load(tail, LANES), v.broadcast(v.floats(floor))
+
+    def pixel(index, _):
+        place = v.product(index, LANES)
+        value = v.at_least(v.add(v.load(v.at(sums, place)), bias), floor)
+        v.store(v.masked(value, mask), v.at(target, place))
+        return []
+
+    v.repeat(count, [], pixel)
 
 
 @kernel(LANES)
@@ -41,7 +48,7 @@ def pool_window(v, source, row_step, target):
     v.store(value, v.floats(target))
 
 
-@serial
+@part
 def clear_border(step, arena, plane):
     """Zeros around the pixels of one plane (image, block of channels) of y."""
     image, channels = plane // step.outputs, plane % step.outputs
@@ -57,7 +64,7 @@ def clear_border(step, arena, plane):
             column += 1
 
 
-@serial
+@part
 def pad_task(step, floats, picture, task):
     """One row of (N, 3, H, W) → the same row of (N, H+2, W+2, 3), or one row of its border."""
     rows = step.height + 2
@@ -70,10 +77,11 @@ def pad_task(step, floats, picture, task):
         floats[start + channel] = 0
         floats[start + step.y_row - 1 - channel] = 0
         for column in range(step.width):
-            floats[start + (column + 1) * PICTURE_CHANNELS + channel] = picture[image, channel, row - 1, column]
+            place = ((image * PICTURE_CHANNELS + channel) * step.height + row - 1) * step.width + column
+            floats[start + (column + 1) * PICTURE_CHANNELS + channel] = picture[place]
 
 
-@serial
+@part
 def maxpool_task(step, arena, task):
     """One plane: 2×2 windows side by side; a last row or column without a partner is dropped."""
     image, channels = task // step.outputs, task % step.outputs
@@ -103,7 +111,7 @@ def normalise(v, below, x, above, constants, target):
     v.store(v.builder.fdiv(v.load(v.floats(x)), power), v.floats(target))
 
 
-@serial
+@part
 def normalise_task(step, arena, task):
     """Local response normalisation of one row.  `weights` is the address of (slope, k) and a vector of zeros behind them."""
     image, i = task // step.height, task % step.height
@@ -117,7 +125,7 @@ def normalise_task(step, arena, task):
             normalise(below, x, above, step.weights, arena + 4 * (step.y + pixel + block * step.y_plane))
 
 
-@serial
+@part
 def relu_task(step, floats, task):
     """One row of `outputs` numbers; NaN stays NaN."""
     for k in range(step.outputs):
@@ -125,7 +133,7 @@ def relu_task(step, floats, task):
         floats[step.y + task * step.y_image + k] = np.float32(0) if value < 0 else value
 
 
-@serial
+@part
 def average_task(step, floats, task):
     """Adaptive average pooling of one channel, and flattening: (N, C/L, H, W, L) → (N, C·s·s), s = y_height.
 

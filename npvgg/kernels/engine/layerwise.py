@@ -5,10 +5,9 @@ which a plan folds, and local response normalisation.
 """
 from dataclasses import replace
 
-import numba
 import numpy as np
 
-from npvgg.kernels import contracts
+from npvgg.kernels import contracts, threads
 from npvgg.kernels.engine import packing, program, team
 from npvgg.kernels.engine.program import ALIGNMENT, Average, Convolution, Dense
 
@@ -38,7 +37,7 @@ def conv2d(x, weight, bias, *, padding=1):
         blocked = blocked.reshape(n, view.shape[1], view.shape[4], rows, columns).transpose(0, 1, 3, 4, 2)
         view[:, :, border:border + rows, border:border + columns] = blocked
 
-    steps = program.build([convolution, Average(height, width)], n, *stored, numba.get_num_threads(), channels)
+    steps = program.build([convolution, Average(height, width)], n, *stored, threads.current(), channels)
     return steps.run(x, None if algorithm == "first" else fill)
 
 
@@ -52,7 +51,7 @@ def dense(x, weight, bias):
     n, outputs = contracts.dense(x, weight, bias)
     if n == 0:
         return np.empty((0, outputs), x.dtype)
-    steps = program.build([pack_dense(weight, bias, relu=False)], n, 1, 1, numba.get_num_threads(), x.shape[1])
+    steps = program.build([pack_dense(weight, bias, relu=False)], n, 1, 1, threads.current(), x.shape[1])
 
     def fill(view):
         view[:] = x

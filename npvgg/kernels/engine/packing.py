@@ -4,9 +4,9 @@ A panel is COLUMNS neighbouring output channels; channels that do not exist, in 
 """
 import numpy as np
 
-from npvgg.kernels.engine.product import COLUMNS, LANES
+from npvgg.kernels.engine import native
+from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
 from npvgg.kernels.engine.winograd import POSITIONS, SPAN, TILE, filter_matrix
-from npvgg.kernels.flags import serial
 
 
 def blocks(channels):
@@ -65,39 +65,14 @@ def pack_winograd(weight, scale, share):
     `share(function, count)` calls function(k) for k < count, on as many threads as it likes.
     """
     outputs, channels = weight.shape[:2]
-    panels = -(-outputs // COLUMNS)
-    packed = np.empty((POSITIONS, panels, blocks(channels) * LANES, COLUMNS), np.float32)
-    weight = np.require(weight, requirements=["C", "A"]).view()
-    weight.flags.writeable = False              # the one form pack_panel is compiled for, whatever the array comes from
-    matrix = filter_matrix(TILE)
-    share(lambda panel: pack_panel(weight, scale, matrix, panel, packed), panels)
+    packed = np.empty((POSITIONS, -(-outputs // COLUMNS), blocks(channels) * LANES, COLUMNS), np.float32)
+    weight, scale, matrix = np.ascontiguousarray(weight), np.ascontiguousarray(scale, np.float64), filter_matrix(TILE)
+    transform = native.entry("transform_filters")
+
+    def panel(number):
+        room = np.empty((9 + 3 * SPAN) * COLUMNS)
+        transform(weight.ctypes.data, outputs, channels, scale.ctypes.data, matrix.ctypes.data, number, *packed.shape[1:3],
+                  packed.ctypes.data, room.ctypes.data)
+
+    share(panel, packed.shape[1])
     return packed
-
-
-@serial
-def pack_panel(weight, scale, matrix, panel, packed):
-    """One panel of `pack_winograd`, COLUMNS filters at a time, first along the columns of g, then along the rows."""
-    outputs, channels = weight.shape[:2]
-    filters = np.zeros((3, 3, COLUMNS))
-    half = np.zeros((SPAN, 3, COLUMNS))
-    whole = np.zeros(COLUMNS)
-    count = min(COLUMNS, outputs - panel * COLUMNS)
-    for channel in range(packed.shape[2]):
-        if channel >= channels:
-            packed[:, panel, channel] = 0
-            continue
-        for o in range(count):
-            for u in range(3):
-                for v in range(3):
-                    filters[u, v, o] = weight[panel * COLUMNS + o, channel, u, v] * scale[panel * COLUMNS + o]
-        for i in range(SPAN):
-            for v in range(3):
-                for o in range(COLUMNS):
-                    half[i, v, o] = matrix[i, 0] * filters[0, v, o] + matrix[i, 1] * filters[1, v, o] \
-                        + matrix[i, 2] * filters[2, v, o]
-        for i in range(SPAN):
-            for j in range(SPAN):
-                for o in range(COLUMNS):
-                    whole[o] = matrix[j, 0] * half[i, 0, o] + matrix[j, 1] * half[i, 1, o] + matrix[j, 2] * half[i, 2, o]
-                for o in range(COLUMNS):
-                    packed[SPAN * i + j, panel, channel, o] = whole[o]

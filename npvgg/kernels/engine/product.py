@@ -14,11 +14,9 @@ Plain form:
                 for v in range(columns):
                     sums[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
 """
-from npvgg.kernels.engine.vector_shape import vector_shape
-from npvgg.kernels.engine.vectors import I64, kernel
+from npvgg.kernels.engine.vector_shape import COLUMNS, LANES, ROWS, SHAPE, VECTORS
+from npvgg.kernels.engine.vectors import kernel
 
-SHAPE = vector_shape()
-ROWS, LANES, VECTORS, COLUMNS = SHAPE.rows, SHAPE.lanes, SHAPE.vectors, SHAPE.columns
 LEAST_ROWS = min(SHAPE.row_counts)
 
 # Steps k before it is needed, the right operand is asked for: it is packed in the order of use, so what comes next lies next.
@@ -58,40 +56,29 @@ def emit_product(v, rows, row_step, depth, a, a_step, b, c, c_step, blocks, fres
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
     steps = SHAPE.steps_of(depth)
     groups = depth // steps
-    before, loop, after = builder.block, builder.append_basic_block("steps"), builder.append_basic_block("after")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(I64)
-    index.add_incoming(v.number(0), before)
-    old = {}
-    for place in tile:
-        old[place] = builder.phi(v.type)
-        old[place].add_incoming(v.splat(0), before)
-    sums = dict(old)
-    # index counts groups of `steps` steps: those of one block, then those of the next.
-    block, group = builder.udiv(index, v.number(groups)), builder.urem(index, v.number(groups))
-    a_group = v.at(a, builder.add(builder.mul(block, a_step), v.product(group, steps)))
-    b_group = v.at(b, v.product(index, steps * COLUMNS))
-    for k in range(steps):
-        right = [v.load(b_group, k * COLUMNS + s * LANES) for s in range(VECTORS)]
-        v.prefetch(b_group, (k + AHEAD) * COLUMNS)
-        for r in range(rows):
-            left = v.broadcast(a_group, r * row_step + k)
-            for s in range(VECTORS):
-                sums[r, s] = v.multiply_add(left, right[s], sums[r, s])
-    following = builder.add(index, v.number(1))
-    index.add_incoming(following, builder.block)
-    for place in tile:
-        old[place].add_incoming(sums[place], builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, v.product(blocks, groups)), loop, after)
 
-    builder.position_at_end(after)
+    def group(index, sums):
+        """`steps` steps; the index counts those of one block, then those of the next."""
+        sums = dict(zip(tile, sums, strict=True))
+        block, inside = builder.udiv(index, v.number(groups)), builder.urem(index, v.number(groups))
+        a_group = v.at(a, builder.add(builder.mul(block, a_step), v.product(inside, steps)))
+        b_group = v.at(b, v.product(index, steps * COLUMNS))
+        for k in range(steps):
+            right = [v.load(b_group, k * COLUMNS + s * LANES) for s in range(VECTORS)]
+            v.prefetch(b_group, (k + AHEAD) * COLUMNS)
+            for r in range(rows):
+                left = v.broadcast(a_group, r * row_step + k)
+                for s in range(VECTORS):
+                    sums[r, s] = v.multiply_add(left, right[s], sums[r, s])
+        return list(sums.values())
+
+    sums = v.repeat(v.product(blocks, groups), [v.splat(0)] * len(tile), group)
     store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
     builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
     for block, adds in ((store, False), (add, True)):
         builder.position_at_end(block)
-        for r, s in tile:
+        for (r, s), total in zip(tile, sums, strict=True):
             place = v.at(c, builder.add(v.product(c_step, s), v.number(r * LANES)))
-            v.store(v.add(v.load(place), sums[r, s]) if adds else sums[r, s], place)
+            v.store(v.add(v.load(place), total) if adds else total, place)
         builder.branch(end)
     builder.position_at_end(end)

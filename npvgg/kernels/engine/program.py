@@ -11,10 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from npvgg.kernels.engine import convolution, dense, step, team
+from npvgg.kernels.engine import native, step, team
 from npvgg.kernels.engine.packing import blocks
-from npvgg.kernels.engine.product import LANES, ROWS, VECTORS
-from npvgg.kernels.engine.run import walk
+from npvgg.kernels.engine.vector_shape import LANES, ROWS, VECTORS
 from npvgg.kernels.engine.winograd import POSITIONS, TILE
 
 # Transformed filters of at most so many bytes stay in a cache while every thread reads them again and again.
@@ -25,7 +24,7 @@ LEAST_TILES = 4 * ROWS
 ALIGNMENT = 16                  # floats in a cache line
 TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
 LEAST_SIDE = 4                  # pixels: below, most of a Winograd tile would hang over the edge
-DENSE_CHUNK = 4 * dense.OUTPUTS
+DENSE_CHUNK = 16                # outputs of a dense layer a task
 
 RELU_FLOOR, NO_FLOOR = np.zeros(1, np.float32), np.full(1, -np.inf, np.float32)
 
@@ -218,7 +217,7 @@ def add_convolution(builder, operation, x):
     common = {**y.as_output(), "height": height, "width": width, "pooled": operation.pooled,
               "weights": operation.weights.ctypes.data, "tail": operation.tail.ctypes.data,
               "floor": floor(operation.relu)}
-    builder.thread_room(convolution.SCRATCH)
+    builder.thread_room(step.CONVOLUTION_SCRATCH)
     borders = y.images * y.blocks
     if operation.algorithm == "first":
         builder.step(step.FIRST_CONVOLUTION, x.images * height + borders, **common,
@@ -249,7 +248,7 @@ def add_winograd(builder, operation, x, y, common, borders):
     v_position, m_position = inputs * slots + ALIGNMENT, outputs * slots + ALIGNMENT
     common |= {"tiles_across": across, "tiles": tiles, "slots": slots, "v_position": v_position, "m_position": m_position}
     if resident:
-        builder.thread_room(convolution.SCRATCH + POSITIONS * (v_position + m_position))
+        builder.thread_room(step.CONVOLUTION_SCRATCH + POSITIONS * (v_position + m_position))
         builder.step(step.WINOGRAD, -(-total // chunk) + borders, **common, chunk=chunk)
         return
     for region, position in (("v", v_position), ("m", m_position)):
@@ -319,7 +318,7 @@ def algorithm_for(x_shape, weight_shape, padding, algorithm="auto"):
     """
     channels, height, width = x_shape[-3:]
     is_padded_3x3 = tuple(weight_shape[2:]) == (3, 3) and padding == 1
-    if is_padded_3x3 and channels == convolution.PICTURE_CHANNELS:
+    if is_padded_3x3 and channels == step.PICTURE_CHANNELS:
         return "first"
     if not is_padded_3x3 or algorithm == "direct":
         return "direct"
@@ -359,14 +358,17 @@ class Program:
             fill(self.input_of(arena))
         taken = counters(len(self.steps))
         pictures = np.empty((0, 0, 0, 0), np.float32) if pictures is None else pictures
-        pictures = np.require(pictures, requirements=["C", "A"]).view()
-        pictures.flags.writeable = False
-        team.together(lambda thread: walk(self.steps, taken.ctypes.data, arena.ctypes.data, arena, pictures, thread),
-                      self.threads)
+        pictures = np.require(pictures, requirements=["C", "A"])
+        team.together(lambda thread: self.walk(0, len(self.steps), taken, arena, pictures, thread), self.threads)
         answer = ({name: self.copied(arena, rows) for name, rows in self.kept.items()} if self.kept
                   else self.copied(arena, self.last))
         self.free.append(arena)
         return answer
+
+    def walk(self, first, count, taken, arena, pictures, thread):
+        """Some of the steps, as one of the threads."""
+        native.entry("walk")(self.steps[first:].ctypes.data, count, taken.ctypes.data, arena.ctypes.data, pictures.ctypes.data,
+                             thread)
 
     def copied(self, arena, rows):
         start = self.places[rows.region]
@@ -385,7 +387,7 @@ class Program:
 
 def counters(steps):
     """What the threads count in while they walk through so many steps: tasks taken and done, each on its own cache line."""
-    return aligned_zeros(2 * 2 * team.LINE * steps).view(np.int64)
+    return aligned_zeros(2 * 2 * step.LINE * steps).view(np.int64)
 
 
 def aligned_zeros(count):

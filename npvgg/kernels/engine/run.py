@@ -1,20 +1,26 @@
 """What a thread does with a program."""
-from npvgg.kernels.engine import convolution, dense, feature_map, step, team
-from npvgg.kernels.flags import serial
+from numba import carray
+
+from npvgg.kernels.engine import convolution, dense_layer, feature_map, meeting, step
+from npvgg.kernels.engine.memory import NO_END, floats_at, steps_at
+from npvgg.kernels.engine.step import STEP
+from npvgg.kernels.flags import part
 
 
-@serial
-def walk(program, counters, arena, floats, picture, thread):
+@part
+def walk(program, steps, counters, arena, picture, thread):
     """Every step of the program, as one of the threads.
 
-    `program` is an array of STEP, `counters` an address (team.py), `arena` that of the float32 array `floats`; `picture` is
-    (N, 3, H, W); `thread` tells whose scratch to use.
+    `program` is the address of so many STEPs, `counters` that of what the threads count in (meeting.py), `arena` that of the
+    memory they work in, `picture` that of (N, 3, H, W) float32; `thread` tells whose scratch to use.
     """
-    for number in range(len(program)):
-        current = program[number]
+    rows, floats, pictures = carray(steps_at(program), (steps,), STEP), carray(floats_at(arena), NO_END), \
+        carray(floats_at(picture), NO_END)
+    for number in range(steps):
+        current = rows[number]
         scratch = arena + 4 * (current.scratch + thread * current.scratch_size)
         did = 0
-        task = team.next_task(counters, number)
+        task = meeting.next_task(counters, number)
         while task < current.tasks:
             operation = current.operation
             if operation == step.WINOGRAD:
@@ -36,11 +42,11 @@ def walk(program, counters, arena, floats, picture, thread):
             elif operation == step.AVERAGE:
                 feature_map.average_task(current, floats, task)
             elif operation == step.DENSE:
-                dense.dense_task(current, arena, task, scratch)
+                dense_layer.dense_task(current, arena, task, scratch)
             elif operation == step.RELU:
                 feature_map.relu_task(current, floats, task)
             elif operation == step.PAD_INPUT:
-                feature_map.pad_task(current, floats, picture, task)
+                feature_map.pad_task(current, floats, pictures, task)
             did += 1
-            task = team.next_task(counters, number)
-        team.meet(counters, number, did, current.tasks)
+            task = meeting.next_task(counters, number)
+        meeting.meet(counters, number, did, current.tasks)

@@ -8,6 +8,9 @@ Places in the arena are counted in floats from its start; `weights`, `tail` and 
 """
 import numpy as np
 
+from npvgg.kernels.engine.vector_shape import LANES, ROWS, VECTORS
+from npvgg.kernels.engine.winograd import TILE
+
 (PAD_INPUT, FIRST_CONVOLUTION, DIRECT, WINOGRAD, TRANSFORM, MULTIPLY, TRANSFORM_BACK, MAXPOOL, NORMALISE, AVERAGE,
  DENSE, RELU) = range(12)
 
@@ -34,3 +37,10 @@ FIELDS = (
     "scratch", "scratch_size",              # each thread's own room
 )
 STEP = np.dtype([(field, np.int64) for field in FIELDS])
+
+# What a thread needs for itself, in floats.
+SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
+SEGMENT_SUMS = VECTORS * (SEGMENT + ROWS) * LANES
+CONVOLUTION_SCRATCH = SEGMENT_SUMS + TILE * TILE * LANES       # and a tile that hangs over the edge
+PICTURE_CHANNELS = 3
+LINE = 8                        # int64 in a cache line: counters that different threads change lie that far apart

@@ -3,11 +3,11 @@
 LLVM itself is asked: it writes a loop over 16 and over 8 numbers for the processor that Numba compiles for, and the names of
 the registers in the assembly say what that processor has.  NUMBA_CPU_NAME=haswell or =generic shows the other shapes.
 """
+import os
 from dataclasses import dataclass
 from functools import cache
 
 from llvmlite import binding, ir
-from numba.core.registry import cpu_target
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,23 @@ def assembly_of_an_addition(lanes):
     return target_machine().emit_assembly(binding.parse_assembly(str(module)))
 
 
+def processor():
+    """The name and the features of the processor that Numba compiles for."""
+    name = os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if name == "generic" else binding.get_host_cpu_features().flatten()
+    return name, features
+
+
 def target_machine():
-    """LLVM's description of the processor, as Numba's own code generator makes it."""
-    codegen = cpu_target.target_context.codegen()
+    """LLVM's code generator for that processor, making code that is loaded where it runs, as Numba's does."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    name, features = processor()
     return binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
-        cpu=codegen._get_host_cpu_name(), features=codegen._get_host_cpu_features())
+        cpu=name, features=features, opt=3, reloc="static", codemodel="jitdefault", jit=True)
+
+
+SHAPE = vector_shape()
+ROWS, LANES, VECTORS, COLUMNS = SHAPE.rows, SHAPE.lanes, SHAPE.vectors, SHAPE.columns

@@ -43,6 +43,25 @@ class Vectors:
         self.builder, self.lanes = builder, lanes
         self.type = ir.VectorType(F32, lanes)
 
+    def repeat(self, count, first, body):
+        """`count` times, which is at least once: body(index, vectors) → the vectors of the next turn, from `first` on.
+
+        Returns those of the last turn.
+        """
+        builder, before = self.builder, self.builder.block
+        loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        index, old = builder.phi(I64), [builder.phi(self.type) for _ in first]
+        new = body(index, old)
+        following = builder.add(index, self.number(1))
+        for phi, start, later in [(index, self.number(0), following), *zip(old, first, new, strict=True)]:
+            phi.add_incoming(start, before)
+            phi.add_incoming(later, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+        builder.position_at_end(after)
+        return new
+
     def number(self, value):
         """A whole number: a Python int, or an emitted one as it is."""
         return ir.Constant(I64, value) if isinstance(value, int) else value

@@ -5,16 +5,16 @@ from one end to the other, and serve every image of the batch meanwhile.  Each s
 whatever the number of images, so the bits do not depend on the batch.
 """
 from npvgg.kernels.engine.feature_map import clear_vector
-from npvgg.kernels.engine.product import LANES
-from npvgg.kernels.engine.vectors import I64, kernel
-from npvgg.kernels.flags import serial
+from npvgg.kernels.engine.vector_shape import LANES
+from npvgg.kernels.engine.vectors import kernel
+from npvgg.kernels.flags import part
 
 OUTPUTS = 4             # rows of weights side by side
 IMAGES = 3              # images side by side: 12 sums and 3 inputs in 16 registers
 CHUNK = 1024 // LANES   # vectors of a row that are summed before they join the total: 4 KiB, and 128 products a lane with AVX2
 
 
-@serial
+@part
 def dense_task(step, arena, task, totals):
     """`chunk` outputs of every image: y[n, o] = max(bias[o] + Σ_k weights[o, k] · x[n, k], floor).
 
@@ -59,33 +59,17 @@ def finish_dot(v, totals, bias, floor, target):
 
 def emit_dots(v, outputs, images, weights, weight_step, x, x_step, totals, totals_step, blocks):
     """totals[n, o] += Σ_b weights[o, b] ⊙ x[n, b] for `blocks` vectors."""
-    builder = v.builder
-    before, loop, after = builder.block, builder.append_basic_block("vectors"), builder.append_basic_block("after")
-    pairs = [(n, o) for n in range(images) for o in range(outputs)]
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(I64)
-    index.add_incoming(v.number(0), before)
-    sums = {}
-    for pair in pairs:
-        sums[pair] = builder.phi(v.type)
-        sums[pair].add_incoming(v.splat(0), before)
-    offset = v.product(index, v.lanes)
-    inputs = [v.load(v.at(x, builder.add(offset, v.product(x_step, n)))) for n in range(images)]
-    new = {}
-    for o in range(outputs):
-        row = v.load(v.at(weights, builder.add(offset, v.product(weight_step, o))))
-        for n in range(images):
-            new[n, o] = v.multiply_add(row, inputs[n], sums[n, o])
-    following = builder.add(index, v.number(1))
-    index.add_incoming(following, loop)
-    for pair in pairs:
-        sums[pair].add_incoming(new[pair], loop)
-    builder.cbranch(builder.icmp_signed("<", following, blocks), loop, after)
-    builder.position_at_end(after)
-    for n, o in pairs:
-        place = v.at(totals, builder.add(v.product(totals_step, n), v.number(o * v.lanes)))
-        v.store(v.add(v.load(place), new[n, o]), place)
+    pairs = [(n, o) for o in range(outputs) for n in range(images)]
+
+    def block(index, sums):
+        place = v.product(index, v.lanes)
+        inputs = [v.load(v.at(x, v.builder.add(place, v.product(x_step, n)))) for n in range(images)]
+        rows = [v.load(v.at(weights, v.builder.add(place, v.product(weight_step, o)))) for o in range(outputs)]
+        return [v.multiply_add(rows[o], inputs[n], total) for (n, o), total in zip(pairs, sums, strict=True)]
+
+    for (n, o), total in zip(pairs, v.repeat(blocks, [v.splat(0)] * len(pairs), block), strict=True):
+        place = v.at(totals, v.builder.add(v.product(totals_step, n), v.number(o * v.lanes)))
+        v.store(v.add(v.load(place), total), place)
 
 
 @kernel(LANES)

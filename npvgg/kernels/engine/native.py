@@ -1,0 +1,102 @@
+"""The engine's two entry points as machine code that is loaded and called without Numba.
+
+    walk = entry("walk")
+    walk(program, steps, counters, arena, picture, thread)          whole numbers; other Python threads run meanwhile
+
+Numba compiles them once on a machine; a later process loads the code with LLVM alone, in a few milliseconds, where importing
+Numba and making it ready takes half a second.
+
+    file        a line of JSON: {"symbol": the function's name, "arguments": how many}
+                an object file (ELF, Mach-O or COFF) in which everything is defined but memset, memcpy and sched_yield
+"""
+import ctypes
+import json
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+
+import llvmlite
+from llvmlite import binding
+
+from npvgg.errors import StorageError
+from npvgg.kernels import code_files
+from npvgg.kernels.engine.vector_shape import processor, target_machine
+
+MODULES = {"walk": "run", "transform_filters": "filters"}
+LOADING = Lock()
+LOADED = {}                     # name: function
+OWNERS = []                     # LLVM engines, in which the code lies
+
+# Numba counts references to arrays; ours have no owner, so there is nothing to count and this is never called.
+NOTHING_TO_FREE = """
+define void @NRT_MemInfo_call_dtor(i8* %unused) {
+  ret void
+}
+"""
+
+
+def entry(name):
+    """The entry point of that name as a function of whole numbers."""
+    with LOADING:
+        if name not in LOADED:
+            LOADED[name] = loaded(content_of(name))
+        return LOADED[name]
+
+
+def content_of(name):
+    """The content of a file that was kept, or else of a new one."""
+    file = code_files.name(f"engine.{name}", code_files.sources(Path(__file__).parent), processor(),
+                           binding.get_process_triple(), llvmlite.__version__)
+    try:
+        content = code_files.read(file)
+    except (OSError, StorageError):
+        code_files.Announcement.make()
+        content = compiled(name)
+        with suppress(OSError, StorageError):           # no space, or no folder: the next process compiles again
+            code_files.write(file, content)
+    return content
+
+
+def compiled(name):
+    """Compile with Numba → the content of a file."""
+    from numba import types
+
+    function = getattr(import_module(f"npvgg.kernels.engine.{MODULES[name]}"), name)
+    count = function.py_func.__code__.co_argcount
+    function.compile((types.int64,) * count)
+    result, = function.overloads.values()
+    symbol = result.fndesc.mangled_name
+    module = binding.parse_assembly(result.library.get_llvm_str())
+    module.link_in(binding.parse_assembly(NOTHING_TO_FREE))
+    # What only Numba calls, the wrapper that takes Python objects above all, goes away when nothing else may call it.
+    for part in [*module.functions, *module.global_variables]:
+        if not part.is_declaration:
+            part.linkage = "external" if part.name == symbol else "internal"
+    machine = target_machine()
+    passes = binding.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, binding.create_pass_builder(machine, binding.create_pipeline_tuning_options()))
+    head = json.dumps({"symbol": symbol, "arguments": count})
+    return head.encode() + b"\n" + machine.emit_object(module)
+
+
+def loaded(content):
+    """The content of a file → a function."""
+    head, code = content.split(b"\n", 1)
+    head = json.loads(head)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    OWNERS.append(engine)
+    # Numba's convention: a status, and two pointers for a result and for an exception before the arguments.
+    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * head["arguments"])(
+        engine.get_function_address(head["symbol"]))
+
+    def function(*arguments):
+        result, exception = ctypes.c_void_p(), ctypes.c_void_p()
+        status = call(ctypes.byref(result), ctypes.byref(exception), *arguments)
+        if status:
+            raise RuntimeError(f"compiled code ended with status {status}")
+
+    return function
