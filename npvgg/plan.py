@@ -21,6 +21,9 @@ from npvgg.kernels import contracts
 from npvgg.kernels.engine import layerwise, packing, program
 from npvgg.kernels.threads import number_of
 
+# What the last step of an operation does besides.
+RIDES = {"conv2d": ("batchnorm2d", "relu", "maxpool2d"), "dense": ("relu",)}
+
 # Images that run through a program together: with eight, the 235 MB of transformed filters are read for all of them at once,
 # and more gain nothing.  The count is in images of 224×224; small ones go together in larger numbers.
 IMAGES = 8
@@ -92,45 +95,37 @@ class Plan:
             return self.programs[key]
 
     def operations(self, size, algorithm, names=()):
-        """The layers as operations of the engine: each with what follows it, if that can ride on its last step.
-
-        Nothing rides on a layer in `names`, which is kept, and the last of them is the end.
-        """
+        """The layers as operations of the engine, up to the last one in `names`, the outputs of which are kept."""
         shapes = {row.layer: row.output_shape for row in describe(self.architecture, size)}
-        layers, wanted, channels = list(self.architecture.layers), set(names), 3
-        while layers and (wanted or not names):
-            layer = layers.pop(0)
-
-            def takes(op):
-                """Move on to the next layer if it is of this kind and may ride on the present one."""
-                nonlocal layer
-                if not layers or layers[0].op != op or layer.name in names:
-                    return None
-                layer = layers.pop(0)
-                return layer
-
-            options, first = dict(layer.options), layer
-            if layer.op == "conv2d":
-                kind = program.algorithm_for((channels, *shapes[layer][1:]), dict(layer.shapes)["weight"], options["padding"],
-                                             algorithm)
-                channels = shapes[layer][0]
-                norm, relu = takes("batchnorm2d"), takes("relu") is not None
-                yield self.convolution(first, norm, kind, relu, kind == "winograd" and takes("maxpool2d") is not None)
-            elif layer.op == "dense":
-                yield self.dense(first, takes("relu") is not None)
-            elif layer.op == "maxpool2d":
+        wanted, channels = set(names), 3
+        for group in groups(self.architecture.layers, names):
+            first, last = group[0], group[-1]
+            riding, options = {layer.op: layer for layer in group[1:]}, dict(first.options)
+            if first.op == "conv2d":
+                shape = channels, *shapes[first][1:]
+                kind = program.algorithm_for(shape, dict(first.shapes)["weight"], options["padding"], algorithm)
+                pooled, channels = "maxpool2d" in riding, shapes[first][0]
+                yield self.convolution(first, riding.get("batchnorm2d"), kind, "relu" in riding, pooled and kind == "winograd")
+                if pooled and kind != "winograd":
+                    yield program.MaxPool()
+            elif first.op == "dense":
+                yield self.dense(first, "relu" in riding)
+            elif first.op == "maxpool2d":
                 yield program.MaxPool()
-            elif layer.op == "local_response_norm":
+            elif first.op == "local_response_norm":
                 assert (options["size"], options["beta"]) == (5, 0.75), options
                 yield program.Normalise(packing.pack_normalisation(options["alpha"], options["k"]))
-            elif layer.op == "adaptive_avgpool2d":
+            elif first.op == "adaptive_avgpool2d":
                 yield program.Average(options["size"], options["size"])
-            elif layer.op == "relu":
+            elif first.op == "relu":
                 yield program.Relu()
-            # flatten rides on the average, and dropout does nothing here.
-            if layer.name in wanted:
-                wanted.remove(layer.name)
-                yield program.Keep(layer.name, shapes[layer])
+            else:
+                assert first.op in ("flatten", "dropout"), first        # one rides on the average, the other does nothing here
+            if last.name in wanted:
+                wanted.remove(last.name)
+                yield program.Keep(last.name, shapes[last])
+                if not wanted:
+                    return
 
     def convolution(self, layer, norm, kind, relu, pooled):
         key = layer.name, kind
@@ -148,6 +143,19 @@ class Plan:
 
     def arrays(self, layer):
         return [self.parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes]
+
+
+def groups(layers, names):
+    """Lists of layers that become one operation: a layer and what rides on it, which nothing does on a layer in `names`."""
+    group = []
+    for layer in layers:
+        if group and group[-1].name not in names and layer.op in RIDES.get(group[0].op, ()):
+            group.append(layer)
+        else:
+            if group:
+                yield group
+            group = [layer]
+    yield group
 
 
 def let_go(array):

@@ -11,6 +11,7 @@ Numba and making it ready takes half a second.
 """
 import ctypes
 import json
+import os
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +57,16 @@ def content_of(name):
         with suppress(OSError, StorageError):           # no space, or no folder: the next process compiles again
             code_files.write(file, content)
     return content
+
+
+def after_fork():
+    """A lock held by a thread that does not exist here would never be released."""
+    global LOADING
+    LOADING = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def compiled(name):
