@@ -11,7 +11,7 @@ from npvgg import __version__, command_line
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, torchvision-features, cifar10.")
+@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, mmpretrain, caffe, …; default: as the source does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
