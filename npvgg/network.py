@@ -38,6 +38,7 @@ class VGG:
     threads: int | None = None            # None: as many as the process may use
     source: str = ""                      # where the parameters come from, for people
     self_test: weights.SelfTest | None = None
+    source_output: str = "logits"         # what the last layer gives where the parameters come from; here always logits
 
     def __post_init__(self):
         classes = self.architecture.num_classes
@@ -160,6 +161,7 @@ class VGG:
         return weights.write(
             path, self.parameters, architecture=self.architecture, preset=self.preset.to_json(),
             labels=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
+            source_output=self.source_output,
             self_test=weights.SelfTest(seed, output, SELF_TEST_TOLERANCE), force=force)
 
     def summary(self, input_size=None):
@@ -183,7 +185,7 @@ def open(path, *, tier="jit", threads=None, verify="new"):
     """A weights file → VGG; its parameters stay on disk, mapped into memory.  Errors: those of `weights.read`."""
     file = weights.read(path, verify=verify)
     return VGG(file.architecture, file.parameters, images.Preset.from_json(file.preset_json), file.labels, tier, threads,
-               str(path), file.self_test)
+               str(path), file.self_test, file.source_output)
 
 
 def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier="jit", threads=None, **sizes):

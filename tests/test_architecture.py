@@ -125,7 +125,7 @@ def test_hidden_layers_are_numbered_on_from_pool5():
 def test_a_reflected_border_is_a_layer_before_each_3x3_convolution():
     net, plain = architecture("c", padding_mode="reflect"), architecture("c")
     pads = [layer.name for layer in net.layers if layer.op == "reflection_pad2d"]
-    assert pads == [f"pad{block}" for block in "1_1 1_2 2_1 2_2 3_1 3_2 4_1 4_2 5_1 5_2".split()]
+    assert pads == [f"pad{block}" for block in ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2", "5_1", "5_2"]]
     assert net.parameters == plain.parameters and arch.torchvision_names(net) == arch.torchvision_names(plain)
     rows = {row.layer.name: row for row in describe(net)}
     assert rows["pad1_1"].output_shape == (3, 226, 226)

@@ -24,7 +24,7 @@ NESTED_UNDER = ("state_dict", "model_state_dict", "model")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
               help="The HDF5 file to write, one dataset a layer.")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, mmpretrain, caffe, …; default: as the source does.")
+@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
               help="float64 is the oracle that float32 runs are judged by.")

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from npvgg import images, weights
 from npvgg.architecture import architecture
-from weights_convert import key_map
+from weights_convert.sources.torchvision import TORCHVISION
 
 SIDE = 32
 PRESET = images.preset("cifar10")
@@ -98,7 +98,7 @@ def earlier(path, net):
     if path.suffix != ".h5":
         return torch.load(path)["state_dict"]
     parameters = weights.read(path, verify=True).parameters
-    return {key: torch.tensor(parameters[name]) for key, name in key_map.key_map(net).items()}
+    return {key: torch.tensor(parameters[name]) for key, name in TORCHVISION.paths(net).items()}
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@
                    the names it mentions, none of them ever looked up             references.py
                    the storages and tensors it describes                          storages.py, tensors.py, objects.py
     state dict     the dictionary of tensors, wherever it is nested               state_dict.py
+                   or that of a network that was pickled as a whole               modules.py
     arrays         each storage read once, each tensor cut out of it              arrays.py
 
 Every size, offset and count in the file is checked against the file before anything is allocated.
@@ -14,7 +15,7 @@ Every size, offset and count in the file is checked against the file before anyt
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from npvgg.errors import BadFileError, NpvggError, StorageError
 from weights_convert.checkpoint import arrays, containers, legacy, state_dict, zip_checkpoint
@@ -35,6 +36,7 @@ class Checkpoint:
     nested_under: str | None              # the entry that holds the state dict; None if the top level does
     metadata: dict                        # texts beside the state dict: {"arch": "vgg16", "classes": ("cat", …)}
     remarks: tuple                        # sentences for people
+    stated: dict = field(default_factory=dict)    # what the file says of its network: {"padding_mode": "reflect", …}
 
 
 def read(path, *, key=None, checksum=True):
@@ -89,4 +91,5 @@ def read_stream(file, size, *, key=None, checksum=True):
         nested_under=chosen.nested_under,
         metadata=chosen.metadata,
         remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks()),
+        stated=chosen.stated,
     )

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint.refusals import damaged, hostile, quoted
+from weights_convert.refusals import damaged, hostile, quoted
 
 LOCAL = struct.Struct("<4s5H3I2H")                # signature, version, flags, method, time, date, crc, sizes, lengths
 CENTRAL = struct.Struct("<4s6H3I5H2I")            # the same, two versions, and: disk, attributes, offset
