@@ -12,6 +12,7 @@ from npvgg import __version__, command_line
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @click.option("--from", "origin", metavar="SOURCE",
               help="Whose file it is, where the keys should not decide: torchvision, timm, mmpretrain, …")
+@click.option("--keys", metavar="SOURCE", help="Under whose keys OUT is written, if it is not .h5: torchvision, timm, …")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
@@ -23,8 +24,10 @@ from npvgg import __version__, command_line
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
 @click.version_option(__version__, prog_name="weights-convert")
-def command(source, out, origin, model, preset, labels, input_size, key, notes, no_checksum, force, dry_run):
-    """Convert the checkpoint SOURCE into the npvgg weights file OUT (default: SOURCE with .h5).
+def command(source, out, origin, keys, model, preset, labels, input_size, key, notes, no_checksum, force, dry_run):
+    """Convert the weights in SOURCE into the npvgg weights file OUT (default: SOURCE with .h5).
+
+    Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names.
 
     No framework is needed, and nothing in the file is run.  Who wrote it and which network it holds are recognised from
     its keys and shapes; every tensor must have exactly one place, or nothing is written and all misfits are listed.  The
@@ -33,7 +36,7 @@ def command(source, out, origin, model, preset, labels, input_size, key, notes, 
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
     out = out or source.with_suffix(".h5")
-    report = convert(source, out, origin=origin, model=model, preset=preset, class_names=read_names(labels),
+    report = convert(source, out, origin=origin, keys=keys, model=model, preset=preset, class_names=read_names(labels),
                      input_size=input_size, key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run)
     net = report.architecture
     say(f"{source}: {report.container} of {report.source}, SHA-256 {report.sha256}")

@@ -13,10 +13,11 @@ from weights_convert.convert import convert
 torch = pytest.importorskip("torch")
 torch_networks = pytest.importorskip("witnesses.torch_networks")
 
-SIZES = {"width": torch_networks.WIDTH, "hidden": torch_networks.HIDDEN, "num_classes": torch_networks.CLASSES}
+SIZES = {"width": torch_networks.WIDTH, "hidden": torch_networks.HIDDEN, "num_classes": torch_networks.CLASSES,
+         "pooled_size": torch_networks.POOLED, "input_size": 32}
 
 
-def pictures(side=224):
+def pictures(side=32):
     return np.random.default_rng(1).standard_normal((2, 3, side, side), np.float32)
 
 
@@ -85,7 +86,8 @@ def test_a_whole_pickled_network_gives_its_tensors_and_what_they_are_for(tmp_pat
 def test_a_whole_torchvision_network(tmp_path, nested):
     model = torch_networks.stirred(torchvision().models.VGG(
         torch.nn.Sequential(*torch_networks.plain("vgg11")), num_classes=7, init_weights=False))
-    model.classifier = torch.nn.Sequential(torch.nn.Linear(32 * 49, 7))
+    model.classifier = torch.nn.Sequential(torch.nn.Linear(32, 7))
+    model.avgpool = torch.nn.AdaptiveAvgPool2d(1)
     content = {"model": model, "epoch": 3} if nested else model
     vgg = network.open(convert(saved(tmp_path / "net.pth", content), tmp_path / "out.h5").path)
     assert vgg.architecture.padding_mode == "zeros" and vgg.architecture.hidden == ()
@@ -117,8 +119,9 @@ def timm_network(tmp_path, name="vgg11_bn", **options):
 def test_timm(tmp_path, name):
     model = timm_network(tmp_path, name)
     report = convert(saved(tmp_path / "pytorch_model.bin", model.state_dict()), tmp_path / "out.h5")
-    assert report.source == "timm" and report.architecture == architecture(name, **SIZES | {"hidden": (20, 4096)})
-    assert agrees(network.open(report.path), model, pictures())
+    assert report.source == "timm" and report.architecture == architecture(
+        name, **SIZES | {"hidden": (20, 4096), "pooled_size": 7, "input_size": 224})
+    assert agrees(network.open(report.path), model, pictures(224))
 
 
 def test_timm_without_its_last_layer_is_refused(tmp_path):

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from npvgg.architecture import CONFIGURATIONS
 
-WIDTH, HIDDEN, CLASSES = 1 / 16, (12, 9), 5
+WIDTH, HIDDEN, CLASSES, POOLED = 1 / 16, (12, 9), 5, 1          # for pictures of 32×32
 
 
 def tokens(name):
@@ -36,8 +36,8 @@ class EarlyTorchvision(nn.Module):
         self.features = nn.Sequential(*plain(name))
         last = list(tokens(name))[-2]
         self.classifier = nn.Sequential(
-            nn.Dropout(), nn.Linear(last * 49, HIDDEN[0]), nn.ReLU(True), nn.Dropout(), nn.Linear(*HIDDEN), nn.ReLU(True),
-            nn.Linear(HIDDEN[1], CLASSES))
+            nn.Dropout(), nn.Linear(last * POOLED**2, HIDDEN[0]), nn.ReLU(True), nn.Dropout(), nn.Linear(*HIDDEN),
+            nn.ReLU(True), nn.Linear(HIDDEN[1], CLASSES))
 
     def forward(self, x):
         return self.classifier(self.features(x).flatten(1))
@@ -73,8 +73,8 @@ class OpenMMLab(nn.Module):
             channels = token
         self.backbone.features = nn.Sequential(*steps)
         self.backbone.classifier = nn.Sequential(
-            nn.Linear(channels * 49, HIDDEN[0]), nn.ReLU(True), nn.Dropout(), nn.Linear(*HIDDEN), nn.ReLU(True), nn.Dropout(),
-            nn.Linear(HIDDEN[1], CLASSES))
+            nn.Linear(channels * POOLED**2, HIDDEN[0]), nn.ReLU(True), nn.Dropout(), nn.Linear(*HIDDEN), nn.ReLU(True),
+            nn.Dropout(), nn.Linear(HIDDEN[1], CLASSES))
 
     def forward(self, x):
         return self.backbone.classifier(self.backbone.features(x).flatten(1))
@@ -100,7 +100,8 @@ class NamedModules(nn.Module):
                 self.add_module(self.order[-1], conv)
                 channels, position = filters, position + 1
         self.pool = nn.MaxPool2d(2, 2)
-        self.fc1, self.fc2, self.fc3 = nn.Linear(channels * 49, HIDDEN[0]), nn.Linear(*HIDDEN), nn.Linear(HIDDEN[1], CLASSES)
+        self.fc1, self.fc2 = nn.Linear(channels * POOLED**2, HIDDEN[0]), nn.Linear(*HIDDEN)
+        self.fc3 = nn.Linear(HIDDEN[1], CLASSES)
 
     def forward(self, x):
         for step in self.order:

@@ -13,11 +13,10 @@
 Every size, offset and count in the file is checked against the file before anything is allocated.
 """
 import hashlib
-import os
-import stat
 from dataclasses import dataclass, field
 
-from npvgg.errors import BadFileError, NpvggError, StorageError
+from npvgg.errors import BadFileError
+from weights_convert import source_file
 from weights_convert.checkpoint import arrays, containers, legacy, state_dict, zip_checkpoint
 
 LAYOUTS = {containers.LEGACY: legacy.layout, containers.ZIP: zip_checkpoint.layout}
@@ -49,30 +48,8 @@ def read(path, *, key=None, checksum=True):
     Raises BadFileError (damaged, hostile, or no checkpoint), UnsupportedError (a checkpoint of a kind that is not
     read), UsageError (no or several state dicts for `key`) or StorageError (the file cannot be opened or read).
     """
-    try:
-        with open(path, "rb", opener=without_waiting) as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise BadFileError("it is a pipe, a socket or a device (copy its content to a regular file)")
-            checkpoint = read_stream(file, before.st_size, key=key, checksum=checksum)
-            after = os.fstat(file.fileno())
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-                raise BadFileError("it changed while it was read (is a download still running?)")
-            return checkpoint
-    except NpvggError as error:
-        raise type(error)(f"{path}: {error}") from None
-    except IsADirectoryError:
-        raise BadFileError(f"{path}: it is a folder, not a checkpoint (name the .pth or .pt file in it)") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise StorageError(f"{path}: it cannot be read: {reason} (check its name and permissions)") from None
-    except MemoryError:
-        raise StorageError(f"{path}: there is not enough memory for its tensors (about the file's size)") from None
-
-
-def without_waiting(path, flags):
-    """Open a named pipe without waiting for somebody to write to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    with source_file.opened(path) as (file, size):
+        return read_stream(file, size, key=key, checksum=checksum)
 
 
 def read_stream(file, size, *, key=None, checksum=True):

@@ -78,5 +78,5 @@ class Source:
 def matching(tensors, pattern):
     """The arrays whose keys match, in the order of the numbers in their keys."""
     found = [(key, re.fullmatch(pattern, key)) for key in tensors]
-    ordered = sorted((tuple(map(int, match.groups())), key) for key, match in found if match)
+    ordered = sorted((tuple(int(number or 0) for number in match.groups()), key) for key, match in found if match)
     return [tensors[key] for _, key in ordered]

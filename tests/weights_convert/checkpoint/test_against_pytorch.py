@@ -263,7 +263,8 @@ def test_a_whole_model_gives_its_state_dict(container, recwarn):
     found = ours(save(model, container))
     assert_same(found.tensors, as_arrays(model.state_dict()))
     assert found.stated == {"padding_mode": "zeros", "has_lrn": False}
-    assert any("it holds a whole torch.nn.modules.container.Sequential: its tensors were taken" in remark for remark in found.remarks)
+    sentence = "it holds a whole torch.nn.modules.container.Sequential: its tensors were taken"
+    assert any(sentence in remark for remark in found.remarks)
 
 
 def test_torchscript_is_not_supported(tmp_path):
