@@ -4,6 +4,7 @@
     safetensors                                 safetensors.py
     NumPy's .npz                                npz.py
     npvgg's own HDF5                            weights_file.py
+    Caffe's .caffemodel                         caffe.py, protobuf.py
     Keras' HDF5                                 keras.py, foreign_hdf5.py, hdf5_child.py
 """
 import hashlib
@@ -12,7 +13,7 @@ from dataclasses import replace
 from npvgg.errors import BadFileError
 from weights_convert import checkpoint, source_file
 from weights_convert.checkpoint import containers, zip_archive
-from weights_convert.formats import npz, safetensors, weights_file
+from weights_convert.formats import caffe, npz, safetensors, weights_file
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -41,6 +42,8 @@ def reader_of(file, size):
         return weights_file.read
     if head.startswith(b"PK\x03\x04"):
         return npz.read if is_npz(file, size) else None
+    if caffe.is_one(head):
+        return caffe.read
     return safetensors.read if safetensors.is_one(head, size) else None
 
 

@@ -11,7 +11,6 @@ to more than it should is refused before anything is read.  It needs h5py and no
 import json
 import math
 import os
-import resource
 import sys
 
 MOST_BYTES = 4 << 30                      # of all arrays together
@@ -29,6 +28,8 @@ class Refused(Exception):
 
 
 def main():
+    import resource                                       # Unix only; the constants above are read everywhere
+
     size = os.fstat(0).st_size
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -3,6 +3,7 @@ import re
 
 from npvgg.errors import BadFileError, UsageError
 from weights_convert.refusals import quoted
+from weights_convert.sources.caffe import CAFFE
 from weights_convert.sources.keras import KERAS, KERAS_BY_CLASS
 from weights_convert.sources.mmpretrain import MMPRETRAIN
 from weights_convert.sources.npvgg import NPVGG
@@ -12,7 +13,7 @@ from weights_convert.sources.torchvision import TORCHVISION, TORCHVISION_TO_2017
 
 # The first whose mark is found: timm's and the older torchvision's keys contain today's torchvision's.
 SOURCES = {source.name: source for source in (
-    NPVGG, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION_TO_2017, TORCHVISION)}
+    NPVGG, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION_TO_2017, TORCHVISION)}
 
 
 def find(name):
