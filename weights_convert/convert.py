@@ -35,8 +35,9 @@ def convert(source, out, *, origin=None, keys=None, model=None, preset=None, cla
             checksum=True, source_name=None, notes="", force=False, dry_run=False):
     """Read the file `source`, recognise the network, prove that every tensor has its place, write `out`.
 
-    `out` is an npvgg weights file, unless its name ends as one of `export.WRITERS`; then it gets the `keys` of another
-    source.
+    `out` is an npvgg weights file, unless its name ends as one of `export.WRITERS`: then its tensors get the names that
+    the source `keys` gives them.
+
     `origin` names the source (see `sources.SOURCES`) where the keys should not decide.  `model`, `preset`, `class_names`
     and `input_size` replace what the file shows or npvgg assumes; `key` chooses among several state dicts;
     `checksum=False` reads a zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.  Returns

@@ -4,8 +4,8 @@ import pytest
 
 from npvgg import initialisation
 from npvgg.architecture import NAMES, architecture
-from npvgg.errors import BadFileError
-from weights_convert import recognition
+from npvgg.errors import BadFileError, UnsupportedError
+from weights_convert import recognition, sources
 from weights_convert.sources.torchvision import TORCHVISION
 
 
@@ -34,6 +34,22 @@ def test_keys_and_shapes_identify_the_network(net):
 def test_every_key_and_every_parameter_occur_once(name):
     mapping = TORCHVISION.paths(architecture(name))
     assert list(mapping.values()) == list(architecture(name).parameters)
+
+
+def test_a_source_without_a_name_for_a_layer_says_so():
+    for source, net in (("keras", "vgg16_bn"), ("timm", architecture("vgg11", hidden=(3, 4, 5)))):
+        with pytest.raises(UnsupportedError, match=f"{source} has no name for (bn1_1|fc9) of vgg.*--model"):
+            sources.find(source).places(architecture(net))
+
+
+@pytest.mark.parametrize("source", sources.SOURCES.values(), ids=sources.SOURCES)
+def test_every_source_names_every_parameter_of_its_networks_once(source):
+    for name in source.networks:
+        net = architecture(name, padding_mode=source.padding_mode, width=1 / 32, hidden=(12, 9), num_classes=5)
+        assert list(source.paths(net).values()) == list(net.parameters)
+        arrays = {key: np.broadcast_to(np.float32(0), place.arrangement.shape) for key, place in source.places(net).items()}
+        assert sources.recognise(arrays) is source
+        assert recognition.recognise(source, arrays, name) == net
 
 
 def test_torchvisions_keys():

@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def main():
-    import resource                                       # Unix only; the constants above are read everywhere
+    import resource  # Unix only, while the constants above are read everywhere
 
     size = os.fstat(0).st_size
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))

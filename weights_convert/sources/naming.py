@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from npvgg.architecture import NAMES
+from npvgg.errors import UnsupportedError
 from weights_convert import arrangement
 from weights_convert.arrangement import Arrangement
 
@@ -40,7 +41,7 @@ class Source:
     convolutions: str
     dense: tuple
     modules: Callable                     # Architecture → {paper name of a layer: what stands in front of its fields}
-    fields: dict = None                   # {"weight": ".weight", …}; by default PyTorch's
+    fields: dict | None = None            # {"weight": ".weight", …}; by default PyTorch's
     arrange: Callable = unchanged         # (Architecture, layer, "weight", our shape) → Arrangement
     ignorable: Callable = none            # Architecture → keys that inference does not need
     preset: str = "torchvision"
@@ -50,8 +51,15 @@ class Source:
     networks: tuple = NAMES               # that it has
 
     def places(self, net):
-        """Architecture → {source key: Place} of every parameter, in the order of the layers."""
+        """Architecture → {source key: Place} of every parameter, in the order of the layers.
+
+        UnsupportedError where the source has no name for one.
+        """
         modules, fields = self.modules(net), self.fields or TORCH_FIELDS
+        nameless = [layer.name for layer in net.layers if layer.shapes and layer.name not in modules]
+        if nameless:
+            raise UnsupportedError(f"{self.name} has no name for {nameless[0]} of {net.name}; choose another network with "
+                                   "--model or another source with --from")
         return {modules[layer.name] + fields[kind]: Place(f"{layer.name}/{kind}", self.arrange(net, layer.name, kind, shape))
                 for layer in net.layers for kind, shape in layer.shapes}
 

@@ -12,7 +12,7 @@ HEAD = {"fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"}
 
 
 def modules(net):
-    return torchvision.modules(net) | HEAD
+    return {paper: name for paper, name in torchvision.modules(net).items() if name.startswith("features")} | HEAD
 
 
 def arrange(net, layer, kind, shape):
