@@ -100,7 +100,7 @@ def test_a_whole_torchvision_network(tmp_path, nested):
     ({"padding_mode": "circular"}, "with padding_mode 'circular'"), ({"kernel_size": 3}, "with kernel_size 3"),
 ], ids=["stride", "dilation", "ceil_mode", "circular", "kernel_size"])
 def test_a_module_that_computes_something_else_is_not_supported(tmp_path, changes, text):
-    path = saved(tmp_path / "net.pkl", torch_networks.Counted("vgg13", **changes))
+    path = saved(tmp_path / "net.pkl", torch_networks.Altered("vgg13", **changes))
     with pytest.raises(UnsupportedError) as caught:
         convert(path, tmp_path / "out.h5")
     assert text in str(caught.value)
@@ -122,6 +122,18 @@ def test_timm(tmp_path, name):
     assert report.source == "timm" and report.architecture == architecture(
         name, **SIZES | {"hidden": (20, 4096), "pooled_size": 7, "input_size": 224})
     assert agrees(network.open(report.path), model, pictures(224))
+
+
+def test_timm_takes_back_what_is_exported_for_it(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    model, again = timm_network(tmp_path), timm_network(tmp_path)
+    path = saved(tmp_path / "pytorch_model.bin", model.state_dict())
+    exported = convert(path, tmp_path / "model.safetensors", keys="timm").path
+    for tensor in again.state_dict().values():
+        tensor.zero_()
+    again.load_state_dict(safetensors.load_file(exported), strict=True)
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
 
 
 def test_timm_without_its_last_layer_is_refused(tmp_path):

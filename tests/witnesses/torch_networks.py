@@ -111,8 +111,8 @@ class NamedModules(nn.Module):
         return self.fc3(functional.relu(self.fc2(x)))
 
 
-class Counted(NamedModules):
-    """The same with something inside that no VGG has."""
+class Altered(NamedModules):
+    """The same, with attributes of its modules changed to what no VGG has."""
 
     def __init__(self, name, **changes):
         super().__init__(name)
