@@ -29,6 +29,8 @@ NAMES = tuple(CONFIGURATIONS) + tuple(f"{name}_bn" for name in WITH_BATCH_NORM)
 LETTERS = {"a": "vgg11", "a-lrn": "a_lrn", "b": "vgg13", "c": "c", "d": "vgg16", "e": "vgg19",
            "a_bn": "vgg11_bn", "b_bn": "vgg13_bn", "d_bn": "vgg16_bn", "e_bn": "vgg19_bn"}
 
+PADDING_MODES = ("zeros", "reflect")        # what a 3×3 convolution sees outside the picture
+
 POOLINGS = 5
 MINIMUM_INPUT = 2**POOLINGS
 
@@ -50,7 +52,8 @@ class Architecture:
     `width` multiplies the channels of every convolution; `pooled_size` is the side of the map that enters the first
     dense layer; `hidden` are the outputs of the dense layers before the last; without `num_classes` (None) the network
     ends at that pooled map and has no classifier.  `input_size` is the side it was trained for; it runs on any picture
-    of at least 32×32 (torchvision's behaviour).
+    of at least 32×32 (torchvision's behaviour).  `padding_mode` "reflect" mirrors the border of each map, as some
+    re-implementations do; the paper's is "zeros".
     """
 
     name: str
@@ -59,6 +62,7 @@ class Architecture:
     pooled_size: int = 7
     hidden: tuple = (4096, 4096)
     num_classes: int | None = 1000
+    padding_mode: str = "zeros"
 
     def __post_init__(self):
         object.__setattr__(self, "name", canonical_name(self.name))
@@ -72,6 +76,8 @@ class Architecture:
             check_size("each of hidden", size, 1, 1 << 20)
         if self.num_classes is not None:
             check_size("num_classes", self.num_classes, 1, 1 << 20)
+        if self.padding_mode not in PADDING_MODES:
+            raise UsageError(f"padding_mode is {self.padding_mode!r}; choose one of {', '.join(PADDING_MODES)}")
 
     @property
     def has_batch_norm(self):
@@ -151,10 +157,13 @@ def feature_layers(net):
         else:
             width, _, side = token.partition("/")
             kernel, name = int(side or 3), f"{block}_{position}"
-            filters = max(1, round(int(width) * net.width))
+            filters, border = max(1, round(int(width) * net.width)), kernel // 2
+            if border and net.padding_mode == "reflect":
+                yield Layer("reflection_pad2d", f"pad{name}", options=(("size", border),))
+                border = 0
             yield Layer("conv2d", f"conv{name}",
                         (("weight", (filters, channels, kernel, kernel)), ("bias", (filters,))),
-                        (("padding", kernel // 2),))
+                        (("padding", border),))
             if net.has_batch_norm:
                 yield Layer("batchnorm2d", f"bn{name}",
                             tuple((kind, (filters,)) for kind in ("weight", "bias", "mean", "var")), (("eps", 1e-5),))
@@ -189,14 +198,14 @@ def last_filters(net):
 def torchvision_names(net):
     """{'features.0': 'conv1_1', …, 'classifier.6': 'fc8'}: position in torchvision's two Sequentials → paper name.
 
-    torchvision counts from 0 in `features`, then again in `classifier`; avgpool stands between them, and flatten is a
-    call of a function there, not a module.
+    torchvision counts from 0 in `features`, then again in `classifier`; avgpool stands between them.  There flatten is
+    a call of a function, not a module, and padding a property of the convolution.
     """
     names, section, position = {}, "features", 0
     for layer in net.layers:
         if layer.op == "adaptive_avgpool2d":
             section, position = "classifier", 0
-        elif layer.op != "flatten":
+        elif layer.op not in ("flatten", "reflection_pad2d"):
             names[f"{section}.{position}"] = layer.name
             position += 1
     return names
@@ -280,8 +289,11 @@ def describe(net, input_size=None):
 
 def output_shape(layer, shape):
     """The shape of one picture behind `layer`: (C, H, W) → (O, H′, W′) or (features,)."""
+    if layer.op == "reflection_pad2d":
+        return (shape[0], *(extent + 2 * dict(layer.options)["size"] for extent in shape[1:]))
     if layer.op == "conv2d":
-        return (layer.shapes[0][1][0], *shape[1:])             # odd kernels padded by half: the size stays
+        outputs, _, *kernel = layer.shapes[0][1]
+        return (outputs, *(extent + 2 * dict(layer.options)["padding"] - side + 1 for extent, side in zip(shape[1:], kernel)))
     if layer.op == "maxpool2d":
         return (shape[0], shape[1] // 2, shape[2] // 2)
     if layer.op == "adaptive_avgpool2d":

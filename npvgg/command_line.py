@@ -12,8 +12,9 @@ from npvgg.errors import INTERRUPTED, NpvggError
 def run(command, program, arguments=None):
     """Run a click command to the end of the process, with `arguments` instead of the process's own if they are given.
 
-    Errors that npvgg raises on purpose become one line and their `exit_code`; Ctrl-C gives 130; a closed pipe ends
-    quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback of any of them.
+    Errors that npvgg raises on purpose become their notes, if they have any, one line and their `exit_code`; Ctrl-C gives
+    130; a closed pipe ends quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback
+    of any of them.
     """
     # Pillow warns of damage that npvgg answers for itself, or that does not touch the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -30,7 +31,7 @@ def run(command, program, arguments=None):
         error.show()
         result = error.exit_code
     except NpvggError as error:
-        result = fail(program, str(error), error.exit_code)
+        result = fail(program, str(error), error.exit_code, getattr(error, "__notes__", ()))
     except BrokenPipeError:
         # The reader (`head`, say) has gone: nobody is left to tell, and the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,8 +44,10 @@ def run(command, program, arguments=None):
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def fail(program, message, status):
+def fail(program, message, status, notes=()):
     if os.environ.get("NPVGG_DEBUG"):
         traceback.print_exc()
+    for note in notes:
+        print(note, file=sys.stderr)
     print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -30,6 +30,10 @@ class BadFileError(NpvggError, ValueError):
     exit_code = 3
 
 
+class ForeignFileError(BadFileError):
+    """A sound file of another program."""
+
+
 class ImageError(BadFileError):
     """A picture that cannot be read or must not be."""
 

@@ -26,7 +26,15 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5p, h5s, h5t
 
 from npvgg import atomic_file
-from npvgg.errors import BadFileError, HashMismatchError, NpvggError, StorageError, UnsupportedError, UsageError
+from npvgg.errors import (
+    BadFileError,
+    ForeignFileError,
+    HashMismatchError,
+    NpvggError,
+    StorageError,
+    UnsupportedError,
+    UsageError,
+)
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUPERBLOCK = b"\x03"                          # its version in HDF5 1.10, the first whose every header has a checksum
@@ -290,7 +298,7 @@ def check_signature(path, file, kind):
     if start.startswith(SIGNATURE + SUPERBLOCK):
         return
     if start.startswith(SIGNATURE):
-        raise BadFileError(foreign(path, kind))
+        raise ForeignFileError(foreign(path, kind))
     if not start:
         raise BadFileError(f"{path} is empty; convert or download it again")
     for magic, meaning in LOOKALIKES:
@@ -313,7 +321,7 @@ def check_format(path, root, kind):
     if isinstance(found, str) and found.startswith("npvgg "):
         raise BadFileError(f"{path} is in the format {found[:40]!r}, not \"{kind} {VERSION}\"; "
                            "give a file of that format")
-    raise BadFileError(foreign(path, kind))
+    raise ForeignFileError(foreign(path, kind))
 
 
 def foreign(path, kind):

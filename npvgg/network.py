@@ -39,6 +39,7 @@ class VGG:
     algorithm: str = "auto"               # of the engine's 3×3 convolutions, see table.ALGORITHMS
     source: str = ""                      # where the parameters come from, for people
     self_test: weights.SelfTest | None = None
+    source_output: str = "logits"         # what the last layer gives where the parameters come from; here always logits
 
     def __post_init__(self):
         classes = self.architecture.num_classes
@@ -54,12 +55,13 @@ class VGG:
 
     @cached_property
     def plan(self):
-        """The network as programs of the engine, or None on another tier and in float64."""
+        """The network as programs of the engine; None on another tier, in float64, and with layers it does not know."""
         if self.dtype != np.float32 or "engine" not in table.rungs(self.tier):
             return None
-        from npvgg.plan import Plan  # not at the top: the reference tier works without Numba
+        from npvgg.plan import OPERATIONS, Plan  # not at the top: the reference tier works without LLVM
 
-        return Plan(self.architecture, self.parameters)
+        is_served = all(layer.op in OPERATIONS for layer in self.architecture.layers)
+        return Plan(self.architecture, self.parameters) if is_served else None
 
     @cached_property
     def dtype(self):
@@ -183,6 +185,7 @@ class VGG:
         return weights.write(
             path, self.parameters, architecture=self.architecture, preset=self.preset.to_json(),
             labels=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
+            source_output=self.source_output,
             self_test=weights.SelfTest(seed, output, SELF_TEST_TOLERANCE), force=force)
 
     def summary(self, input_size=None):
@@ -206,7 +209,7 @@ def open(path, *, tier=table.DEFAULT, threads=None, algorithm="auto", verify="ne
     """A weights file → VGG; its parameters stay on disk, mapped into memory.  Errors: those of `weights.read`."""
     file = weights.read(path, verify=verify)
     return VGG(file.architecture, file.parameters, images.Preset.from_json(file.preset_json), file.labels, tier, threads,
-               algorithm, str(path), file.self_test)
+               algorithm, str(path), file.self_test, file.source_output)
 
 
 def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier=table.DEFAULT, threads=None,

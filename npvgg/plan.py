@@ -21,6 +21,9 @@ from npvgg.kernels import contracts
 from npvgg.kernels.engine import layerwise, packing, program
 from npvgg.kernels.threads import number_of
 
+OPERATIONS = {"conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm", "adaptive_avgpool2d", "flatten", "dense",
+              "dropout"}                # of the layers that a plan can run
+
 # What the last step of an operation does besides.
 RIDES = {"conv2d": ("batchnorm2d", "relu", "maxpool2d"), "dense": ("relu",)}
 

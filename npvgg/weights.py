@@ -4,6 +4,8 @@
       attributes        format = "npvgg weights 1"
                         architecture, preset             one line of JSON each
                         source_name, source_sha256       the checkpoint that was converted
+                        source_output                    "logits" or "probabilities": what the checkpoint's own last
+                                                         layer gives; logits where it is absent
                         notes                            how it was made, its measured accuracy
                         converted_by = "npvgg 0.1.0",  created = "2026-01-31T12:00:00Z"
                         digest                           SHA-256 of the header: attributes, labels, digests
@@ -37,6 +39,8 @@ from npvgg.errors import BadFileError, ShapeError, UsageError
 
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")
+OPTIONAL_ATTRIBUTES = ("source_output",)      # not in the first files
+OUTPUTS = ("logits", "probabilities")
 LONGEST_LABEL = 4096          # bytes
 LISTED_LABELS = 10
 # A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
@@ -67,10 +71,11 @@ class Weights:
     created: str
     converted_by: str
     self_test: SelfTest | None
+    source_output: str
 
 
 def write(path, parameters, *, architecture, preset, labels=None, source_name="", source_sha256="", notes="",
-          self_test=None, force=False):
+          source_output="logits", self_test=None, force=False):
     """Write {"conv1_1/weight": array} and what belongs to it as the weights file `path` → its Path.
 
     The arrays are float32 or float64, finite, and those of `architecture.parameters`.  `preset` is an images.Preset or
@@ -80,7 +85,8 @@ def write(path, parameters, *, architecture, preset, labels=None, source_name=""
     arrays = fitting(parameters, architecture)
     attributes = {
         "architecture": architecture.to_json(), "preset": preset_text(preset), "source_name": source_name,
-        "source_sha256": source_sha256, "notes": notes, "converted_by": f"npvgg {__version__}", "created": now(),
+        "source_sha256": source_sha256, "source_output": known_output(source_output), "notes": notes,
+        "converted_by": f"npvgg {__version__}", "created": now(),
     }
     groups = {}
     if labels is not None:
@@ -111,6 +117,7 @@ def read(path, *, verify="new"):
     return Weights(
         path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
         preset_json=header["preset"], labels=read_labels(contents), self_test=read_self_test(contents),
+        source_output=header.get("source_output", OUTPUTS[0]),
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
 
 
@@ -211,6 +218,12 @@ def preset_text(preset):
     return text
 
 
+def known_output(name):
+    if name not in OUTPUTS:
+        raise UsageError(f"source_output is {name!r}; give one of {', '.join(OUTPUTS)}")
+    return name
+
+
 def label_array(labels, net):
     """Names → their UTF-8 bytes, padded with zeros to one length."""
     if isinstance(labels, str) or len(labels) != net.num_classes:
@@ -260,7 +273,9 @@ def open_contents(path):
     nets = []
 
     def expected(attributes):
-        if set(attributes) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()):
+        names = set(attributes) - set(OPTIONAL_ATTRIBUTES)
+        if names != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()) \
+                or attributes.get("source_output", OUTPUTS[0]) not in OUTPUTS:
             raise hdf5_arrays.Malformed("its attributes are not those of a weights file")
         try:
             nets.append(Architecture.from_json(attributes["architecture"]))

@@ -122,6 +122,23 @@ def test_hidden_layers_are_numbered_on_from_pool5():
         "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8", "relu8", "drop8", "fc9"]
 
 
+def test_a_reflected_border_is_a_layer_before_each_3x3_convolution():
+    net, plain = architecture("c", padding_mode="reflect"), architecture("c")
+    pads = [layer.name for layer in net.layers if layer.op == "reflection_pad2d"]
+    assert pads == [f"pad{block}" for block in ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2", "5_1", "5_2"]]
+    assert net.parameters == plain.parameters and arch.torchvision_names(net) == arch.torchvision_names(plain)
+    rows = {row.layer.name: row for row in describe(net)}
+    assert rows["pad1_1"].output_shape == (3, 226, 226)
+    for row in describe(plain):
+        same = rows[row.layer.name]
+        assert (row.output_shape, row.receptive_field, row.macs) == (same.output_shape, same.receptive_field, same.macs)
+
+
+def test_another_padding_is_refused():
+    with pytest.raises(UsageError, match="^padding_mode is 'edge'; choose one of zeros, reflect$"):
+        architecture("d", padding_mode="edge")
+
+
 def test_without_classes_the_network_ends_at_the_pooled_map():
     assert architecture("vgg16", num_classes=None).layers[-1].name == "avgpool"
 

@@ -551,10 +551,10 @@ def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
     import numpy as np
 
     from npvgg import network
-    from weights_convert.key_map import key_map
+    from weights_convert.sources.torchvision import TORCHVISION
 
     vgg = network.create("vgg11_bn", seed=3, how="he", width=1 / 32, hidden=(6, 5), pooled_size=1, input_size=32)
-    state = {key: torch.tensor(vgg.parameters[path]) for key, path in key_map(vgg.architecture).items()}
+    state = {key: torch.tensor(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
     torch.save(state, tmp_path / "made.pth", _use_new_zipfile_serialization=zipped)
     content = (tmp_path / "made.pth").read_bytes()
     published(monkeypatch, architecture="vgg11_bn", size_bytes=len(content),

@@ -151,6 +151,15 @@ def test_the_first_call_may_come_from_many_threads_at_once():
     assert len(answers) == 8 and all(np.array_equal(answer, answers[0]) for answer in answers)
 
 
+def test_a_network_with_layers_the_engine_does_not_know_runs_layer_by_layer():
+    vgg = lively("vgg11", padding_mode="reflect", **SIZES)
+    x = picture()
+    assert vgg.plan is None
+    exact = vgg.using(dtype=np.float64).forward(x.astype(np.float64))
+    assert difference.measure(vgg.forward(x), exact).within(1e-5)
+    assert vgg.features(x, "relu3_1")["relu3_1"].shape == (2, 24, 16, 16)
+
+
 def test_nan_in_one_picture_stays_in_its_logits(vgg):
     x = picture(3)
     x[1, 0, 30, 30] = np.nan

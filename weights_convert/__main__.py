@@ -10,8 +10,11 @@ from npvgg import __version__, command_line
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.option("--from", "origin", metavar="SOURCE",
+              help="Whose file it is, where the keys should not decide: torchvision, timm, mmpretrain, …")
+@click.option("--keys", metavar="SOURCE", help="Under whose keys OUT is written, if it is not .h5: torchvision, timm, …")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, torchvision-features, cifar10.")
+@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
@@ -19,30 +22,40 @@ from npvgg import __version__, command_line
 @click.option("--notes", default="", metavar="TEXT", help="Kept in the file: how it was made, its measured accuracy.")
 @click.option("--no-checksum", is_flag=True, help="Read a zip checkpoint that was saved with its CRC-32 switched off.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
-@click.option("--dry-run", is_flag=True, help="Say what would be converted; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
 @click.version_option(__version__, prog_name="weights-convert")
-def command(source, out, model, preset, labels, input_size, key, notes, no_checksum, force, dry_run):
-    """Convert the PyTorch checkpoint SOURCE (.pth, .pt) into the npvgg weights file OUT (default: SOURCE with .h5).
+def command(source, out, origin, keys, model, preset, labels, input_size, key, notes, no_checksum, force, dry_run):
+    """Convert the weights in SOURCE into the npvgg weights file OUT (default: SOURCE with .h5).
 
-    PyTorch is not needed, and nothing in the file is run.  The network is recognised from its keys and shapes; every
-    tensor must have exactly one place in it, or nothing is written.  The result carries digests and a self-test:
-    `npvgg verify OUT` runs them.
+    Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names.
+
+    No framework is needed, and nothing in the file is run.  Who wrote it and which network it holds are recognised from
+    its keys and shapes; every tensor must have exactly one place, or nothing is written and all misfits are listed.  The
+    result carries digests and a self-test: `npvgg verify OUT` runs them.
     """
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
     out = out or source.with_suffix(".h5")
-    report = convert(source, out, model=model, preset=preset, class_names=read_names(labels), input_size=input_size,
-                     key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run)
+    report = convert(source, out, origin=origin, keys=keys, model=model, preset=preset, class_names=read_names(labels),
+                     input_size=input_size, key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run)
     net = report.architecture
-    say(f"{source}: {report.container}, SHA-256 {report.sha256}")
+    say(f"{source}: {report.container} of {report.source}, SHA-256 {report.sha256}")
     say(f"{net.name}, width {net.width:g}, {net.input_size}×{net.input_size} → "
-        f"{f'{net.num_classes} classes' if net.num_classes else 'features only'}, preset {report.preset}")
+        f"{f'{net.num_classes} classes' if net.num_classes else 'features only'}, preset {report.preset}, "
+        f"the source's last layer gives {report.output}")
     left_out = f", {len(report.left_out)} left out ({report.left_out[0]}, …)" if report.left_out else ""
     say(f"{report.used} tensors used{left_out}")
     for remark in report.remarks:
         say(f"note: {remark}")
-    if report.path:
-        print(report.path)
+    print(report.path or "\n".join(planned(report.plan)))
+
+
+def planned(plan):
+    """The lines of a table: which tensor becomes which parameter."""
+    from npvgg import text_table
+
+    return text_table.render(("tensor", "shape", "dtype", "parameter", "shape"),
+                             [tuple(map(str, row)) for row in plan], left=(0, 1, 2, 3, 4))
 
 
 def read_names(path):

@@ -24,7 +24,7 @@ NESTED_UNDER = ("state_dict", "model_state_dict", "model")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
               help="The HDF5 file to write, one dataset a layer.")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, torchvision-features, cifar10.")
+@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
               help="float64 is the oracle that float32 runs are judged by.")
@@ -87,6 +87,7 @@ def steps(torch, parameters):
 def operations(functional):
     """torch.nn.functional → {operation: function} that take what those of npvgg.kernels take."""
     return {
+        "reflection_pad2d": lambda x, size: functional.pad(x, (size,) * 4, "reflect"),
         "conv2d": lambda x, weight, bias, padding: functional.conv2d(x, weight, bias, padding=padding),
         "batchnorm2d": lambda x, weight, bias, mean, var, eps: functional.batch_norm(x, mean, var, weight, bias, eps=eps),
         "relu": functional.relu,

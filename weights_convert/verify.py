@@ -1,32 +1,37 @@
-"""Does every tensor of a checkpoint have exactly one place in the network, and every place its tensor?"""
+"""Does every tensor of a source have exactly one place in the network, and every place its tensor?"""
 import numpy as np
 
+from npvgg import text_table
 from npvgg.errors import BadFileError
 
 
-def placed(tensors, mapping, shapes, ignorable=frozenset()):
-    """{source key: array} → {npvgg path: float32 array}, in the order of `mapping`.
+def placed(tensors, places, shapes, ignorable=frozenset()):
+    """{source key: array} → {npvgg path: float32 array}, in the order of `places`.
 
-    `mapping` is {source key: npvgg path} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.
-    Raises BadFileError that lists what is missing, left over, of another shape, not a float, or not finite.
+    `places` is {source key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
+    BadFileError where something is missing, left over, of another shape, not a float, or not finite: the sentence has
+    the first three, a note of the error (`__notes__`) the table of all.
     """
-    faults = [f"{key} {shapes[path]} is missing" for key, path in mapping.items() if key not in tensors]
-    faults += [f"{key} {tensors[key].shape} has no place" for key in tensors if key not in mapping and key not in ignorable]
+    faults = [(key, f"{place.arrangement.shape} is missing") for key, place in places.items() if key not in tensors]
+    faults += [(key, f"{tensors[key].shape} has no place") for key in tensors if key not in places and key not in ignorable]
     parameters = {}
-    for key, path in mapping.items():
+    for key, place in places.items():
         if key in tensors:
             array = tensors[key]
-            fault = misfit(array, shapes[path])
-            if fault:
-                faults.append(f"{key} {fault}")
-            else:
+            fault = misfit(array, place.arrangement.shape)
+            if not fault:
                 with np.errstate(over="ignore"):                     # found as an infinity in the next line
-                    parameters[path] = array.astype(np.float32, copy=False)
-                if not np.isfinite(parameters[path]).all():
-                    faults.append(f"{key} holds NaN or infinity")
+                    array = array.astype(np.float32, copy=False)
+                fault = "" if is_finite(array) else "holds NaN or infinity"
+            if fault:
+                faults.append((key, fault))
+            else:
+                parameters[place.path] = place.arrangement.ours(array, shapes[place.path])
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise BadFileError(f"{'; '.join(faults[:3])}{more}")
+        error = BadFileError("; ".join(f"{shown(key)} {fault}" for key, fault in faults[:3]) + more)
+        error.add_note("\n".join(text_table.render(("key", "fault"), [(shown(key), fault) for key, fault in faults], (0, 1))))
+        raise error
     return parameters
 
 
@@ -36,3 +41,13 @@ def misfit(array, shape):
     if array.dtype.kind != "f":
         return f"is {array.dtype.name} where floating point belongs"
     return ""
+
+
+def is_finite(array):
+    """The minimum of an array with a NaN in it is NaN, and infinity is a maximum or a minimum."""
+    return not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def shown(key):
+    """A key from a file, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in key[:80])

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from npvgg import images, weights
 from npvgg.architecture import architecture
-from weights_convert import key_map
+from weights_convert.sources.torchvision import TORCHVISION
 
 SIDE = 32
 PRESET = images.preset("cifar10")
@@ -105,7 +105,7 @@ def earlier(path, classes):
     """A checkpoint of this script, or an npvgg weights file → the network."""
     if path.suffix == ".h5":
         parameters = weights.read(path, verify=True).parameters
-        keys = key_map.key_map(table(parameters["conv1_1.weight"].shape[0] / 64, classes))
+        keys = TORCHVISION.paths(table(parameters["conv1_1/weight"].shape[0] / 64, classes))
         state = {key: torch.tensor(parameters[name]) for key, name in keys.items()}
     else:
         state = torch.load(path)["state_dict"]

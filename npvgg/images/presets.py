@@ -116,6 +116,12 @@ PRESETS = {recipe.name: recipe for recipe in (
     Preset("torchvision", 256, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     # VGG16_Weights.IMAGENET1K_FEATURES: levels minus (123, 117, 104), not scaled, as the paper's own weights want them.
     Preset("torchvision-features", 256, 224, mean=(0.48235, 0.45882, 0.40784), std=(1 / 255, 1 / 255, 1 / 255)),
+    # mmpretrain's data_preprocessor: the same means and deviations, on levels from 0 to 255.
+    Preset("mmpretrain", 256, 224, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), divisor=1),
+    # The Oxford models, and Keras' preprocess_input(mode="caffe"): BGR levels minus their mean over the training set.
+    Preset("caffe", 256, 224, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), divisor=1, order="BGR"),
+    # CellEight/PytorchVGGNet, train.py: ToTensor, Normalize(0.5, 0.5); its pictures are 224×224 already.
+    Preset("pytorchvggnet", 224, 224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     # The means and deviations of CIFAR-10's training pictures.
     Preset("cifar10", 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
 )}

@@ -49,6 +49,17 @@ def conv2d(x, weight, bias, padding):
     return n, outputs, *answer
 
 
+def reflection_pad2d(x, size):
+    """x (N, C, H, W) → (N, C, H + 2·size, W + 2·size)."""
+    check_arrays("reflection_pad2d", x=(x, "N C H W"))
+    check_integer("reflection_pad2d", "size", size, 0)
+    height, width = x.shape[2:]
+    if size >= min(height, width):
+        raise ShapeError(f"reflection_pad2d: x {x.shape} has no {size} pixels beside its border to mirror; "
+                         "give a larger x or a smaller size")
+    return *x.shape[:2], height + 2 * size, width + 2 * size
+
+
 def maxpool2d(x, size, stride, ceil_mode):
     """x (N, C, H, W) → (N, C, H′, W′)."""
     check_arrays("maxpool2d", x=(x, "N C H W"))

@@ -16,6 +16,7 @@ from npvgg.parity import difference
 USUAL_CAUSES = {
     "input": "another order of the channels, resize, antialiasing, crop, mean, standard deviation or JPEG decoder",
     "conv2d": "other weights or bias, filters turned or transposed, another padding",
+    "reflection_pad2d": "another padding",
     "batchnorm2d": "another ε, the batch's own statistics instead of the stored ones, parameters in another order",
     "relu": "another activation",
     "local_response_norm": "alpha divided by the size or not, another k",

@@ -13,7 +13,7 @@ from npvgg.images import PRESETS, Preset, preset
 
 
 def test_the_presets_are_these():
-    assert list(PRESETS) == ["torchvision", "torchvision-features", "cifar10"]
+    assert list(PRESETS) == ["torchvision", "torchvision-features", "mmpretrain", "caffe", "pytorchvggnet", "cifar10"]
     assert all(recipe.name == name and preset(name) is recipe for name, recipe in PRESETS.items())
 
 
@@ -31,7 +31,7 @@ def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(UsageError) as caught:
         preset("imagenet")
     assert str(caught.value) == ("preset 'imagenet' is not known; choose one of torchvision, torchvision-features, "
-                                 "cifar10")
+                                 "mmpretrain, caffe, pytorchvggnet, cifar10")
 
 
 def test_a_preset_cannot_be_changed():

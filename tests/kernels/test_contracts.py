@@ -47,6 +47,9 @@ REFUSED = {                       # id: (operation, arrays, options, the whole s
     "a list": (
         "relu", ([1.0, -1.0],), {},
         "relu: x is a list, expected a NumPy array; convert it with np.asarray(x, np.float32)"),
+    "nothing to mirror": (
+        "reflection_pad2d", (zeros(1, 2, 5, 1),), {},
+        "reflection_pad2d: x (1, 2, 5, 1) has no 1 pixels beside its border to mirror; give a larger x or a smaller size"),
     "padding": (
         "conv2d", CONV, {"padding": -1},
         "conv2d: padding is -1, expected a whole number of at least 0; change padding"),

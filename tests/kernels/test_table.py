@@ -9,8 +9,8 @@ from witnesses.operations import CASES
 from npvgg.errors import UnsupportedError, UsageError
 from npvgg.kernels import table
 
-OPERATIONS = {"conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm", "adaptive_avgpool2d", "flatten",
-              "dense", "dropout", "softmax", "log_softmax"}
+OPERATIONS = {"reflection_pad2d", "conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm",
+              "adaptive_avgpool2d", "flatten", "dense", "dropout", "softmax", "log_softmax"}
 
 
 @pytest.mark.parametrize("tier", table.LADDER)

@@ -11,7 +11,8 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parity import difference, oracle
-from weights_convert import key_map, record_trace
+from weights_convert import record_trace
+from weights_convert.sources.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -91,9 +92,9 @@ def test_the_witness_computes_what_torchvisions_modules_compute(full_size):
     x = np.ascontiguousarray(x[:, :, :70, :100])
     with torch.device("meta"):
         model = torchvision().models.get_model(vgg.architecture.name, init_weights=False).eval()
-    state = {key: torch.from_numpy(vgg.parameters[path]) for key, path in key_map.key_map(vgg.architecture).items()}
+    state = {key: torch.from_numpy(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
     missing, unexpected = model.load_state_dict(state, assign=True, strict=False)
-    assert not unexpected and set(missing) <= key_map.counters(vgg.architecture)
+    assert not unexpected and set(missing) <= TORCHVISION.ignorable(vgg.architecture)
     with torch.inference_mode():
         expected = model(torch.from_numpy(x)).numpy()
     assert difference.measure(last(vgg, x), expected).within(1e-6)

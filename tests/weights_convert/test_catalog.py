@@ -9,7 +9,8 @@ import pytest
 
 from npvgg.architecture import WITH_BATCH_NORM, architecture, describe
 from npvgg.errors import UnsupportedError, UsageError
-from weights_convert import catalog, key_map
+from weights_convert import catalog
+from weights_convert.sources.torchvision import TORCHVISION
 
 ENTRIES = list(catalog.CHECKPOINTS.values())
 NAMES = [entry.name for entry in ENTRIES]
@@ -48,7 +49,7 @@ def test_the_paper_s_architecture_is_named_and_the_preset_exists(entry):
     assert entry.name.removesuffix("_features") == entry.architecture
     assert images.preset(entry.preset)
     net = architecture(entry.architecture, num_classes=entry.num_classes)
-    assert key_map.key_map(net)
+    assert TORCHVISION.paths(net)
 
 
 @each_entry

@@ -8,8 +8,8 @@ from witnesses.command import weights_convert as command_line
 from npvgg import initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.errors import BadFileError, UsageError
-from weights_convert import key_map
 from weights_convert.convert import convert
+from weights_convert.sources.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -18,8 +18,8 @@ SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "input_size": 224
 
 def state_dict(net, seed=3):
     parameters = initialisation.initial(net, seed=seed, how="he")
-    tensors = {key: torch.from_numpy(parameters[path]) for key, path in key_map.key_map(net).items()}
-    return tensors | {key: torch.tensor(7) for key in key_map.counters(net)}
+    tensors = {key: torch.from_numpy(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
+    return tensors | {key: torch.tensor(7) for key in TORCHVISION.ignorable(net)}
 
 
 def save(folder, content, legacy=False):
@@ -36,10 +36,10 @@ def test_every_network_arrives_bit_for_bit(tmp_path, name, legacy):
     report = convert(save(tmp_path, tensors, legacy), tmp_path / "out.h5")
     vgg = network.open(report.path, verify=True)
     assert vgg.architecture == net == report.architecture
-    for key, path in key_map.key_map(net).items():
+    for key, path in TORCHVISION.paths(net).items():
         assert np.array_equal(vgg.parameters[path], tensors[key].numpy())
     assert report.used == len(vgg.parameters)
-    assert set(report.left_out) == key_map.counters(net)
+    assert set(report.left_out) == TORCHVISION.ignorable(net)
 
 
 @pytest.mark.parametrize("nest", ["state_dict", "model"])
@@ -54,7 +54,7 @@ def test_other_precisions_become_float32_as_torch_would(tmp_path, dtype):
     net = architecture("vgg11", **SMALL)
     tensors = {key: tensor.to(getattr(torch, dtype)) for key, tensor in state_dict(net).items()}
     vgg = network.open(convert(save(tmp_path, tensors), tmp_path / "out.h5").path)
-    for key, path in key_map.key_map(net).items():
+    for key, path in TORCHVISION.paths(net).items():
         assert np.array_equal(vgg.parameters[path], tensors[key].float().numpy())
 
 

@@ -14,7 +14,8 @@ from witnesses.networks import photograph, stirred
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parity import difference
-from weights_convert import key_map, record_trace
+from weights_convert import record_trace
+from weights_convert.sources.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -35,8 +36,8 @@ main()
 def test_a_checkpoint_gives_pytorchs_answer(tmp_path, name, legacy):
     net = architecture(name)
     parameters = stirred(initialisation.initial(net, how="he"))
-    state = {key: torch.from_numpy(parameters[path]) for key, path in key_map.key_map(net).items()}
-    state |= {key: torch.tensor(1) for key in key_map.counters(net)}
+    state = {key: torch.from_numpy(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
+    state |= {key: torch.tensor(1) for key in TORCHVISION.ignorable(net)}
     source, target = tmp_path / "checkpoint.pth", tmp_path / "weights.h5"
     torch.save(state, source, _use_new_zipfile_serialization=not legacy)
     try:

@@ -11,9 +11,10 @@ from npvgg import images, network, traces
 from npvgg.architecture import NAMES
 from npvgg.errors import BadFileError, StorageError, UnsupportedError
 from npvgg.parity import report
-from weights_convert import key_map, record_trace
+from weights_convert import record_trace
 from weights_convert.convert import convert
 from weights_convert.record_trace import record
+from weights_convert.sources.torchvision import TORCHVISION
 
 SIZES = {"width": 1 / 32, "hidden": (12, 9), "num_classes": 5, "pooled_size": 1, "input_size": 32}
 
@@ -33,7 +34,7 @@ def picture(tmp_path):
 def checkpoint(torch, path, name="vgg11_bn", change=dict, **sizes):
     """A state dict as PyTorch would save it."""
     vgg = lively(name, **SIZES | sizes)
-    mapping = key_map.key_map(vgg.architecture)
+    mapping = TORCHVISION.paths(vgg.architecture)
     torch.save(change({key: torch.from_numpy(vgg.parameters[ours]) for key, ours in mapping.items()}), path)
     return path
 
@@ -149,5 +150,5 @@ def test_a_checkpoint_without_tensors(torch, picture, tmp_path, content, message
 
 def test_a_checkpoint_of_another_network_names_the_file(torch, picture, tmp_path):
     torch.save({"layer1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
-    with pytest.raises(BadFileError, match="resnet.pth: there is no convolution under features"):
+    with pytest.raises(BadFileError, match="resnet.pth: its tensors .* are named as those of no VGG"):
         record(tmp_path / "resnet.pth", [picture], tmp_path / "trace.h5")

@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 
 from npvgg.errors import BadFileError
+from weights_convert import arrangement
+from weights_convert.sources.naming import Place
 from weights_convert.verify import placed
 
-MAPPING = {"f.0.weight": "conv1_1/weight", "f.0.bias": "conv1_1/bias"}
 SHAPES = {"conv1_1/weight": (2, 3, 3, 3), "conv1_1/bias": (2,)}
+MAPPING = {"f.0.weight": Place("conv1_1/weight", arrangement.same((2, 3, 3, 3))),
+           "f.0.bias": Place("conv1_1/bias", arrangement.same((2,)))}
 
 
 def tensors(**changes):
@@ -36,5 +39,16 @@ def test_ignorable_keys_may_be_there():
 ], ids=["missing", "left over", "misshapen", "integer", "NaN", "too large for float32", "many"])
 @pytest.mark.filterwarnings("error")
 def test_what_does_not_fit_is_named(changes, text):
-    with pytest.raises(BadFileError, match=text):
+    with pytest.raises(BadFileError, match=text) as caught:
         placed(tensors(**changes), MAPPING, SHAPES)
+    (table,) = caught.value.__notes__
+    assert all(key in table for key in changes)
+
+
+def test_a_tensor_is_brought_into_our_order():
+    weight = np.arange(54, dtype=np.float32).reshape(3, 3, 3, 2)
+    places = MAPPING | {"f.0.weight": Place("conv1_1/weight", arrangement.channels_last((2, 3, 3, 3)))}
+    found = placed(tensors() | {"f.0.weight": weight}, places, SHAPES)
+    assert np.array_equal(found["conv1_1/weight"], weight.transpose(3, 2, 0, 1))
+    with pytest.raises(BadFileError, match=r"f.0.weight has shape \(2, 3, 3, 3\) where \(3, 3, 3, 2\) belongs"):
+        placed(tensors(), places, SHAPES)

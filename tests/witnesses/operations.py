@@ -40,6 +40,10 @@ CASES = {
     "conv2d-many-tiles": Case("conv2d", ((2, 19, 23, 13), (133, 19, 3, 3), (133,))),
     "conv2d-one-pixel": Case("conv2d", ((2, 3, 1, 1), (4, 3, 3, 3), (4,))),
     "conv2d-no-image": Case("conv2d", ((0, 3, 5, 4), (2, 3, 3, 3), (2,))),
+    "reflection_pad2d": Case("reflection_pad2d", ((2, 3, 4, 7),)),
+    "reflection_pad2d-two": Case("reflection_pad2d", ((1, 2, 3, 5),), {"size": 2}),
+    "reflection_pad2d-none": Case("reflection_pad2d", ((2, 3, 1, 4),), {"size": 0}),
+    "reflection_pad2d-no-image": Case("reflection_pad2d", ((0, 3, 4, 6),)),
     "maxpool2d-2x2": Case("maxpool2d", ((2, 3, 7, 10),)),
     "maxpool2d-ceil": Case("maxpool2d", ((2, 3, 7, 11),), {"ceil_mode": True}),
     "maxpool2d-3x3-stride-2": Case("maxpool2d", ((1, 4, 9, 6),), {"size": 3, "stride": 2}),
@@ -82,6 +86,7 @@ def pytorch(case, arrays):
 
     answers = {
         "conv2d": lambda x, weight, bias, padding=1: functional.conv2d(x, weight, bias, padding=padding),
+        "reflection_pad2d": lambda x, size=1: functional.pad(x, (size,) * 4, "reflect"),
         "maxpool2d": lambda x, size=2, stride=2, ceil_mode=False: functional.max_pool2d(x, size, stride,
                                                                                         ceil_mode=ceil_mode),
         "batchnorm2d": lambda x, weight, bias, mean, var, eps=1e-5: functional.batch_norm(x, mean, var, weight, bias,

@@ -7,16 +7,16 @@
                    the names it mentions, none of them ever looked up             references.py
                    the storages and tensors it describes                          storages.py, tensors.py, objects.py
     state dict     the dictionary of tensors, wherever it is nested               state_dict.py
+                   or that of a network that was pickled as a whole               modules.py
     arrays         each storage read once, each tensor cut out of it              arrays.py
 
 Every size, offset and count in the file is checked against the file before anything is allocated.
 """
 import hashlib
-import os
-import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from npvgg.errors import BadFileError, NpvggError, StorageError
+from npvgg.errors import BadFileError
+from weights_convert import source_file
 from weights_convert.checkpoint import arrays, containers, legacy, state_dict, zip_checkpoint
 
 LAYOUTS = {containers.LEGACY: legacy.layout, containers.ZIP: zip_checkpoint.layout}
@@ -35,6 +35,7 @@ class Checkpoint:
     nested_under: str | None              # the entry that holds the state dict; None if the top level does
     metadata: dict                        # texts beside the state dict: {"arch": "vgg16", "classes": ("cat", …)}
     remarks: tuple                        # sentences for people
+    stated: dict = field(default_factory=dict)    # what the file says of its network: {"padding_mode": "reflect", …}
 
 
 def read(path, *, key=None, checksum=True):
@@ -47,30 +48,8 @@ def read(path, *, key=None, checksum=True):
     Raises BadFileError (damaged, hostile, or no checkpoint), UnsupportedError (a checkpoint of a kind that is not
     read), UsageError (no or several state dicts for `key`) or StorageError (the file cannot be opened or read).
     """
-    try:
-        with open(path, "rb", opener=without_waiting) as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise BadFileError("it is a pipe, a socket or a device (copy its content to a regular file)")
-            checkpoint = read_stream(file, before.st_size, key=key, checksum=checksum)
-            after = os.fstat(file.fileno())
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-                raise BadFileError("it changed while it was read (is a download still running?)")
-            return checkpoint
-    except NpvggError as error:
-        raise type(error)(f"{path}: {error}") from None
-    except IsADirectoryError:
-        raise BadFileError(f"{path}: it is a folder, not a checkpoint (name the .pth or .pt file in it)") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise StorageError(f"{path}: it cannot be read: {reason} (check its name and permissions)") from None
-    except MemoryError:
-        raise StorageError(f"{path}: there is not enough memory for its tensors (about the file's size)") from None
-
-
-def without_waiting(path, flags):
-    """Open a named pipe without waiting for somebody to write to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    with source_file.opened(path) as (file, size):
+        return read_stream(file, size, key=key, checksum=checksum)
 
 
 def read_stream(file, size, *, key=None, checksum=True):
@@ -89,4 +68,5 @@ def read_stream(file, size, *, key=None, checksum=True):
         nested_under=chosen.nested_under,
         metadata=chosen.metadata,
         remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks()),
+        stated=chosen.stated,
     )

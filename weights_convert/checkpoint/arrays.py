@@ -10,8 +10,8 @@ import numpy as np
 
 from npvgg.errors import BadFileError
 from weights_convert.checkpoint.objects import Objects
-from weights_convert.checkpoint.refusals import damaged, hostile, quoted
 from weights_convert.checkpoint.storages import STORED
+from weights_convert.refusals import damaged, hostile, quoted
 
 CHUNK = 4 << 20                           # bytes read, and summed while they are in the cache
 ROOM = 64 << 20                           # bytes of copies that even a tiny file may ask for

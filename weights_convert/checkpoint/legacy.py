@@ -16,7 +16,7 @@ from npvgg.errors import UnsupportedError
 from weights_convert.checkpoint import containers, opcodes
 from weights_convert.checkpoint.arrays import Block, Layout
 from weights_convert.checkpoint.objects import Objects
-from weights_convert.checkpoint.refusals import damaged, hostile
+from weights_convert.refusals import damaged, hostile
 
 VERSION = 1001
 REMARK = "a legacy stream carries no checksum: compare the SHA-256 of the file with the published one"

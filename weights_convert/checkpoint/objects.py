@@ -2,15 +2,15 @@
 
     a known way to write a tensor      → Tensor
     an ordered dictionary              → dict
-    any other class or function        → Inert: it holds nothing, and what is put into it is dropped
+    any other class or function        → Inert: it keeps a dictionary of attributes; what else is put into it is dropped
 """
 from collections import Counter
 
 from npvgg.errors import BadFileError
 from weights_convert.checkpoint import references, storages, tensors
 from weights_convert.checkpoint.references import Inert, Reference
-from weights_convert.checkpoint.refusals import hostile
 from weights_convert.checkpoint.tensors import Tensor
+from weights_convert.refusals import hostile
 
 MOST_TENSORS = 20_000
 MOST_NAMES = 10_000                       # different ones; a checkpoint mentions some ten
@@ -78,9 +78,11 @@ class Objects:
         return None
 
     def build(self, target, state):
-        """BUILD: give an object its state.  Only tensors have one that matters."""
+        """BUILD: give an object its state.  Only those of tensors and of modules matter."""
         if isinstance(target, Tensor):
             tensors.build(target, state)
+        elif isinstance(target, Inert) and type(state) is dict:
+            target.state = state
         elif not isinstance(target, (dict, Inert)):
             raise hostile(f"its pickle sets the state of a {type(target).__name__}")
 

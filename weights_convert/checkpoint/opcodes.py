@@ -14,7 +14,7 @@ import struct
 
 from npvgg.errors import BadFileError
 from weights_convert.checkpoint.references import Inert
-from weights_convert.checkpoint.refusals import damaged, hostile
+from weights_convert.refusals import damaged, hostile
 
 PICKLE_BYTES = 64 << 20                   # a state dict of VGG takes 3 kB; optimiser, options and history some 100 kB
 OPCODES = 2_000_000

@@ -60,12 +60,15 @@ class Reference:
 
 
 class Inert:
-    """What would have been an object of the class or function `name`.  It holds nothing and does nothing."""
+    """What would have been an object of the class or function `name`.  It does nothing.
 
-    __slots__ = ("name",)
+    `state` is what BUILD would have given it, if that is a dictionary: a torch.nn.Module keeps its tensors there.
+    """
+
+    __slots__ = ("name", "state")
 
     def __init__(self, name):
-        self.name = name
+        self.name, self.state = name, None
 
 
 def reference(module, name):

@@ -6,11 +6,12 @@ beside the optimiser, the options and the names of the classes.
 from dataclasses import dataclass
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
+from weights_convert.checkpoint import modules
 from weights_convert.checkpoint.objects import MOST_TENSORS
 from weights_convert.checkpoint.references import Inert, Reference
-from weights_convert.checkpoint.refusals import hostile, quoted
 from weights_convert.checkpoint.storages import Storage
 from weights_convert.checkpoint.tensors import Tensor
+from weights_convert.refusals import hostile, quoted
 
 USUAL = ("state_dict", "model", "model_state_dict", "module", "params", "net", "model_ema", "state_dict_ema")
 
@@ -27,18 +28,26 @@ class Chosen:
     nested_under: str | None
     metadata: dict
     remarks: tuple
+    stated: dict                          # what the attributes of a pickled network say (modules.py)
 
 
 def choose(root, key=None):
     """The unpickled object → Chosen.  `key` names the entry that holds the state dict, "" the object itself.
 
-    Without it the one entry with a usual name is taken, else the object itself.  Raises UsageError if that is not one,
-    BadFileError if there is no state dict or something in it is not a tensor, UnsupportedError for a whole model.
+    Without it the one entry with a usual name is taken, else the object itself.  A whole pickled network counts as its
+    state dict.  Raises UsageError if that is not one, BadFileError if there is no state dict or something in it is not a
+    tensor, UnsupportedError for any other object.
     """
+    if modules.is_module(root):
+        tensors, stated = modules.opened(root)
+        return Chosen(tensors, None, {}, (whole(root),), stated)
     if isinstance(root, Inert):
         raise UnsupportedError(f"it holds a whole {root.name}, not a state dict (save model.state_dict() with PyTorch)")
     if type(root) is not dict:
         raise BadFileError(f"it holds a {kind(root)}, not a state dict (save model.state_dict() with PyTorch)")
+    networks = {name: value for name, value in root.items() if modules.is_module(value)}
+    opened = {name: modules.opened(value) for name, value in networks.items()}
+    root = root | {name: tensors for name, (tensors, _) in opened.items()}
     nested_under = pick(root, key)
     state = root if nested_under is None else root[nested_under]
     for name, value in state.items():
@@ -52,11 +61,18 @@ def choose(root, key=None):
     known = {**tensors, **texts, **beside} if state is root else tensors
     other = [name for name in state if name not in known]
     remarks = (
+        (nested_under in networks, whole(networks.get(nested_under))),
         (nested_under is not None, f"the state dict is under {quoted([nested_under or ''])}"),
         (beside, f"not read: {quoted(list(beside))}"),
         (other, f"entries of the state dict that are no tensors were left out: {quoted(other)}"),
     )
-    return Chosen(tensors, nested_under, texts, tuple(sentence for applies, sentence in remarks if applies))
+    stated = opened[nested_under][1] if nested_under in opened else {}
+    return Chosen(tensors, nested_under, texts, tuple(sentence for applies, sentence in remarks if applies), stated)
+
+
+def whole(module):
+    name = module.name if module else ""
+    return f"it holds a whole {name}: its tensors were taken, and its code, which is not in the file, is not known"
 
 
 def pick(root, key):

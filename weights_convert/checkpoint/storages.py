@@ -14,7 +14,7 @@ import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.checkpoint.references import Reference
-from weights_convert.checkpoint.refusals import damaged, hostile
+from weights_convert.refusals import damaged, hostile
 
 # Element type as PyTorch calls it → as it is stored.  NumPy has no bfloat16: it is the upper half of a float32.
 STORED = {name: np.dtype(code) for name, code in {
@@ -60,11 +60,13 @@ def is_count(value, most=1 << 62):
 def persistent(identity, fields, storages):
     """A persistent id of `fields` items → its Storage.  `storages` collects {key: Storage} of the blocks themselves.
 
-    Raises BadFileError, or UnsupportedError for a whole model and for elements that no VGG has.
+    In a legacy stream it may also be ("module", class, file, source text), the class of a whole pickled network: that
+    gives the Reference to the class.  Raises BadFileError, or UnsupportedError for elements that no VGG has.
     """
     if type(identity) is not tuple or not identity or identity[0] not in ("storage", b"storage"):
-        if type(identity) is tuple and identity[:1] == ("module",):
-            raise UnsupportedError("it holds a whole model, not its state dict (save model.state_dict() with PyTorch)")
+        if type(identity) is tuple and len(identity) == 4 and identity[0] == "module" and fields == 6 \
+                and isinstance(identity[1], Reference):
+            return identity[1]
         raise damaged("its pickle points at something that is not a storage")
     if len(identity) != fields:
         raise damaged(f"it describes a storage by {len(identity)} items, not {fields}")

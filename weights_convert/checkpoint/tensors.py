@@ -9,8 +9,8 @@ import math
 
 from npvgg.errors import UnsupportedError
 from weights_convert.checkpoint.references import Reference
-from weights_convert.checkpoint.refusals import hostile
 from weights_convert.checkpoint.storages import CLASSES, STORED, Storage, is_count
+from weights_convert.refusals import hostile
 
 MOST_DIMENSIONS = 8
 LARGEST_SIDE = 1 << 48

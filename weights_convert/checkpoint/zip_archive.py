@@ -1,4 +1,4 @@
-"""A strict reader of ZIP archives of uncompressed records: name → where its bytes are.
+"""A strict reader of ZIP archives: name → where its bytes are.
 
     for each record   local header, name, extra field, the bytes, descriptor      "PK 3 4", "PK 7 8"
     for each record   central directory entry, name, extra field                  "PK 1 2"
@@ -6,14 +6,15 @@
 
 A ZIP archive says everything twice, and readers that believe different halves of it can be made to see different files.
 Here both halves must agree, the parts must lie end to end from the first byte to the last, and every record must be
-stored as it is.  Only the padding in extra fields is free: PyTorch aligns the bytes with it.
+stored as it is, unless the caller allows compression.  Only the padding in extra fields is free: PyTorch aligns the
+bytes with it.
 Source: PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
 """
 import struct
 from dataclasses import dataclass
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint.refusals import damaged, hostile, quoted
+from weights_convert.refusals import damaged, hostile, quoted
 
 LOCAL = struct.Struct("<4s5H3I2H")                # signature, version, flags, method, time, date, crc, sizes, lengths
 CENTRAL = struct.Struct("<4s6H3I5H2I")            # the same, two versions, and: disk, attributes, offset
@@ -23,7 +24,7 @@ LOCATOR64 = struct.Struct("<4sIQI")
 DESCRIPTOR = struct.Struct("<4s3I")
 DESCRIPTOR64 = struct.Struct("<4sI2Q")
 
-STORED = 0
+STORED, DEFLATED = 0, 8
 HAS_DESCRIPTOR, IS_UTF8 = 0x8, 0x800              # every other flag means encryption, compression or patches
 ZIP64 = 1                                         # the kind of extra field
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF               # "see the zip64 field"
@@ -69,14 +70,17 @@ def directory(file, size):
     return records, start
 
 
-def spans(file, records, directory_start):
-    """Records → {name: (first byte, Record)}.  Raises BadFileError unless local headers agree and lie end to end."""
+def spans(file, records, directory_start, methods=(STORED,)):
+    """Records → {name: (first byte, Record)}.  Raises BadFileError unless local headers agree and lie end to end.
+
+    Records may be stored by these `methods`.
+    """
     found, at = {}, 0
     for record in sorted(records, key=lambda record: record.header):
         if record.header != at:
             # Two records overlap, or something is hidden between them.
             raise hostile(f"record {quoted([record.name])} starts at byte {record.header} instead of {at}")
-        start, at = local_entry(file, record, directory_start)
+        start, at = local_entry(file, record, directory_start, methods)
         found[record.name] = start, record
     if at != directory_start:
         raise hostile(f"its records end at byte {at} and its directory starts at byte {directory_start}")
@@ -151,9 +155,9 @@ def checked_name(raw):
     return name
 
 
-def local_entry(file, record, directory_start):
+def local_entry(file, record, directory_start, methods):
     """A Record → (first byte of its data, first byte after its descriptor).  Raises BadFileError unless it is so."""
-    if record.method != STORED or record.size != record.compressed_size:
+    if record.method not in methods or record.method == STORED and record.size != record.compressed_size:
         raise BadFileError(f"record {quoted([record.name])} is compressed (PyTorch never does that; zip it with -0)")
     if record.flags & ~(HAS_DESCRIPTOR | IS_UTF8):
         raise BadFileError(f"record {quoted([record.name])} is encrypted or patched (PyTorch never does that)")
@@ -163,15 +167,15 @@ def local_entry(file, record, directory_start):
     _, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(header)
     rest = read_at(file, record.header + LOCAL.size, name_length + extra_length)
     start = record.header + LOCAL.size + name_length + extra_length
-    end = start + record.size
+    end = start + record.compressed_size
     if end > directory_start:
         raise hostile(f"record {quoted([record.name])} ends behind the last byte of data")
-    allowed = [(record.crc, record.size, record.size)]
+    allowed = [(record.crc, record.compressed_size, record.size)]
     if record.size in zip64_numbers(rest[name_length:]):
         allowed.append((record.crc, FULL32, FULL32))
     if record.flags & HAS_DESCRIPTOR:             # then the header may leave them to the descriptor
         allowed.append((0, 0, 0))
-    described = (crc, compressed, size) in allowed and (flags, method) == (record.flags, STORED)
+    described = (crc, compressed, size) in allowed and (flags, method) == (record.flags, record.method)
     if not described or rest[:name_length] != record.name.encode():
         raise hostile(f"record {quoted([record.name])} is described differently in its header and in the directory")
     return start, end + descriptor_length(file, record, end)
@@ -182,7 +186,7 @@ def descriptor_length(file, record, at):
     if not record.flags & HAS_DESCRIPTOR:
         return 0
     for form in (DESCRIPTOR, DESCRIPTOR64):
-        if form.unpack(read_at(file, at, form.size)) == (b"PK\7\x08", record.crc, record.size, record.size):
+        if form.unpack(read_at(file, at, form.size)) == (b"PK\7\x08", record.crc, record.compressed_size, record.size):
             return form.size
     if record.size == 0:                          # PyTorch's writer leaves it out then
         return 0

@@ -15,7 +15,7 @@ from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.checkpoint import opcodes, zip_archive
 from weights_convert.checkpoint.arrays import WRONG_CHECKSUM, Block, Layout
 from weights_convert.checkpoint.objects import Objects
-from weights_convert.checkpoint.refusals import damaged, hostile, quoted
+from weights_convert.refusals import damaged, hostile, quoted
 
 PICKLE = "data.pkl"
 STORAGES = "data/"

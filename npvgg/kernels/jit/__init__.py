@@ -4,7 +4,7 @@ A kernel is three functions: the operation checks and allocates, a `@parallel` l
 body computes one task.  Every element of an answer is summed by one task in one order, so that its bits depend neither
 on the number of threads nor on the other images of the batch.
 
-flatten and dropout compute nothing: the ones of `reference` serve this tier too.
+flatten, dropout and reflection_pad2d compute nothing: the ones of `reference` serve this tier too.
 """
 from npvgg.kernels.jit.adaptive_avgpool2d import adaptive_avgpool2d
 from npvgg.kernels.jit.batchnorm2d import batchnorm2d

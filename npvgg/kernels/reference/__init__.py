@@ -8,10 +8,12 @@ from npvgg.kernels.reference.flatten import flatten
 from npvgg.kernels.reference.local_response_norm import local_response_norm
 from npvgg.kernels.reference.log_softmax import log_softmax
 from npvgg.kernels.reference.maxpool2d import maxpool2d
+from npvgg.kernels.reference.reflection_pad2d import reflection_pad2d
 from npvgg.kernels.reference.relu import relu
 from npvgg.kernels.reference.softmax import softmax
 
 OPERATIONS = {
+    "reflection_pad2d": reflection_pad2d,
     "conv2d": conv2d,
     "batchnorm2d": batchnorm2d,
     "relu": relu,

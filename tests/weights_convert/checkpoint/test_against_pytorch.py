@@ -46,7 +46,7 @@ def with_attributes():
 
 def vgg():
     net = torch.nn.Sequential(OrderedDict([
-        ("features", torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())),
+        ("features", torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU())),
         ("classifier", torch.nn.Linear(6, 5))]))
     net.features[1].running_mean.uniform_()
     net.features[1].num_batches_tracked.fill_(3)
@@ -258,9 +258,13 @@ def test_what_no_vgg_has_is_not_supported(state, text):
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_whole_model_is_not_supported(container, recwarn):
-    with pytest.raises(UnsupportedError, match="state_dict"):
-        ours(save(vgg(), container))
+def test_a_whole_model_gives_its_state_dict(container, recwarn):
+    model = vgg()
+    found = ours(save(model, container))
+    assert_same(found.tensors, as_arrays(model.state_dict()))
+    assert found.stated == {"padding_mode": "zeros", "has_lrn": False}
+    sentence = "it holds a whole torch.nn.modules.container.Sequential: its tensors were taken"
+    assert any(sentence in remark for remark in found.remarks)
 
 
 def test_torchscript_is_not_supported(tmp_path):

@@ -75,10 +75,12 @@ def test_the_id_of_the_other_container_is_refused():
         assert "items, not" in refusal(builder.write(container, program, {"0": SIX}))
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_whole_model_is_not_supported(container):
-    program = {"w": opcodes(("module", reference("my", "Net"), "net.py", "class Net: pass")) + b"Q"}
-    assert "whole model" in refusal(builder.write(container, program, {}), UnsupportedError)
+def test_the_class_of_a_network_is_a_persistent_id_in_a_legacy_stream_only():
+    program = {"w": tensor("0", (6,)), "x": [opcodes(("module", reference("my", "Net"), "net.py", "class Net: pass")) + b"Q"]}
+    assert "w" in read(builder.write("legacy", program, {"0": SIX})).tensors
+    assert "not a storage" in refusal(builder.write("zip", program, {"0": SIX}), BadFileError)
+    program["x"] = [opcodes(("module", "my.Net", "net.py", "")) + b"Q"]
+    assert "not a storage" in refusal(builder.write("legacy", program, {"0": SIX}), BadFileError)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -4,15 +4,16 @@ import pytest
 
 from npvgg import initialisation
 from npvgg.architecture import NAMES, architecture
-from npvgg.errors import BadFileError
-from weights_convert import key_map
+from npvgg.errors import BadFileError, UnsupportedError
+from weights_convert import recognition, sources
+from weights_convert.sources.torchvision import TORCHVISION
 
 
 def torchvision_tensors(net):
     """The state dict torchvision would write for `net`, with counters where there is batch norm."""
     parameters = initialisation.initial(net)
-    tensors = {key: parameters[path] for key, path in key_map.key_map(net).items()}
-    return tensors | {key: np.array(7, np.int64) for key in key_map.counters(net)}
+    tensors = {key: parameters[path] for key, path in TORCHVISION.paths(net).items()}
+    return tensors | {key: np.array(7, np.int64) for key in TORCHVISION.ignorable(net)}
 
 
 SMALL = {name: architecture(name, width=1 / 32, hidden=(12, 9), num_classes=5) for name in NAMES}
@@ -26,17 +27,33 @@ OTHER_SIZES = {
 
 @pytest.mark.parametrize("net", [*SMALL.values(), *OTHER_SIZES.values()], ids=[*SMALL, *OTHER_SIZES])
 def test_keys_and_shapes_identify_the_network(net):
-    assert key_map.recognise(torchvision_tensors(net)) == net
+    assert recognition.recognise(TORCHVISION, torchvision_tensors(net)) == net
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_key_and_every_parameter_occur_once(name):
-    mapping = key_map.key_map(architecture(name))
+    mapping = TORCHVISION.paths(architecture(name))
     assert list(mapping.values()) == list(architecture(name).parameters)
 
 
+def test_a_source_without_a_name_for_a_layer_says_so():
+    for source, net in (("keras", "vgg16_bn"), ("timm", architecture("vgg11", hidden=(3, 4, 5)))):
+        with pytest.raises(UnsupportedError, match=f"{source} has no name for (bn1_1|fc9) of vgg.*--model"):
+            sources.find(source).places(architecture(net))
+
+
+@pytest.mark.parametrize("source", sources.SOURCES.values(), ids=sources.SOURCES)
+def test_every_source_names_every_parameter_of_its_networks_once(source):
+    for name in source.networks:
+        net = architecture(name, padding_mode=source.padding_mode, width=1 / 32, hidden=(12, 9), num_classes=5)
+        assert list(source.paths(net).values()) == list(net.parameters)
+        arrays = {key: np.broadcast_to(np.float32(0), place.arrangement.shape) for key, place in source.places(net).items()}
+        assert sources.recognise(arrays) is source
+        assert recognition.recognise(source, arrays, name) == net
+
+
 def test_torchvisions_keys():
-    mapping = key_map.key_map(architecture("vgg16_bn"))
+    mapping = TORCHVISION.paths(architecture("vgg16_bn"))
     assert mapping["features.0.weight"] == "conv1_1/weight"
     assert mapping["features.1.running_var"] == "bn1_1/var"
     assert mapping["features.40.bias"] == "conv5_3/bias"
@@ -46,50 +63,50 @@ def test_torchvisions_keys():
 @pytest.mark.parametrize("width", [1 / 12, 0.3, 0.71, 0.05], ids=str)
 def test_a_width_that_rounds_gives_the_same_network(width):
     net = architecture("vgg16", width=width, hidden=(), pooled_size=1, input_size=32, num_classes=2)
-    assert key_map.recognise(torchvision_tensors(net)).parameters == net.parameters
+    assert recognition.recognise(TORCHVISION, torchvision_tensors(net)).parameters == net.parameters
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_wrappers_prefixes_are_taken_off(prefix):
     tensors = {prefix + key: array for key, array in torchvision_tensors(SMALL["vgg11"]).items()}
-    assert key_map.recognise(key_map.strip_prefix(tensors)) == SMALL["vgg11"]
+    assert recognition.recognise(TORCHVISION, recognition.strip_prefix(tensors)) == SMALL["vgg11"]
 
 
 def test_a_prefix_of_some_keys_only_stays():
     tensors = {"module.a": 1, "b": 2}
-    assert key_map.strip_prefix(tensors) == tensors
+    assert recognition.strip_prefix(tensors) == tensors
 
 
 def test_a_classifier_of_nan_counts_as_none():
     tensors = {key: np.full_like(array, np.nan) if key.startswith("classifier") else array
                for key, array in torchvision_tensors(SMALL["vgg16"]).items()}
-    assert key_map.recognise(tensors).num_classes is None
+    assert recognition.recognise(TORCHVISION, tensors).num_classes is None
 
 
 def test_no_classifier_at_all_is_a_feature_extractor():
     tensors = {key: array for key, array in torchvision_tensors(SMALL["vgg16"]).items() if key.startswith("features")}
-    assert key_map.recognise(tensors).num_classes is None
+    assert recognition.recognise(TORCHVISION, tensors).num_classes is None
 
 
 def test_a_missing_key_does_not_hide_the_network():
     tensors = torchvision_tensors(SMALL["vgg13_bn"])
     del tensors["features.0.bias"]
-    assert key_map.recognise(tensors).name == "vgg13_bn"
+    assert recognition.recognise(TORCHVISION, tensors).name == "vgg13_bn"
 
 
 def test_another_network_is_refused_with_what_was_found():
     tensors = torchvision_tensors(SMALL["vgg11"])
     tensors["features.3.weight"] = np.zeros((77, 2, 3, 3), np.float32)
     with pytest.raises(BadFileError, match=r"the convolutions \(2 77 8 8 16 16 16 16 filters\) are those of none of vgg11"):
-        key_map.recognise(tensors)
+        recognition.recognise(TORCHVISION, tensors)
 
 
 def test_another_framework_is_refused():
-    with pytest.raises(BadFileError, match=r"no convolution under features.N.weight among 2 tensors \(layer1.w, fc\)"):
-        key_map.recognise({"layer1.w": np.zeros((4, 3, 3, 3)), "fc": np.zeros((2, 2))})
+    with pytest.raises(BadFileError, match=r"no convolution among its 2 tensors \('layer1.w', 'fc'\) under the names of "):
+        recognition.recognise(TORCHVISION, {"layer1.w": np.zeros((4, 3, 3, 3)), "fc": np.zeros((2, 2))})
 
 
 def test_a_classifier_that_fits_no_map_is_refused():
     tensors = torchvision_tensors(SMALL["vgg11"]) | {"classifier.0.weight": np.zeros((12, 17), np.float32)}
     with pytest.raises(BadFileError, match="takes 17 numbers, which is not a square map of 16 channels"):
-        key_map.recognise(tensors)
+        recognition.recognise(TORCHVISION, tensors)

@@ -1,0 +1,70 @@
+"""Networks that were pickled as a whole, written here opcode by opcode."""
+import numpy as np
+import pytest
+from witnesses import checkpoint_builder as builder
+from witnesses.checkpoint_builder import CONTAINERS, tensor
+from witnesses.pickle_builder import build, new, opcodes
+from witnesses.refusal import read, refusal
+
+from npvgg.errors import BadFileError, UnsupportedError
+
+NUMBERS = {"0": np.arange(6, dtype="f4")}
+
+
+def module(name, parameters=(), modules=(), **attributes):
+    """The opcodes of a pickled torch.nn.Module."""
+    package, _, cls = name.rpartition(".")
+    state = {"_parameters": dict(parameters), "_buffers": {}, "_modules": dict(modules), "training": True} | attributes
+    return build(new(package, cls), state)
+
+
+def file(program, container="zip"):
+    pickled = opcodes(builder.resolve(program, container))
+    return builder.write(container, pickled, NUMBERS if b"FloatStorage" in pickled else {})
+
+
+def weight(container="zip"):
+    return tensor("0", (2, 3)).opcodes(container)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_names_of_attributes_become_keys(container):
+    inner = module("torch.nn.modules.linear.Linear", {"weight": weight(container), "bias": None})
+    found = read(file(module("my.Net", modules={"a": module("my.Block", modules={"fc": inner}), "none": None}), container))
+    assert list(found.tensors) == ["a.fc.weight"] and found.stated == {"has_lrn": False}
+
+
+def test_an_object_without_the_attributes_of_a_module_is_none():
+    program = build(new("my", "Net"), {"weight": weight()})
+    assert "a whole my.Net, not a state dict" in refusal(file(program), UnsupportedError)
+
+
+def test_reflecting_and_plain_convolutions_together_are_not_supported():
+    def conv(mode):
+        return module("torch.nn.modules.conv.Conv2d", {"weight": weight()}, kernel_size=(3, 3), padding_mode=mode)
+
+    program = module("my.Net", modules={"a": conv("zeros"), "b": conv("reflect")})
+    assert "some of its convolutions reflect the border and some do not" in refusal(file(program), UnsupportedError)
+
+
+def test_modules_without_end_are_refused():
+    """Module number 0 is put into the memo, and into its own _modules."""
+    program = build(new("my", "Net") + b"q\x00", {"_parameters": {}, "_modules": {"again": b"h\x00"}})
+    assert "in each other without end" in refusal(file(program), BadFileError)
+
+
+def test_very_many_modules_are_refused():
+    """Sixteen levels of nine names for the next level would be 9¹⁶ modules."""
+    program = module("my.Leaf")
+    for _ in range(12):
+        program = module("my.Net", modules={"0": program + b"q\x00", **{str(n): b"h\x00" for n in range(1, 9)}})
+    assert "in each other without end" in refusal(file(program), BadFileError)
+
+
+@pytest.mark.parametrize("attributes", [{"stride": 2}, {"stride": "a"}, {"stride": [1, 1]}, {"groups": None},
+                                        {"padding": (0, 1)}, {"padding": {"a": 1}}, {"kernel_size": (3, 5)}], ids=str)
+def test_attributes_that_no_vgg_has_are_named(attributes):
+    state = {"kernel_size": (3, 3), "padding": (1, 1), "padding_mode": "zeros"} | attributes
+    conv = module("torch.nn.modules.conv.Conv2d", {"weight": weight()}, **state)
+    (name,) = attributes
+    assert f"'c' is a Conv2d with {name} " in refusal(file(module("my.Net", modules={"c": conv})), UnsupportedError)

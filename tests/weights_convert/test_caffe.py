@@ -1,0 +1,130 @@
+"""Caffe models of both versions, whole, damaged and hostile."""
+import io
+import os
+import random
+import time
+
+import numpy as np
+import pytest
+from witnesses import caffemodel_builder as builder
+from witnesses.networks import lively
+
+from npvgg import network
+from npvgg.errors import BadFileError, NpvggError, UnsupportedError
+from weights_convert import formats
+from weights_convert.convert import convert
+from weights_convert.formats import caffe, protobuf
+
+SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 2, "input_size": 64}
+WEIGHT, BIAS = np.arange(24, dtype="f4").reshape(2, 3, 2, 2), np.ones(2, "f4")
+
+
+def read(data):
+    return caffe.read(io.BytesIO(data), len(data)).tensors
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["V1", "V2"])
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_both_versions_arrive_bit_for_bit(tmp_path, name, version):
+    vgg = lively(name, **SMALL)
+    (tmp_path / "net.caffemodel").write_bytes(builder.model(vgg, version))
+    report = convert(tmp_path / "net.caffemodel", tmp_path / "out.h5")
+    found = network.open(report.path)
+    assert (report.container, report.source, report.preset, report.output) == ("Caffe model", "caffe", "caffe", "probabilities")
+    assert found.architecture == vgg.architecture and found.preset.order == "BGR"
+    assert found.preset.mean == (103.939, 116.779, 123.68)
+    assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
+
+
+@pytest.mark.parametrize("how", [{"packed": False}, {"double": True}, {"packed": False, "double": True}], ids=str)
+@pytest.mark.parametrize("version", [1, 2])
+def test_numbers_in_other_forms(version, how):
+    data = builder.layer("conv1_1", "Convolution", [WEIGHT, BIAS], version, **how)
+    found = read(data)
+    assert np.array_equal(found["conv1_1.blobs[0]"], WEIGHT) and np.array_equal(found["conv1_1.blobs[1]"], BIAS)
+
+
+def conv(version=1, **options):
+    weight = np.zeros((2, 3, 3, 3), "f4")
+    return builder.layer("c", "Convolution", [weight], version, builder.convolution_options(weight.shape, version, **options))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("options, text", [
+    ({"stride": 2}, "stride .2. where a VGG has 1"), ({"group": 2}, "groups .2. where"),
+    ({"pad": 0}, "padding .0. where a VGG has 1"), ({"dilation": 2}, "dilation .2. where"),
+], ids=["stride", "groups", "padding", "dilation"])
+def test_convolutions_that_no_vgg_has_are_not_supported(version, options, text):
+    assert read(conv(version))
+    with pytest.raises(UnsupportedError, match=f"its convolution 'c' has the {text}"):
+        read(conv(version, **options))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_other_layers_with_parameters_are_not_supported(version):
+    with pytest.raises(UnsupportedError, match="'norm1' is a local response normalisation"):
+        read(builder.layer("norm1", "LRN", [], version))
+    with pytest.raises(UnsupportedError, match="'b' has parameters and is neither"):
+        read(builder.layer("b", "Bias", [BIAS], version))
+    with pytest.raises(UnsupportedError, match="'d' is transposed"):
+        read(builder.layer("d", "InnerProduct", [np.zeros((2, 3), "f4")], version, builder.number(6, 1)))
+
+
+LAYER = builder.layer("c", "Convolution", [WEIGHT, BIAS], 2)
+HOSTILE = {
+    "no layer": builder.piece(1, "net"), "endless number": b"\x12" + b"\xff" * 11,
+    "number of 70 bits": b"\x12" + b"\xff" * 9 + b"\x7f",
+    "length past the end": LAYER[:-1], "group": b"\x13", "wire type 7": b"\x17", "field 0": b"\x02\x00",
+    "twice": LAYER + LAYER, "shape that is larger": LAYER.replace(bytes([2, 3, 2, 2]), bytes([2, 3, 2, 3])),
+    "negative side": builder.piece(100, builder.piece(1, "c") + builder.piece(2, "Convolution") + builder.piece(
+        7, builder.piece(7, builder.piece(1, b"\xff" * 9 + b"\x01" + b"\1\1\1")) + builder.piece(5, bytes(4)))),
+    "no numbers": builder.piece(100, builder.piece(2, "Convolution") + builder.piece(7, builder.piece(7, b""))),
+    "both kinds of numbers": builder.piece(100, builder.piece(2, "Convolution") + builder.piece(
+        7, builder.piece(5, bytes(4)) + builder.piece(8, bytes(8)))),
+    "odd bytes": builder.piece(100, builder.piece(2, "Convolution") + builder.piece(7, builder.piece(5, bytes(5)))),
+    "name that is no text": builder.piece(100, builder.piece(1, b"\xff\xfe") + builder.piece(2, "Convolution")),
+    "many layers": builder.piece(1, "net") + builder.layer("r", "ReLU", [], 1) * 1500,
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_refused_in_one_sentence(data):
+    with pytest.raises(BadFileError) as caught:
+        read(data)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+def test_fields_are_counted(monkeypatch):
+    monkeypatch.setattr(protobuf, "MOST_FIELDS", 5)
+    with pytest.raises(BadFileError, match="more than 5 fields"):
+        list(protobuf.fields(memoryview(b"\x08\x01" * 6)))
+
+
+def test_it_is_told_by_its_first_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(builder.piece(1, "VGG_ILSVRC_16_layers") + LAYER)
+    assert formats.read(tmp_path / "x").container == "Caffe model"
+    (tmp_path / "x").write_text("\nname: 'a prototxt'\n")
+    with pytest.raises(BadFileError, match="a text file"):
+        formats.read(tmp_path / "x")
+
+
+def test_every_truncation_and_many_mutants_are_refused_or_read():
+    """The format has no checksum, so numbers may differ; but nothing escapes."""
+    dense, rng = builder.layer("fc6", "InnerProduct", [np.zeros((2, 3), "f4"), BIAS], 1), random.Random(3)
+    seed = builder.piece(1, "net") + LAYER + dense
+    for end in range(len(seed)):
+        try:
+            read(seed[:end])
+        except NpvggError as error:
+            assert str(error).isprintable()
+    until, count = time.monotonic() + float(os.environ.get("NPVGG_FUZZ_SECONDS", 2)), 0
+    while time.monotonic() < until:
+        data = bytearray(seed)
+        for _ in range(rng.choice([1, 1, 2, 9])):
+            data[rng.randrange(len(data))] = rng.choice([0, 255, 128, 127, rng.randrange(256)])
+        count += 1
+        try:
+            read(bytes(data))
+        except NpvggError as error:
+            assert str(error).isprintable()
+    assert count > 20

@@ -1,0 +1,71 @@
+"""Caffe models, written byte by byte after caffe.proto: V1 as in 2014, V2 as Caffe upgrades them."""
+import struct
+
+import numpy as np
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def number(field, n):
+    return varint(field << 3) + varint(n)
+
+
+def piece(field, content):
+    content = content.encode() if isinstance(content, str) else content
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def blob(array, version, packed=True, double=False):
+    """BlobProto: four sizes in V1, a BlobShape in V2."""
+    field, code = (8, "d") if double else (5, "f")
+    array = np.asarray(array, f"<{code}{8 if double else 4}".replace("d8", "f8"))
+    if version == 1:
+        shape = b"".join(number(k, n) for k, n in enumerate((1,) * (4 - array.ndim) + array.shape, start=1))
+    else:
+        shape = piece(7, piece(1, b"".join(map(varint, array.shape))))
+    if packed:
+        return shape + piece(field, array.tobytes())
+    wire = 1 if double else 5
+    return shape + b"".join(varint(field << 3 | wire) + struct.pack(f"<{code}", x) for x in array.ravel())
+
+
+def layer(name, kind, arrays, version, options=b"", **how):
+    """A convolution ("Convolution") or a dense layer ("InnerProduct"), or one without blobs."""
+    blobs = [blob(array, version, **how) for array in arrays]
+    if version == 1:
+        types = {"Convolution": 4, "InnerProduct": 14, "ReLU": 18, "Pooling": 17, "Softmax": 20, "LRN": 15, "Bias": 2}
+        at = {"Convolution": 10, "InnerProduct": 17}.get(kind, 30)
+        return piece(2, piece(2, "bottom") + piece(3, name) + piece(4, name) + number(5, types[kind])
+                     + b"".join(piece(6, content) for content in blobs) + (piece(at, options) if options else b""))
+    at = {"Convolution": 106, "InnerProduct": 117}.get(kind, 130)
+    return piece(100, piece(1, name) + piece(2, kind) + piece(3, "bottom") + piece(4, name)
+                 + b"".join(piece(7, content) for content in blobs) + (piece(at, options) if options else b""))
+
+
+def convolution_options(shape, version, pad=None, group=1, stride=1, dilation=1):
+    pad = shape[2] // 2 if pad is None else pad
+    parts = [number(1, shape[0]), number(3, pad) if version == 1 else piece(3, varint(pad)), number(4, shape[2])]
+    parts += [number(5, group)] * (group != 1) + [number(6, stride)] * (stride != 1) + [number(18, dilation)] * (dilation != 1)
+    return b"".join(parts)
+
+
+def model(vgg, version, **how):
+    """A VGG → the bytes of its .caffemodel."""
+    parts = [piece(1, "VGG_ILSVRC_layers")]
+    for step in vgg.architecture.layers:
+        arrays = [vgg.parameters[f"{step.name}/{kind}"] for kind, _ in step.shapes]
+        if step.op == "conv2d":
+            options = convolution_options(arrays[0].shape, version)
+            parts.append(layer(step.name, "Convolution", arrays, version, options, **how))
+        elif step.op == "dense":
+            parts.append(layer(step.name, "InnerProduct", arrays, version, number(1, len(arrays[1])), **how))
+        elif step.op == "relu":
+            parts.append(layer(step.name, "ReLU", [], version))
+        elif step.op == "maxpool2d":
+            parts.append(layer(step.name, "Pooling", [], version, number(2, 2) + number(3, 2)))
+    return b"".join([*parts, layer("prob", "Softmax", [], version)])

@@ -1,0 +1,109 @@
+"""safetensors: the length of a JSON header in 8 bytes, the header {name: dtype, shape, place}, and the numbers.
+
+The package of that name does the reading and writing, and checks that the places cover the file without holes or
+overlaps; the extra [safetensors] installs it.  Under "npvgg" in the header's __metadata__ npvgg keeps what the numbers do
+not say: architecture, preset, class names, and what the last layer gave at the source.
+"""
+import json
+
+import numpy as np
+
+from npvgg import atomic_file, images, weights
+from npvgg.architecture import Architecture
+from npvgg.errors import BadFileError, UnsupportedError
+from weights_convert.checkpoint import Checkpoint, arrays
+from weights_convert.refusals import quoted
+
+LONGEST_HEADER = 100_000_000
+INSTALL = 'pip install "npvgg[safetensors]"'
+
+# Element type in the header → as PyTorch calls it, and so arrays.widened.
+ELEMENTS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+            "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool"}
+OURS = "npvgg"
+
+
+def is_one(head, size):
+    """Whether the first bytes of a file of `size` bytes are a length and the start of a JSON object."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length <= min(LONGEST_HEADER, size - 8)
+
+
+def read(file, size):
+    """A safetensors file → Checkpoint.  Raises BadFileError, and UnsupportedError where the package is missing."""
+    package = imported()
+    data = file.read()
+    try:
+        found = package.deserialize(data)
+    except (package.SafetensorError, ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadFileError(f"it is not a sound safetensors file ({reason}); fetch it again") from None
+    length = int.from_bytes(data[:8], "little")
+    described = unambiguous(data[8:8 + length])
+    tensors = {name: array(name, entry) for name, entry in found}
+    tensors = {name: tensors[name] for name in sorted(tensors, key=lambda name: described[name]["data_offsets"])}
+    metadata, stated = about(described.get("__metadata__") or {})
+    return Checkpoint(tensors=tensors, container="safetensors", sha256="", nested_under=None, metadata=metadata, remarks=(),
+                      stated=stated)
+
+
+def unambiguous(header):
+    """The JSON of the header, refused where a name stands in it twice: readers differ in which one they believe."""
+    def once(pairs):
+        if len(dict(pairs)) != len(pairs):
+            raise BadFileError("its header has a name twice (the file is damaged or hostile)")
+        return dict(pairs)
+
+    return json.loads(header, object_pairs_hook=once)
+
+
+def array(name, entry):
+    """What the package gives for one tensor → an array of its own, little-endian."""
+    if entry["dtype"] not in ELEMENTS:
+        raise UnsupportedError(f"tensor {quoted([name])} holds {entry['dtype']}; npvgg reads floats, integers and bools only")
+    element = ELEMENTS[entry["dtype"]]
+    stored = arrays.STORED[element]
+    found = np.frombuffer(entry["data"], np.uint8 if element == "bool" else stored).reshape(entry["shape"])
+    if element == "bool":
+        if found.size and found.max() > 1:
+            raise BadFileError(f"tensor {quoted([name])} has bools that are neither 0 nor 1 (the file is damaged)")
+        found = found.view(bool)
+    return arrays.widened(np.array(found, order="C"), element)
+
+
+def about(entries):
+    """The header's __metadata__ → (metadata, stated) of a Checkpoint; what others wrote there is left alone."""
+    if OURS not in entries:
+        return {}, {}
+    try:
+        said = json.loads(entries[OURS])
+        stated = {"architecture": Architecture.from_json(said["architecture"]),
+                  "preset": images.Preset.from_json(said["preset"]),
+                  "source_output": said["source_output"]}
+        labels = tuple(said["labels"])
+        if stated["source_output"] not in weights.OUTPUTS or not all(type(label) is str for label in labels):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadFileError("its header says something under \"npvgg\" that npvgg did not write; write it again") from None
+    return {"classes": labels} if labels else {}, stated
+
+
+def write(path, tensors, about, *, force=False):
+    """{key: array}, and {"architecture": …, "preset": …, "labels": …, "source_output": …} → the file `path`.
+
+    Errors: those of `atomic_file.writing`, and UnsupportedError where the package is missing.
+    """
+    imported()
+    said = {"architecture": about["architecture"].to_json(), "preset": about["preset"].to_json(),
+            "labels": list(about["labels"] or ()), "source_output": about["source_output"]}
+    from safetensors.numpy import save
+
+    atomic_file.write(path, save(tensors, {"format": "pt", OURS: json.dumps(said)}), force=force)
+
+
+def imported():
+    try:
+        import safetensors
+    except ImportError:
+        raise UnsupportedError(f"a safetensors file needs the package of that name; `{INSTALL}` installs it") from None
+    return safetensors
