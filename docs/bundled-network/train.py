@@ -105,7 +105,7 @@ def earlier(path, classes):
     """A checkpoint of this script, or an npvgg weights file → the network."""
     if path.suffix == ".h5":
         parameters = weights.read(path, verify=True).parameters
-        keys = key_map.key_map(table(parameters["conv1_1.weight"].shape[0] / 64, classes))
+        keys = key_map.key_map(table(parameters["conv1_1/weight"].shape[0] / 64, classes))
         state = {key: torch.tensor(parameters[name]) for key, name in keys.items()}
     else:
         state = torch.load(path)["state_dict"]
