@@ -4,10 +4,11 @@
                          "python": "3.11.7", "numpy": "2.4.6", "numba": "0.68.1"}
     line(describe())    the same for people
 """
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
+
+from npvgg.kernels.threads import processors
 
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -23,7 +24,7 @@ def describe(**measured):
     `measured`: peak_gflops (float32 fused multiply–adds of one core) and read_gb_per_s (memory, all cores); `line` shows
     these two where they are there.
     """
-    return {"cpu": cpu_name(), "cores": cores(), "isa": isa(), "cache_kib": caches(), "python": platform.python_version(),
+    return {"cpu": cpu_name(), "cores": processors(), "isa": isa(), "cache_kib": caches(), "python": platform.python_version(),
             "numpy": metadata.version("numpy"), "numba": metadata.version("numba"), **measured}
 
 
@@ -37,11 +38,6 @@ def line(machine):
         hardware.append(f"{machine['read_gb_per_s']:.0f} GB/s")
     software = f"Python {machine['python']}, NumPy {machine['numpy']}, Numba {machine['numba']}"
     return "; ".join([*filter(None, hardware), software])
-
-
-def cores():
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_name():

@@ -17,6 +17,7 @@ from npvgg import atomic_file, command_line, images, text_table
 from npvgg.architecture import canonical_name
 from npvgg.errors import INTERRUPTED, NpvggError, UsageError
 from npvgg.kernels import table
+from npvgg.kernels.threads import processors
 
 PROGRAM = "benchmarks.peers"
 
@@ -69,7 +70,7 @@ def run(options, command):
 
 def check(options):
     """Everything that can be refused before the work begins."""
-    cores = machine.cores()
+    cores = processors()
     options.names = [canonical_name(name) for name in options.names]
     options.threads = options.threads or sorted({1, min(2, cores)})
     for threads in options.threads:

@@ -44,6 +44,10 @@ class Layer:
     shapes: tuple = ()            # (("weight", (O, C, kh, kw)), ("bias", (O,))), in the order the kernel takes them
     options: tuple = ()           # (("padding", 1),)
 
+    def arrays(self, parameters):
+        """Its own among {"conv1_1/weight": array, …}, in the order in which the kernel takes them."""
+        return [parameters[f"{self.name}/{kind}"] for kind, _ in self.shapes]
+
 
 @dataclass(frozen=True)
 class Architecture:

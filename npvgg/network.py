@@ -45,7 +45,6 @@ class VGG:
         classes = self.architecture.num_classes
         if self.class_names is not None and len(self.class_names) != classes:
             raise UsageError(f"{len(self.class_names)} class names were given for {classes} classes; give one for each")
-
         if self.algorithm not in table.ALGORITHMS:
             raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(table.ALGORITHMS)}")
 
@@ -84,9 +83,9 @@ class VGG:
         `watch(name, array)` sees every intermediate array as it appears; it must not change it.  Without one, and to the end,
         the engine runs its plan; otherwise every tier goes layer by layer.
         """
-        describe(self.architecture, x.shape[2:])                  # refuses pictures that are too small
         if self.plan and not watch and not last:
             return self.plan.forward(x, self.threads, self.algorithm)
+        describe(self.architecture, x.shape[2:])                  # refuses pictures that are too small
         with threads.limited(self.threads):
             for layer in self.architecture.layers:
                 x = self.kernels[layer.op](x, *self.arguments(layer), **dict(layer.options))
@@ -98,7 +97,7 @@ class VGG:
 
     def arguments(self, layer):
         """The arrays of one layer in the order in which its kernel takes them."""
-        return [self.parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes]
+        return layer.arrays(self.parameters)
 
     def features(self, inputs, names):
         """Pictures → {name as asked for: array}; layers behind the last one asked for are not computed.

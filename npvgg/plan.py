@@ -53,14 +53,16 @@ class Plan:
 
         `algorithm`: one of `table.ALGORITHMS`; `threads`: None for all.  The bits depend on neither threads nor N.
         """
+        self.check(x)
         if len(x) == 0:
-            return np.empty((0, *self.rows(x)[-1].output_shape), x.dtype)
+            return np.empty((0, *describe(self.architecture, x.shape[2:])[-1].output_shape), x.dtype)
         return np.concatenate(self.answers(x, threads, algorithm, ()))
 
     def features(self, x, names, threads=None, algorithm="auto"):
         """(N, 3, H, W) float32 → {name: the output of that layer}, for layers that `keeps`; later ones are not computed."""
+        self.check(x)
         if len(x) == 0:
-            shapes = {row.layer.name: row.output_shape for row in self.rows(x)}
+            shapes = {row.layer.name: row.output_shape for row in describe(self.architecture, x.shape[2:])}
             return {name: np.empty((0, *shapes[name]), x.dtype) for name in names}
         pieces = self.answers(x, threads, algorithm, tuple(names))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
@@ -69,14 +71,13 @@ class Plan:
         """Whether the output of a layer exists in a program: what a ReLU or a batch norm rides on does not."""
         return any(layer.name == name and layer.op not in ("conv2d", "batchnorm2d") for layer in self.architecture.layers)
 
-    def rows(self, x):
+    def check(self, x):
+        """Refuse what the first convolution would; too small a picture is refused where its program is made."""
         first = self.architecture.layers[0]
-        contracts.conv2d(x, *self.arrays(first), 1)
-        return describe(self.architecture, x.shape[2:])
+        contracts.conv2d(x, *first.arrays(self.parameters), 1)
 
     def answers(self, x, threads, algorithm, names):
         """What the programs answer to the pictures, as many at a time as go together."""
-        self.rows(x)
         size = x.shape[2:]
         together = min(max(1, PIXELS // (size[0] * size[1])), MOST_IMAGES)
         pieces = [x[start:start + together] for start in range(0, len(x), together)]
@@ -133,19 +134,16 @@ class Plan:
     def convolution(self, layer, norm, kind, relu, pooled):
         key = layer.name, kind
         if key not in self.packed:
-            weight, bias = self.arrays(layer)
-            scale, bias = packing.folded(bias, norm and (self.arrays(norm), dict(norm.options)["eps"]))
+            weight, bias = layer.arrays(self.parameters)
+            scale, bias = packing.folded(bias, norm and (norm.arrays(self.parameters), dict(norm.options)["eps"]))
             self.packed[key] = layerwise.pack_convolution(weight, scale, bias, kind)
             let_go(weight)
         return replace(self.packed[key], relu=relu, pooled=pooled)
 
     def dense(self, layer, relu):
         if layer.name not in self.packed:
-            self.packed[layer.name] = layerwise.pack_dense(*self.arrays(layer), relu)
+            self.packed[layer.name] = layerwise.pack_dense(*layer.arrays(self.parameters), relu)
         return replace(self.packed[layer.name], relu=relu)
-
-    def arrays(self, layer):
-        return [self.parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes]
 
 
 def groups(layers, names):

@@ -164,7 +164,8 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--earlier", type=Path, help="a checkpoint of this script or a weights file, of this width or less")
-    parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="networks whose answers are half of the target")
+    parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="networks whose answers are part of the target")
+    parser.add_argument("--trust", type=float, default=0.5, help="their part")
     parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--minutes", type=float, help="stop after so long instead: the rates then follow the clock")
     parser.add_argument("--calm", type=float, default=1.0, help="share of it, at the end, that only shifts and mirrors")
@@ -218,7 +219,8 @@ def main():
                 # of all of them.
                 teacher, mirrored = teachers[torch.randint(len(teachers), ()).item()], torch.rand(()) < 0.5
                 with torch.no_grad():
-                    target = (target + teacher(pictures.flip(3) if mirrored else pictures).softmax(1)) / 2
+                    answer = teacher(pictures.flip(3) if mirrored else pictures).softmax(1)
+                target = (1 - options.trust) * target + options.trust * answer
             optimiser.zero_grad()
             loss = F.cross_entropy(model(pictures), target)
             loss.backward()

@@ -2,12 +2,13 @@
 import pytest
 
 from benchmarks import machine, peers, result_file, runtimes, subject
+from npvgg.kernels.threads import processors
 
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["vgg17"], "there is no network called 'vgg17'"),
     (["--threads", "0"], "--threads is 0, but this process may use 1 to "),
-    (["--threads", 1, machine.cores() + 1], f"--threads is {machine.cores() + 1}, but this process may use 1 to "),
+    (["--threads", 1, processors() + 1], f"--threads is {processors() + 1}, but this process may use 1 to "),
     (["--batch", "1", "0"], "--batch is 0; give a whole number of at least 1"),
     (["--runs", "0"], "--runs is 0; give a whole number of at least 1"),
 ], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "")

@@ -52,7 +52,7 @@ def test_our_trace_of_the_converted_checkpoint_is_pytorchs(torch, picture, tmp_p
     comparison = compared(checkpoint(torch, tmp_path / "vgg.pth", name), picture, tmp_path)
     assert not comparison.diverges, comparison.text()
     assert not comparison.only_in_a and not comparison.only_in_b
-    assert max(row.difference.largest_relative for row in comparison.rows) < 1e-5
+    assert max(row.difference.largest_relative for row in comparison.rows) < 5e-5       # 1e-5 for direct sums
 
 
 @pytest.mark.parametrize("sizes", [{"hidden": ()}, {"pooled_size": 3, "input_size": 96}, {"width": 1 / 8, "hidden": (7,)}],

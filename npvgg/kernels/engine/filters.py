@@ -13,7 +13,7 @@ def transform_filters(weight, outputs, channels, scale, matrix, panel, panels, d
 
         (O, C, 3, 3) float32, (O,) and (6, 3) float64  →  panel of (36, panels, depth, COLUMNS) float32
 
-    weight, scale, matrix and packed are addresses, `room` that of 27 + 3·6·COLUMNS float64 of the caller's.
+    weight, scale, matrix and packed are addresses, `room` that of 27·COLUMNS float64 of the caller's.
     """
     weights, packs = carray(floats_at(weight), NO_END), carray(floats_at(packed), NO_END)
     scales, g = carray(doubles_at(scale), NO_END), carray(doubles_at(matrix), (SPAN, 3))

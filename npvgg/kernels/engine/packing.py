@@ -45,18 +45,20 @@ def pack_normalisation(alpha, k):
 
 def pack_direct(weight):
     """(O, C, kh, kw) → (panels, kh, kw, C, COLUMNS) float32, C a whole number of blocks."""
-    outputs, channels, kh, kw = weight.shape
-    packed = np.zeros((-(-outputs // COLUMNS) * COLUMNS, blocks(channels) * LANES, kh, kw), np.float32)
-    packed[:outputs, :channels] = weight
-    return np.ascontiguousarray(packed.reshape(-1, COLUMNS, *packed.shape[1:]).transpose(0, 3, 4, 2, 1))
+    return pack_taps(weight, blocks(weight.shape[1]) * LANES)
 
 
 def pack_first(weight):
     """(O, 3, 3, 3) → (panels, kh, kw, 3, COLUMNS) float32: under each row of the filter, pixel by pixel."""
+    return pack_taps(weight, weight.shape[1])
+
+
+def pack_taps(weight, depth):
+    """(O, C, kh, kw) → (panels, kh, kw, depth, COLUMNS) float32."""
     outputs, channels, kh, kw = weight.shape
-    packed = np.zeros((-(-outputs // COLUMNS) * COLUMNS, channels, kh, kw), np.float32)
-    packed[:outputs] = weight
-    return np.ascontiguousarray(packed.reshape(-1, COLUMNS, channels, kh, kw).transpose(0, 3, 4, 2, 1))
+    packed = np.zeros((-(-outputs // COLUMNS) * COLUMNS, depth, kh, kw), np.float32)
+    packed[:outputs, :channels] = weight
+    return np.ascontiguousarray(packed.reshape(-1, COLUMNS, depth, kh, kw).transpose(0, 3, 4, 2, 1))
 
 
 def pack_winograd(weight, scale, share):
