@@ -111,7 +111,7 @@ def refuse_unprepared(x, name, preset):
     if not (np.isfinite(low) and np.isfinite(high) and max(-low, high) <= HEADROOM * np.abs(ends).max()):
         problem = (f"goes from {low:.4g} to {high:.4g} where preset {preset.name} gives {ends.min():.4g} to "
                    f"{ends.max():.4g}")
-    elif ends.min() < 0 and holds_levels(x, low, high):
+    elif ends.min() < 0 and holds_levels(x, low, high) and not is_made_by(preset, x):
         problem = f"holds the levels 0…{1 if high <= 1 else 255} of a picture that is not normalised"
     else:
         return
@@ -129,3 +129,13 @@ def holds_levels(x, low, high):
         return False
     levels = x.astype(np.float64) * (255 if high <= 1 else 1)
     return bool(np.abs(levels - np.rint(levels)).max() < 1e-4)
+
+
+def is_made_by(preset, x):
+    """Whether every value is what the preset makes of a whole level.
+
+    With mean and std ½ the levels above 127 become (2·level − 255) / 255: odd ones of the fractions k / 255.
+    """
+    mean, std = (np.array(values)[:, np.newaxis, np.newaxis] for values in (preset.mean, preset.std))
+    levels = (x.astype(np.float64) * std + mean) * preset.divisor
+    return bool(np.abs(levels - np.rint(levels)).max() < 2e-4)

@@ -24,7 +24,9 @@ def theirs(picture, recipe):
     if recipe.resize is not None:
         picture = functional.resize(picture, [recipe.resize], antialias=True)
     picture = functional.center_crop(picture, [recipe.crop])
-    x = functional.convert_image_dtype(functional.pil_to_tensor(picture))
+    levels = functional.pil_to_tensor(picture)
+    x = functional.convert_image_dtype(levels) if recipe.divisor == 255 else levels.float() / recipe.divisor
+    x = x.flip(0) if recipe.order == "BGR" else x
     return np.array(picture), functional.normalize(x, list(recipe.mean), list(recipe.std)).numpy()
 
 
@@ -127,8 +129,7 @@ def test_prepare_is_the_equation_in_float32():
 
 def test_bgr_puts_blue_first_with_its_own_mean():
     """Caffe's recipe: no scaling, blue first."""
-    caffe = replace(preset("torchvision"), divisor=1.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0),
-                    order="BGR")
+    caffe = preset("caffe")
     picture = Image.new("RGB", (300, 260), (200, 100, 50))
     assert np.allclose(prepare(picture, caffe)[:, 7, 9], [50 - 103.939, 100 - 116.779, 200 - 123.68])
     assert pixels(picture, caffe)[7, 9].tolist() == [200, 100, 50]
