@@ -8,7 +8,7 @@
 Both add the same numbers in the same order, so the answer has the same bits.
 """
 from npvgg.kernels.engine.feature_map import clear_border, copy_vector, finish
-from npvgg.kernels.engine.product import LEAST_ROWS, tile_product
+from npvgg.kernels.engine.product import LEAST_ROWS, finished_product, tile_product
 from npvgg.kernels.engine.step import CONVOLUTION_SCRATCH, PICTURE_CHANNELS, SEGMENT
 from npvgg.kernels.engine.tile_transforms import transform_input, transform_output, transform_output_pooled
 from npvgg.kernels.engine.vector_shape import COLUMNS, LANES, ROWS, VECTORS
@@ -22,7 +22,7 @@ FIRST_KERNEL = 3
 
 product_of_pixels = tile_product(row_step=LANES, depth=LANES)
 # The picture is stored by pixels, so the three pixels under one row of a filter are nine numbers side by side.
-product_of_picture = tile_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
+product_of_picture = finished_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
 
 
 @part
@@ -31,14 +31,19 @@ def add_products(count, a, a_step, inputs, b, c, c_step, fresh):
 
     a, b and c are addresses.
     """
+    # While the pieces use one chunk of b, the next is asked for, evenly.  At 14×14 pixels b comes from memory and serves three
+    # pieces, of which the first waited for it and the others left the memory idle: 2.45 ms a layer before, 2.03 ms now.
     pieces = -(-count // ROWS)
     for first in range(0, inputs, CHUNK):
+        blocks = min(CHUNK, inputs - first)
+        here = b + 4 * first * LANES * COLUMNS
+        size = blocks * LANES * COLUMNS
         done = 0
         for piece in range(pieces):
             rows = count // pieces + (piece < count % pieces)
-            product_of_pixels(max(rows, LEAST_ROWS), a + 4 * (first * a_step + done * LANES), a_step,
-                              b + 4 * first * LANES * COLUMNS, c + 4 * done * LANES, c_step,
-                              min(CHUNK, inputs - first), fresh and first == 0)
+            product_of_pixels(max(rows, LEAST_ROWS), a + 4 * (first * a_step + done * LANES), a_step, here,
+                              c + 4 * done * LANES, c_step, blocks, fresh and first == 0,
+                              here + 4 * (size + piece * size // pieces), -(-COLUMNS // pieces))
             done += rows
 
 
@@ -156,24 +161,36 @@ def direct_task(step, arena, task, scratch):
 
 @part
 def first_convolution_task(step, arena, task, scratch):
-    """`direct_task` for the picture, stored as (N, H+2, W+2, 3)."""
-    if task >= step.images * step.height:
-        clear_border(step, arena, task - step.images * step.height)
+    """`chunk` rows of the picture, stored as (N, H+2, W+2, 3) and at least LEAST_ROWS wide, or the border of one plane of y.
+
+    The sums are those of `direct_task`.
+    """
+    rows = step.images * step.height
+    groups = -(-rows // step.chunk)
+    if task >= groups:
+        clear_border(step, arena, task - groups)
         return
-    image, i = task // step.height, task % step.height
+    for row in range(task * step.chunk, min((task + 1) * step.chunk, rows)):
+        first_convolution_row(step, arena, row // step.height, row % step.height, scratch)
+
+
+@part
+def first_convolution_row(step, arena, image, i, scratch):
     x = arena + 4 * (step.x + image * step.x_image + i * step.x_row)
-    for j in range(0, step.width, SEGMENT):
-        count = min(SEGMENT, step.width - j)
-        pieces = -(-count // ROWS)
-        for panel in range(-(-step.outputs // VECTORS)):
-            b = step.weights + 4 * panel * FIRST_KERNEL * FIRST_KERNEL * PICTURE_CHANNELS * COLUMNS
-            done = 0
-            for piece in range(pieces):
-                rows = count // pieces + (piece < count % pieces)
-                product_of_picture(max(rows, LEAST_ROWS), x + 4 * (j + done) * PICTURE_CHANNELS, step.x_row, b,
-                                   scratch + 4 * done * LANES, (SEGMENT + ROWS) * LANES, FIRST_KERNEL, 1)
-                done += rows
-            finish_segment(step, arena, image, i, j, count, panel, scratch)
+    pieces = -(-step.width // ROWS)
+    for channels in range(0, step.outputs, VECTORS):
+        b = step.weights + 4 * channels * LANES * FIRST_KERNEL * FIRST_KERNEL * PICTURE_CHANNELS
+        tail = step.tail + 4 * channels * 2 * LANES
+        y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + (i + 1) * step.y_row + LANES)
+        done = 0
+        for piece in range(pieces):
+            count = step.width // pieces + (piece < step.width % pieces)
+            target = y + 4 * done * LANES
+            # Where the panel has no second block of channels, what it makes of it goes nowhere.
+            y_step = step.y_plane if channels + 1 < step.outputs else (scratch - target) // 4
+            product_of_picture(count, x + 4 * done * PICTURE_CHANNELS, step.x_row, b, target, y_step, FIRST_KERNEL,
+                               tail, step.floor)
+            done += count
 
 
 @part

@@ -11,32 +11,35 @@ from npvgg.kernels.flags import part
 
 OUTPUTS = 4             # rows of weights side by side
 IMAGES = 3              # images side by side: 12 sums and 3 inputs in 16 registers
-CHUNK = 1024 // LANES   # vectors of a row that are summed before they join the total: 4 KiB, and 128 products a lane with AVX2
+LINE = 16               # floats in a cache line, of which a row is a whole number
+CHUNK = 512             # floats of a row that are summed before they join the total: 64 products a lane with AVX2
 
 
 @part
 def dense_task(step, arena, task, totals):
     """`chunk` outputs of every image: y[n, o] = max(bias[o] + Σ_k weights[o, k] · x[n, k], floor).
 
-    `inputs` is a whole number of vectors; `totals` is the address of room for images·chunk vectors.
+    `inputs` is a whole number of cache lines; `totals` is the address of room for images·chunk vectors.
     """
     first, last = task * step.chunk, min((task + 1) * step.chunk, step.outputs)
     for place in range(step.images * step.chunk):
         clear_vector(totals + 4 * place * LANES)
-    # Few images: four rows from one end to the other, as memory likes to be read.  More: a piece of all rows, so that it is in
-    # the first-level cache for every image.
-    span = OUTPUTS if step.images <= IMAGES else step.chunk
-    blocks = step.inputs // LANES
-    for start in range(first, last, span):
-        for block in range(0, blocks, CHUNK):
-            o = start
-            while o < min(start + span, last):
-                rows = OUTPUTS if o + OUTPUTS <= last else 1
-                for n in range(0, step.images, IMAGES):
-                    dots(rows, min(IMAGES, step.images - n), step.weights + 4 * (o * step.inputs + block * LANES), step.inputs,
-                         arena + 4 * (step.x + n * step.x_image + block * LANES), step.x_image,
-                         totals + 4 * (n * step.chunk + o - first) * LANES, step.chunk * LANES, min(CHUNK, blocks - block))
-                o += rows
+    groups = -(-step.images // IMAGES)
+    # A second group of images finds the rows in the first-level cache, and so the memory idle: it asks for what comes next.
+    ahead = CHUNK if groups > 1 else 0
+    o = first
+    while o < last:
+        rows = OUTPUTS if o + OUTPUTS <= last else 1
+        for k in range(0, step.inputs, CHUNK):
+            weights = step.weights + 4 * (o * step.inputs + k)
+            n = 0
+            for group in range(groups):
+                images = step.images // groups + (group < step.images % groups)
+                dots(rows, images, weights, step.inputs, arena + 4 * (step.x + n * step.x_image + k), step.x_image,
+                     totals + 4 * (n * step.chunk + o - first) * LANES, step.chunk * LANES,
+                     min(CHUNK, step.inputs - k) // LINE, weights + 4 * (ahead + group * CHUNK // groups), -(-LINE // groups))
+                n += images
+        o += rows
     for n in range(step.images):
         for o in range(first, last):
             finish_dot(totals + 4 * (n * step.chunk + o - first) * LANES, step.tail + 4 * o, step.floor,
@@ -57,32 +60,39 @@ def finish_dot(v, totals, bias, floor, target):
     builder.store(builder.select(builder.fcmp_ordered("<", total, least), least, total), v.floats(target))
 
 
-def emit_dots(v, outputs, images, weights, weight_step, x, x_step, totals, totals_step, blocks):
-    """totals[n, o] += Σ_b weights[o, b] ⊙ x[n, b] for `blocks` vectors."""
+def emit_dots(v, outputs, images, weights, weight_step, x, x_step, totals, totals_step, lines, ahead, ahead_step):
+    """totals[n, o] += Σ_k weights[o, k] ⊙ x[n, k] for the vectors of so many cache lines.
+
+    Meanwhile the lines at `ahead` are asked for, `ahead_step` floats of every row a turn.
+    """
     pairs = [(n, o) for o in range(outputs) for n in range(images)]
 
-    def block(index, sums):
-        place = v.product(index, v.lanes)
-        inputs = [v.load(v.at(x, v.builder.add(place, v.product(x_step, n)))) for n in range(images)]
-        rows = [v.load(v.at(weights, v.builder.add(place, v.product(weight_step, o)))) for o in range(outputs)]
-        return [v.multiply_add(rows[o], inputs[n], total) for (n, o), total in zip(pairs, sums, strict=True)]
+    def line(index, sums):
+        place = v.product(index, LINE)
+        for o in range(outputs):
+            v.prefetch(ahead, v.builder.add(v.product(index, ahead_step), v.product(weight_step, o)))
+        for k in range(0, LINE, v.lanes):
+            inputs = [v.load(v.at(x, v.builder.add(place, v.product(x_step, n))), k) for n in range(images)]
+            rows = [v.load(v.at(weights, v.builder.add(place, v.product(weight_step, o))), k) for o in range(outputs)]
+            sums = [v.multiply_add(rows[o], inputs[n], total) for (n, o), total in zip(pairs, sums, strict=True)]
+        return sums
 
-    for (n, o), total in zip(pairs, v.repeat(blocks, [v.splat(0)] * len(pairs), block), strict=True):
+    for (n, o), total in zip(pairs, v.repeat(lines, [v.splat(0)] * len(pairs), line), strict=True):
         place = v.at(totals, v.builder.add(v.product(totals_step, n), v.number(o * v.lanes)))
         v.store(v.add(v.load(place), total), place)
 
 
 @kernel(LANES)
-def dots(v, outputs, images, weights, weight_step, x, x_step, totals, totals_step, blocks):
+def dots(v, outputs, images, weights, weight_step, x, x_step, totals, totals_step, lines, ahead, ahead_step):
     """`emit_dots` for outputs = OUTPUTS or 1 and 1 … IMAGES images."""
     builder = v.builder
-    weights, x, totals = v.floats(weights), v.floats(x), v.floats(totals)
+    weights, x, totals, ahead = v.floats(weights), v.floats(x), v.floats(totals), v.floats(ahead)
     done = builder.append_basic_block("done")
     switch = builder.switch(builder.add(v.product(outputs, IMAGES + 1), images), done)
     for rows in (OUTPUTS, 1):
         for count in range(1, IMAGES + 1):
             builder.position_at_end(builder.append_basic_block("dots"))
             switch.add_case(v.number(rows * (IMAGES + 1) + count), builder.block)
-            emit_dots(v, rows, count, weights, weight_step, x, x_step, totals, totals_step, blocks)
+            emit_dots(v, rows, count, weights, weight_step, x, x_step, totals, totals_step, lines, ahead, ahead_step)
             builder.branch(done)
     builder.position_at_end(done)

@@ -30,11 +30,14 @@ def finish(v, count, sums, tail, floor, target):
 
     def pixel(index, _):
         place = v.product(index, LANES)
-        value = v.at_least(v.add(v.load(v.at(sums, place)), bias), floor)
-        v.store(v.masked(value, mask), v.at(target, place))
+        v.store(finished(v, v.load(v.at(sums, place)), bias, mask, floor), v.at(target, place))
         return []
 
     v.repeat(count, [], pixel)
+
+
+def finished(v, value, bias, mask, floor):
+    return v.masked(v.at_least(v.add(value, bias), floor), mask)
 
 
 @kernel(LANES)

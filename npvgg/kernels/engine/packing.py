@@ -30,8 +30,8 @@ def folded(bias, norm):
 
 
 def pack_tail(bias):
-    """(O,) biases → (blocks, 2, LANES) float32: biases, and masks whose bits are all set where the channel exists."""
-    count = blocks(len(bias)) * LANES
+    """(O,) biases → (panels·VECTORS, 2, LANES) float32: biases, and masks whose bits are all set where the channel exists."""
+    count = -(-len(bias) // COLUMNS) * COLUMNS
     biases = np.zeros(count, np.float32)
     biases[:len(bias)] = bias
     masks = np.where(np.arange(count) < len(bias), -1, 0).astype(np.int32).view(np.float32)

@@ -1,4 +1,5 @@
 """Winograd's transforms of one tile of LANES channels: Bᵀ d B on the way in, Aᵀ m A on the way out (winograd.py)."""
+from npvgg.kernels.engine.feature_map import finished
 from npvgg.kernels.engine.vector_shape import LANES
 from npvgg.kernels.engine.vectors import kernel
 from npvgg.kernels.engine.winograd import PAIRS, SPAN, TILE, vanishing
@@ -64,8 +65,7 @@ def emit_output(v, source, position_step, tail, floor):
         column = [v.load(v.at(source, v.product(position_step, SPAN * i + j))) for i in range(SPAN)]
         columns.append(transformed_back(v, column))
     for i in range(TILE):
-        yield [v.masked(v.at_least(v.add(value, bias), floor), mask)
-               for value in transformed_back(v, [column[i] for column in columns])]
+        yield [finished(v, value, bias, mask, floor) for value in transformed_back(v, [column[i] for column in columns])]
 
 
 @kernel(LANES)

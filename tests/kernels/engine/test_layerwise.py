@@ -67,6 +67,12 @@ def test_what_the_names_stand_for(algorithm):
     assert program.algorithm_for(x, weight, weight[2] // 2) == algorithm
 
 
+@pytest.mark.parametrize("width", range(1, program.ROWS + 2))
+def test_a_picture_may_be_narrower_than_a_tile_of_sums(width):
+    arrays = random(2, 3, 7, width), random(COLUMNS + 3, 3, 3, 3), random(COLUMNS + 3)
+    check(layerwise.conv2d(*arrays), "conv2d", arrays, 4, padding=1)
+
+
 @each_algorithm
 def test_the_company_an_image_keeps_changes_no_bit(algorithm):
     x_shape, weight_shape = SHAPES[algorithm]

@@ -38,11 +38,11 @@ from npvgg.kernels.engine import product
 
 kernel = product.tile_product(row_step=product.LANES, depth=product.LANES)
 
-def tile(rows, a, a_step, b, c, c_step, blocks, fresh):
-    kernel(rows, a, a_step, b, c, c_step, blocks, fresh)
+def tile(rows, a, a_step, b, c, c_step, blocks, fresh, ahead, ahead_step):
+    kernel(rows, a, a_step, b, c, c_step, blocks, fresh, ahead, ahead_step)
 
 compiled = numba.njit(tile)
-compiled.compile((numba.int64,) * 8)
+compiled.compile((numba.int64,) * 10)
 print(product.SHAPE)
 print(*compiled.inspect_asm().values())
 """
@@ -74,14 +74,17 @@ def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(pr
     shape, register = PROCESSORS[processor]
     found, assembly = run(ASSEMBLY, processor)
     assert found == str(shape)
-    blocks = [(block, re.match(r"\.L\w+(?=:)", block)) for block in re.split(r"\n(?=\.L\w+:)", assembly)]
-    loops = [block for block, label in blocks if label and re.search(rf"\bj\w+\s+{re.escape(label[0])}$", block, re.MULTILINE)]
+    loops = []                                          # from a label to the jump back to it
+    for block in re.split(r"\n(?=\.L\w+:)", assembly):
+        label = re.match(r"\.L\w+(?=:)", block)
+        jump = label and re.search(rf"\bj\w+\s+{re.escape(label[0])}$", block, re.MULTILINE)
+        loops += [block[:jump.end()]] if jump else []
     multiply = r"vfmadd\w+ps" if register != "xmm" else r"mulps"
     sums = {}
     for loop in loops:
         found = re.findall(rf"\b{multiply}\b.*%{register}\d+$", loop, re.MULTILINE)
         if found:
-            sums[len(found)] = re.findall(r"\(%r[sb]p", loop)
+            sums[len(found)] = re.findall(rf"%{register}\d+, .*\(.*|.*\(%rsp.*", loop)
     steps = shape.steps_of(shape.lanes)
     assert set(sums) == {rows * shape.vectors * steps for rows in shape.row_counts}
-    assert not any(sums.values())
+    assert not any(sums.values())                       # no sum is stored, nothing is read from the stack
