@@ -8,6 +8,7 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg import network
 from npvgg.architecture import architecture
+from npvgg.errors import UnsupportedError
 from weights_convert.convert import convert
 
 torch = pytest.importorskip("torch")
@@ -117,6 +118,12 @@ def test_networks_that_others_wrote(tmp_path, module, name, how):
     if module == "NamedModules":
         sizes["padding_mode"] = "reflect"
     check(tmp_path, model, architecture(name.removesuffix("_bn"), **sizes), size=32, **how)
+
+
+def test_pytorchs_local_response_norm_is_not_put_together_again(tmp_path):
+    exported(torch_networks.stirred(torch_networks.NamedModules("a_lrn")), tmp_path / "net.onnx", 32, dynamo=False)
+    with pytest.raises(UnsupportedError, match="joins 2 branches, and a VGG has none; if they are PyTorch's"):
+        convert(tmp_path / "net.onnx", tmp_path / "out.h5")
 
 
 def test_a_soft_max_at_the_end(tmp_path):

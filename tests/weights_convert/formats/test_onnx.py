@@ -300,17 +300,30 @@ def by_the_batch(model):
               make("Reshape", ["x", "size"], ["y"]))
 
 
-def by_a_slice(model):
+def by_a_slice(model, measured="x"):
     for name, value in {"from": [0], "to": [1], "rest": [-1]}.items():
         constant(model, name, np.array(value))
     make = onnx.helper.make_node
-    flattened(model, make("Shape", ["x"], ["shape"]), make("Slice", ["shape", "from", "to"], ["first"]),
+    flattened(model, make("Shape", [measured], ["shape"]), make("Slice", ["shape", "from", "to"], ["first"]),
               make("Concat", ["first", "rest"], ["size"], axis=0), make("Reshape", ["x", "size"], ["y"]))
 
 
+def by_a_part_of_the_shape(model):
+    model.opset_import[0].version = 15
+    constant(model, "rest", np.array([-1]))
+    make = onnx.helper.make_node
+    flattened(model, make("Shape", ["data"], ["first"], start=0, end=1),
+              make("Concat", ["first", "rest"], ["size"], axis=0), make("Reshape", ["x", "size"], ["y"]))
+
+
+def by_the_size_of_a_weight(model):
+    by_a_slice(model, "vgg0_conv0_fwd_0")
+
+
 @pytest.mark.parametrize("change", [lambda model: by_a_size(model, -1, 128), lambda model: by_a_size(model, 0, -1),
-                                    lambda model: by_a_size(model, 1, -1), by_the_batch, by_a_slice],
-                         ids=["-1, I", "0, -1", "1, -1", "batch", "slice"])
+                                    lambda model: by_a_size(model, 1, -1), by_the_batch, by_a_slice,
+                                    by_a_part_of_the_shape],
+                         ids=["-1, I", "0, -1", "1, -1", "batch", "slice", "part of the shape"])
 def test_flattening_in_every_form(tmp_path, change):
     vgg = lively("vgg11", **SMALL)
     model = graphs.mxnet(vgg, 11)
@@ -324,6 +337,13 @@ def test_a_reshape_that_is_no_flattening_is_refused(tmp_path, size, flat):
     model = graphs.mxnet(lively("vgg11", **SMALL), 11)
     by_a_size(model, *size)
     with pytest.raises(NpvggError, match=flat):
+        arrived(tmp_path, model)
+
+
+def test_a_reshape_to_the_size_of_something_else_is_refused(tmp_path):
+    model = graphs.mxnet(lively("vgg11", **SMALL), 11)
+    by_the_size_of_a_weight(model)
+    with pytest.raises(UnsupportedError, match="reshapes to the size of something beside its way"):
         arrived(tmp_path, model)
 
 
@@ -496,6 +516,10 @@ def extra(model):
     constant(model, "extra", np.zeros((2, 3), "f4"))
 
 
+def extra_with_a_name_of_ours(model):
+    constant(model, "conv1_1.W", np.zeros((4, 3, 3, 3), "f4"))
+
+
 def not_a_number(model):
     tensor = initialiser(model, "vgg0_conv0_fwd_0")
     tensor.raw_data = b"\xff" * len(tensor.raw_data)
@@ -512,7 +536,8 @@ def whole_numbers(model):
 
 
 MISFITS = {
-    "left over": (extra, r"'?extra'? \(2, 3\) has no place"), "NaN": (not_a_number, "conv1_1.W holds NaN or infinity"),
+    "left over under a name of ours": (extra_with_a_name_of_ours, r"tensor conv1_1.W \(4, 3, 3, 3\) has no place"),
+    "left over": (extra, r"tensor extra \(2, 3\) has no place"), "NaN": (not_a_number, "conv1_1.W holds NaN or infinity"),
     "misshapen": (misshapen, r"conv1_1.B has shape \(7,\) where \(4,\) belongs"),
     "whole numbers": (whole_numbers, "conv1_1.B is int64 where floating point belongs"),
 }

@@ -107,6 +107,17 @@ def nothing_makes_it(model):
     model.graph.node[0].output[0] = "elsewhere"
 
 
+def sizes_made_of_sizes(model):
+    """Each joins the one before three times over: 3⁶⁰ calls for a reader that follows them all."""
+    flatten = next(node for node in model.graph.node if node.op_type == "Flatten")
+    flatten.op_type = "Reshape"
+    del flatten.attribute[:]
+    flatten.input.append("60")
+    model.graph.node.append(onnx.helper.make_node("Shape", ["input"], ["0"]))
+    for at in range(60):
+        model.graph.node.append(onnx.helper.make_node("Concat", [str(at)] * 3, [str(at + 1)], axis=0))
+
+
 def huge_fill(model):
     name = first(model).name
     model.graph.initializer.remove(first(model))
@@ -166,8 +177,9 @@ def list_that_does_not_fit(model):
 
 HOSTILE = [both_kinds, another_list, too_few, odd_bytes, no_numbers, negative_side, overflowing, many_dimensions,
            two_initialisers, initialiser_and_output, two_makers, circle, circle_of_constants, deep_constants, nothing_makes_it,
-           huge_fill, attribute_twice, attribute_of_another_kind, permutation_of_nothing, constant_without_a_value, no_outputs,
-           no_graph, names_that_are_no_text, text_as_numbers, control_characters, list_that_does_not_fit]
+           sizes_made_of_sizes, huge_fill, attribute_twice, attribute_of_another_kind, permutation_of_nothing,
+           constant_without_a_value, no_outputs, no_graph, names_that_are_no_text, text_as_numbers, control_characters,
+           list_that_does_not_fit]
 
 
 @pytest.mark.parametrize("change", HOSTILE, ids=lambda change: change.__name__)

@@ -55,7 +55,8 @@ def read(file, size):
         model = onnx.ModelProto.FromString(data)
         del data
         check(model)
-        return network(model, SideFiles(os.path.dirname(os.path.abspath(file.name)) if hasattr(file, "name") else None))
+        name = getattr(file, "name", None)
+        return network(model, SideFiles(name and os.path.dirname(os.path.abspath(os.fsdecode(name)))))
     except NpvggError:
         raise
     except UnicodeDecodeError:
@@ -110,7 +111,7 @@ def network(model, side):
     remarks = list(found.remarks) + side.remarks()
     if "architecture" in stated:
         check_agreement(stated["architecture"], found)
-    elif model.producer_name.find(CAFFE2) >= 0 or (entrance, graph.output[0].name) == CAFFE2_ENDS:
+    elif CAFFE2 in model.producer_name or (entrance, graph.output[0].name) == CAFFE2_ENDS:
         preset = images.preset("caffe")
         stated["preset"] = preset.resized(found.input_size) if found.input_size != preset.crop else preset
     else:

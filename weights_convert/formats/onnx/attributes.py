@@ -1,6 +1,40 @@
-"""What a node of a VGG may have, and the words for what it may not."""
+"""What a node says beside its inputs, how it is named in a message, and the checks that all nodes share."""
 from npvgg.errors import UnsupportedError
-from weights_convert.refusals import damaged
+from weights_convert.formats.onnx import tensors
+from weights_convert.refusals import damaged, hostile, quoted
+
+FLOAT, INT, STRING, TENSOR, FLOAT_LIST, INT_LIST = 1, 2, 3, 4, 6, 7
+
+
+def read(node, side):
+    """NodeProto → {name: int, float, str, list or array}; other kinds, such as graphs, are None."""
+    return unambiguous((attribute.name, value_of(attribute, side)) for attribute in node.attribute)
+
+
+def value_of(attribute, side):
+    if attribute.type == STRING:
+        return attribute.s.decode("utf-8", "replace")
+    if attribute.type == TENSOR:
+        return tensors.array(attribute.t, side)
+    if attribute.type in (FLOAT_LIST, INT_LIST):
+        return list(attribute.floats if attribute.type == FLOAT_LIST else attribute.ints)
+    return {FLOAT: attribute.f, INT: attribute.i}.get(attribute.type)
+
+
+def unambiguous(pairs):
+    """(name, value) pairs → dictionary; a name that comes twice is refused."""
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise hostile(f"it has the name {quoted([name])} twice")
+        found[name] = value
+    return found
+
+
+def shown(node):
+    """A node for a message: its name, or its output's, and what it computes."""
+    name = node.name or (node.output[0] if node.output else "")
+    return f"{quoted([name])} ({'.'.join(filter(None, (node.domain, node.op_type)))[:60]!r})"
 
 
 def unsupported(node, what):

@@ -10,14 +10,13 @@ import math
 import numpy as np
 
 from npvgg.errors import NpvggError, UnsupportedError
-from weights_convert.formats.onnx import tensors
+from weights_convert.formats.onnx import attributes, tensors
 from weights_convert.refusals import damaged, hostile, quoted
 
 DEEPEST = 32                              # constants made of constants
 LARGEST_FILL = 16 << 20                   # elements of ConstantOfShape; a bias has 4096
 MOST_MADE = 16                            # bytes of constants that nodes may make from each byte that is read
 ROOM = 64 << 20                           # and that they may make from nothing
-FLOAT, INT, STRING, TENSOR, FLOAT_LIST, INT_LIST = 1, 2, 3, 4, 6, 7
 
 
 class Constants:
@@ -25,8 +24,8 @@ class Constants:
 
     def __init__(self, graph, side):
         self.side = side
-        self.tensors = named((tensor.name, tensor) for tensor in graph.initializer)
-        self.makers = named((name, node) for node in graph.node for name in node.output if name)
+        self.tensors = attributes.unambiguous((tensor.name, tensor) for tensor in graph.initializer)
+        self.makers = attributes.unambiguous((name, node) for node in graph.node for name in node.output if name)
         if self.tensors.keys() & self.makers.keys():
             raise hostile("it has a node and a tensor with the same output name")
         self.known, self.used, self.arrays = {}, set(), {}
@@ -66,48 +65,17 @@ class Constants:
         """A node without variable inputs → its output."""
         inputs = [self.array(name) if name else None for name in node.input]
         try:
-            return FOLDED[node.op_type](inputs, attributes(node, self.side))
+            return FOLDED[node.op_type](inputs, attributes.read(node, self.side))
         except NpvggError:
             raise
         except (ValueError, TypeError, IndexError, OverflowError, KeyError):
-            raise damaged(f"its node {shown(node)} does not fit its inputs") from None
+            raise damaged(f"its node {attributes.shown(node)} does not fit its inputs") from None
 
     def unused(self):
-        """{name: array of that shape} of the floating-point initialisers that nothing on the way to the output needs."""
-        left = [tensor for name, tensor in self.tensors.items() if name not in self.used]
-        return {tensor.name: np.broadcast_to(np.float32(0), shape) for tensor in left
-                if (shape := tensors.shape_of(tensor)) is not None and "float" in tensors.ELEMENTS[tensor.data_type][0]}
-
-
-def named(pairs):
-    """(name, value) pairs → dictionary; a name that comes twice is refused."""
-    found = {}
-    for name, value in pairs:
-        if name in found:
-            raise hostile(f"it has the name {quoted([name])} twice")
-        found[name] = value
-    return found
-
-
-def attributes(node, side):
-    """NodeProto → {name: int, float, str, list or array}; other kinds, such as graphs, are None."""
-    return named((attribute.name, value_of(attribute, side)) for attribute in node.attribute)
-
-
-def value_of(attribute, side):
-    if attribute.type == STRING:
-        return attribute.s.decode("utf-8", "replace")
-    if attribute.type == TENSOR:
-        return tensors.array(attribute.t, side)
-    if attribute.type in (FLOAT_LIST, INT_LIST):
-        return list(attribute.floats if attribute.type == FLOAT_LIST else attribute.ints)
-    return {FLOAT: attribute.f, INT: attribute.i}.get(attribute.type)
-
-
-def shown(node):
-    """A node for a message: its name, or its output's, and what it computes."""
-    name = node.name or (node.output[0] if node.output else "")
-    return f"{quoted([name])} ({'.'.join(filter(None, (node.domain, node.op_type)))[:60]!r})"
+        """{"tensor NAME": zeros of its shape} of the floating-point initialisers that no node before the output needs."""
+        shapes = {name: tensors.shape_of(tensor) for name, tensor in self.tensors.items() if name not in self.used}
+        return {f"tensor {name}": np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()
+                if "float" in tensors.ELEMENTS[self.tensors[name].data_type][0]}
 
 
 # ------------------------------------------------------------------------------------------------- the nodes
