@@ -13,6 +13,8 @@ from npvgg import __version__, command_line
 @click.option("--from", "origin", metavar="SOURCE",
               help="Whose file it is, where the keys should not decide: torchvision, timm, mmpretrain, …")
 @click.option("--keys", metavar="SOURCE", help="Under whose keys OUT is written, if it is not .h5: torchvision, timm, …")
+@click.option("--opset", type=int, metavar="N", help="Of an .onnx: 17 (the default) or 21.")
+@click.option("--softmax", is_flag=True, help="Let an .onnx end with probabilities instead of logits.")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
@@ -24,10 +26,12 @@ from npvgg import __version__, command_line
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
 @click.version_option(__version__, prog_name="weights-convert")
-def command(source, out, origin, keys, model, preset, labels, input_size, key, notes, no_checksum, force, dry_run):
+def command(source, out, origin, keys, opset, softmax, model, preset, labels, input_size, key, notes, no_checksum, force,
+            dry_run):
     """Convert the weights in SOURCE into the npvgg weights file OUT (default: SOURCE with .h5).
 
-    Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names.
+    Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names; where it
+    ends with .onnx, as a graph.
 
     No framework is needed, and nothing in the file is run.  Who wrote it and which network it holds are recognised from
     its keys and shapes; every tensor must have exactly one place, or nothing is written and all misfits are listed.  The
@@ -37,7 +41,8 @@ def command(source, out, origin, keys, model, preset, labels, input_size, key, n
 
     out = out or source.with_suffix(".h5")
     report = convert(source, out, origin=origin, keys=keys, model=model, preset=preset, class_names=read_names(labels),
-                     input_size=input_size, key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run)
+                     input_size=input_size, key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run,
+                     opset=opset, softmax=softmax)
     net = report.architecture
     say(f"{source}: {report.container} of {report.source}, SHA-256 {report.sha256}")
     say(f"{net.name}, width {net.width:g}, {net.input_size}×{net.input_size} → "

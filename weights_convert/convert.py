@@ -32,11 +32,11 @@ class Report:
 
 
 def convert(source, out, *, origin=None, keys=None, model=None, preset=None, class_names=None, input_size=None, key=None,
-            checksum=True, source_name=None, notes="", force=False, dry_run=False):
+            checksum=True, source_name=None, notes="", force=False, dry_run=False, opset=None, softmax=False):
     """Read the file `source`, recognise the network, prove that every tensor has its place, write `out`.
 
-    `out` is an npvgg weights file, unless its name ends as one of `export.WRITERS`: then its tensors get the names that
-    the source `keys` gives them.
+    `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
+    the source `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` at its end or without.
 
     `origin` names the source (see `sources.SOURCES`) where the keys should not decide.  `model`, `preset`, `class_names`
     and `input_size` replace what the file shows or npvgg assumes; `key` chooses among several state dicts;
@@ -48,10 +48,12 @@ def convert(source, out, *, origin=None, keys=None, model=None, preset=None, cla
     if out.exists() and source.exists() and out.samefile(source):
         raise UsageError(f"{out} is the source itself; give another name for the result")
     is_export = out.suffix.lower() not in WEIGHTS_FILE
-    if is_export and out.suffix not in export.WRITERS:
-        raise UsageError(f"{out} has an ending that npvgg does not write; it writes .h5, {', '.join(export.WRITERS)}")
-    if keys and not is_export:
+    if is_export:
+        export.check(out, keys, opset, softmax)
+    elif keys:
         raise UsageError(f"{out} is an npvgg weights file, which has npvgg's keys; use --keys with {', '.join(export.WRITERS)}")
+    elif opset or softmax:
+        raise UsageError(f"{out} is an npvgg weights file, not a graph; use --opset and --softmax with {export.ONNX}")
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(source, key=key, checksum=checksum)
@@ -71,7 +73,7 @@ def convert(source, out, *, origin=None, keys=None, model=None, preset=None, cla
     if dry_run:
         return report
     if is_export:
-        return replace(report, path=export.write(vgg, out, keys, force=force))
+        return replace(report, path=export.write(vgg, out, keys, opset=opset, softmax=softmax, force=force))
     written = vgg.save(out, source_name=source_name or source.name, source_sha256=read.sha256, notes=notes, force=force)
     return replace(report, path=written)
 
@@ -93,21 +95,25 @@ class Understood:
 def understood(tensors, model=None, preset=None, input_size=None, origin=None, stated=None):
     """{source key: array} → Understood; the arguments replace what the tensors show.
 
-    `stated` is what the file says beside its tensors: "padding_mode" and whether the network "has_lrn", or the whole
-    "architecture"; "preset"; "source_output".  Raises BadFileError where the tensors are those of no network or do
-    not fit it, UsageError for an unknown `origin`.
+    `stated` is what the file says beside its tensors: "padding_mode", "input_size" and whether the network "has_lrn", or
+    the whole "architecture"; "preset"; "source_output"; the "order" of its layers.  Raises BadFileError where the tensors
+    are those of no network or do not fit it, UnsupportedError where their order is another, UsageError for an unknown
+    `origin`.
     """
     tensors, stated = recognition.strip_prefix(tensors), stated or {}
     source = sources.find(origin) if origin else sources.recognise(tensors)
     net = stated.get("architecture")
     if net is None or model:
-        net = recognition.recognise(source, tensors, model, input_size, stated.get("padding_mode"), stated.get("has_lrn"))
+        net = recognition.recognise(source, tensors, model, input_size or stated.get("input_size"), stated.get("padding_mode"),
+                                    stated.get("has_lrn"))
     elif input_size:
         net = replace(net, input_size=input_size)
     # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.
     useless = {key for key in tensors if key.startswith("classifier.")} if net.num_classes is None else set()
     ignorable, places = source.ignorable(net) | useless, source.places(net)
     parameters = verify.placed(tensors, places, net.parameters, ignorable)
+    if "order" in stated:
+        verify.ordered(stated["order"], net)
     chosen = images.preset(preset or ("torchvision-features" if useless else source.preset))
     if preset is None and "preset" in stated:
         chosen = stated["preset"].resized(input_size) if input_size else stated["preset"]

@@ -5,17 +5,23 @@ from contextlib import contextmanager
 
 from npvgg.errors import BadFileError, NpvggError, StorageError
 
+LINK = "it is a link, or has another name elsewhere (copy the file itself there)"
+
 
 @contextmanager
-def opened(path):
-    """Path → (binary file, its size in bytes).
+def opened(path, follow=True):
+    """Path → (binary file, its size in bytes).  Without `follow` it has to be a file under its only name, not a link.
 
     Errors of npvgg raised in the block get the path in front.  Raises BadFileError where it is no regular file or has
     changed by the end of the block, StorageError where it cannot be opened or read.
     """
     try:
-        with open(path, "rb", opener=without_waiting) as file:
+        if not follow and os.path.islink(path):
+            raise BadFileError(LINK)
+        with open(path, "rb", opener=without_waiting if follow else without_following) as file:
             before = os.fstat(file.fileno())
+            if not follow and before.st_nlink > 1:
+                raise BadFileError(LINK)
             if not stat.S_ISREG(before.st_mode):
                 raise BadFileError("it is a pipe, a socket or a device (copy its content to a regular file)")
             yield file, before.st_size
@@ -31,6 +37,10 @@ def opened(path):
         raise StorageError(f"{path}: it cannot be read: {reason} (check its name and permissions)") from None
     except MemoryError:
         raise StorageError(f"{path}: there is not enough memory for its tensors (about the file's size)") from None
+
+
+def without_following(path, flags):
+    return without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def without_waiting(path, flags):

@@ -2,7 +2,10 @@
 import numpy as np
 
 from npvgg import text_table
-from npvgg.errors import BadFileError
+from npvgg.errors import BadFileError, UnsupportedError
+
+# Pooling to the size the map has already, and what only matters in training or changes a shape.
+UNORDERED = ("adaptive_avgpool2d", "flatten", "dropout")
 
 
 def placed(tensors, places, shapes, ignorable=frozenset()):
@@ -33,6 +36,17 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
         error.add_note("\n".join(text_table.render(("key", "fault"), [(shown(key), fault) for key, fault in faults], (0, 1))))
         raise error
     return parameters
+
+
+def ordered(order, net):
+    """Refuse a graph whose steps are not those of the Architecture; what changes nothing in inference is not among them."""
+    expected = [layer.name for layer in net.layers if layer.op not in UNORDERED]
+    for number in range(max(len(order), len(expected))):
+        found, belongs = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
+        if found != belongs:
+            before = f"behind {expected[number - 1]}" if number else "at its beginning"
+            raise UnsupportedError(f"its graph has {shown(found)} {before}, where {net.name} has {belongs}; npvgg has no such "
+                                   "network")
 
 
 def misfit(array, shape):

@@ -6,6 +6,7 @@
     npvgg's own HDF5                            weights_file.py
     Caffe's .caffemodel                         caffe.py, protobuf.py
     Keras' HDF5                                 keras.py, foreign_hdf5.py, hdf5_child.py
+    ONNX                                        onnx/
 """
 import hashlib
 from dataclasses import replace
@@ -13,7 +14,7 @@ from dataclasses import replace
 from npvgg.errors import BadFileError
 from weights_convert import checkpoint, source_file
 from weights_convert.checkpoint import containers, zip_archive
-from weights_convert.formats import caffe, npz, safetensors, weights_file
+from weights_convert.formats import caffe, npz, onnx, safetensors, weights_file
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -44,6 +45,8 @@ def reader_of(file, size):
         return npz.read if is_npz(file, size) else None
     if caffe.is_one(head):
         return caffe.read
+    if onnx.is_one(head):
+        return onnx.read
     return safetensors.read if safetensors.is_one(head, size) else None
 
 

@@ -1,17 +1,17 @@
 """safetensors: the length of a JSON header in 8 bytes, the header {name: dtype, shape, place}, and the numbers.
 
 The package of that name does the reading and writing, and checks that the places cover the file without holes or
-overlaps; the extra [safetensors] installs it.  Under "npvgg" in the header's __metadata__ npvgg keeps what the numbers do
-not say: architecture, preset, class names, and what the last layer gave at the source.
+overlaps; the extra [safetensors] installs it.  In the header's __metadata__ npvgg keeps what the numbers do not say
+(description.py).
 """
 import json
 
 import numpy as np
 
-from npvgg import atomic_file, images, weights
-from npvgg.architecture import Architecture
+from npvgg import atomic_file
 from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.checkpoint import Checkpoint, arrays
+from weights_convert.formats import description
 from weights_convert.refusals import quoted
 
 LONGEST_HEADER = 100_000_000
@@ -20,7 +20,6 @@ INSTALL = 'pip install "npvgg[safetensors]"'
 # Element type in the header → as PyTorch calls it, and so arrays.widened.
 ELEMENTS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
             "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool"}
-OURS = "npvgg"
 
 
 def is_one(head, size):
@@ -42,7 +41,7 @@ def read(file, size):
     described = unambiguous(data[8:8 + length])
     tensors = {name: array(name, entry) for name, entry in found}
     tensors = {name: tensors[name] for name in sorted(tensors, key=lambda name: described[name]["data_offsets"])}
-    metadata, stated = about(described.get("__metadata__") or {})
+    metadata, stated = description.read(described.get("__metadata__") or {})
     return Checkpoint(tensors=tensors, container="safetensors", sha256="", nested_under=None, metadata=metadata, remarks=(),
                       stated=stated)
 
@@ -71,34 +70,15 @@ def array(name, entry):
     return arrays.widened(np.array(found, order="C"), element)
 
 
-def about(entries):
-    """The header's __metadata__ → (metadata, stated) of a Checkpoint; what others wrote there is left alone."""
-    if OURS not in entries:
-        return {}, {}
-    try:
-        said = json.loads(entries[OURS])
-        stated = {"architecture": Architecture.from_json(said["architecture"]),
-                  "preset": images.Preset.from_json(said["preset"]),
-                  "source_output": said["source_output"]}
-        labels = tuple(said["labels"])
-        if stated["source_output"] not in weights.OUTPUTS or not all(type(label) is str for label in labels):
-            raise ValueError
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise BadFileError("its header says something under \"npvgg\" that npvgg did not write; write it again") from None
-    return {"classes": labels} if labels else {}, stated
-
-
 def write(path, tensors, about, *, force=False):
     """{key: array}, and {"architecture": …, "preset": …, "labels": …, "source_output": …} → the file `path`.
 
     Errors: those of `atomic_file.writing`, and UnsupportedError where the package is missing.
     """
     imported()
-    said = {"architecture": about["architecture"].to_json(), "preset": about["preset"].to_json(),
-            "labels": list(about["labels"] or ()), "source_output": about["source_output"]}
     from safetensors.numpy import save
 
-    atomic_file.write(path, save(tensors, {"format": "pt", OURS: json.dumps(said)}), force=force)
+    atomic_file.write(path, save(tensors, {"format": "pt"} | description.entries(about)), force=force)
 
 
 def imported():

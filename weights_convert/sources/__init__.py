@@ -7,13 +7,14 @@ from weights_convert.sources.caffe import CAFFE
 from weights_convert.sources.keras import KERAS, KERAS_BY_CLASS
 from weights_convert.sources.mmpretrain import MMPRETRAIN
 from weights_convert.sources.npvgg import NPVGG
+from weights_convert.sources.onnx import ONNX
 from weights_convert.sources.pytorchvggnet import PYTORCHVGGNET
 from weights_convert.sources.timm import TIMM
 from weights_convert.sources.torchvision import TORCHVISION, TORCHVISION_TO_2017
 
 # The first whose mark is found: timm's and the older torchvision's keys contain today's torchvision's.
 SOURCES = {source.name: source for source in (
-    NPVGG, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION_TO_2017, TORCHVISION)}
+    NPVGG, ONNX, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION_TO_2017, TORCHVISION)}
 
 
 def find(name):

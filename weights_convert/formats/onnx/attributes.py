@@ -1,0 +1,66 @@
+"""What a node says beside its inputs, how it is named in a message, and the checks that all nodes share."""
+from npvgg.errors import UnsupportedError
+from weights_convert.formats.onnx import tensors
+from weights_convert.refusals import damaged, hostile, quoted
+
+FLOAT, INT, STRING, TENSOR, FLOAT_LIST, INT_LIST = 1, 2, 3, 4, 6, 7
+
+
+def read(node, side):
+    """NodeProto → {name: int, float, str, list or array}; other kinds, such as graphs, are None."""
+    return unambiguous((attribute.name, value_of(attribute, side)) for attribute in node.attribute)
+
+
+def value_of(attribute, side):
+    if attribute.type == STRING:
+        return attribute.s.decode("utf-8", "replace")
+    if attribute.type == TENSOR:
+        return tensors.array(attribute.t, side)
+    if attribute.type in (FLOAT_LIST, INT_LIST):
+        return list(attribute.floats if attribute.type == FLOAT_LIST else attribute.ints)
+    return {FLOAT: attribute.f, INT: attribute.i}.get(attribute.type)
+
+
+def unambiguous(pairs):
+    """(name, value) pairs → dictionary; a name that comes twice is refused."""
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise hostile(f"it has the name {quoted([name])} twice")
+        found[name] = value
+    return found
+
+
+def shown(node):
+    """A node for a message: its name, or its output's, and what it computes."""
+    name = node.name or (node.output[0] if node.output else "")
+    return f"{quoted([name])} ({'.'.join(filter(None, (node.domain, node.op_type)))[:60]!r})"
+
+
+def unsupported(node, what):
+    return UnsupportedError(f"its node {node.shown} {what}")
+
+
+def short(value):
+    """What a file says, for a message: in one line and not long."""
+    return " ".join(repr(value).split())[:80]
+
+
+def constant(node, at, optional=False):
+    """Input number `at` as an array; None where it is left out and may be."""
+    found = node.inputs[at] if at < len(node.inputs) else None
+    if found is None and not optional:
+        raise damaged(f"its node {node.shown} lacks a constant that it needs")
+    return found
+
+
+def require(node, expected):
+    """Refuse attributes that are there and differ."""
+    for name, value in expected.items():
+        given = node.attributes.pop(name, value)
+        if given != value:
+            raise unsupported(node, f"has {name} {short(given)} where a VGG has {value}")
+
+
+def is_list(value, length, kinds=int):
+    return isinstance(value, list) and len(value) == length and all(isinstance(item, kinds) for item in value)

@@ -1,0 +1,97 @@
+"""The nodes between a graph's input and its output, in the order of the data.
+
+A VGG has no branches, so that each node on the way has one input that depends on the picture.  Where a network asks for
+the size of a batch (x.view(x.size(0), -1)), old exporters wrote a side path of Shape, Gather, Unsqueeze and Concat, which
+ends in the second input of a Reshape; `sizes` follows it.
+"""
+from dataclasses import dataclass
+
+from npvgg.errors import UnsupportedError
+from weights_convert.formats.onnx import attributes
+from weights_convert.refusals import damaged, hostile, quoted
+
+MOST_STEPS = 500
+DEEPEST_SIZES, MOST_SIZES = 8, 3          # nodes above a Reshape's second input, and parts that are put together
+ADD = "Add"                               # the one operation on the way whose inputs may come in either order
+BATCH, UNKNOWN = "batch", "unknown"       # sizes that are not in the file
+
+
+@dataclass
+class Node:
+    """One step: what it computes, its constants (None for the data and for what is left out), its attributes."""
+
+    op: str
+    shown: str                            # for messages
+    inputs: list
+    attributes: dict
+    sizes: list | None                    # of a Reshape's second input
+
+
+def between(entrance, output, constants):
+    """Names of the input and the output, Constants → [Node, …].  UnsupportedError where there is no one way."""
+    found, name, seen, measured = [], output, set(), set()
+    while name != entrance:
+        node = constants.makers.get(name)
+        if node is None or name in constants:
+            raise damaged(f"no way leads from its input to its output: nothing makes {quoted([name])}")
+        if name in seen or len(found) > MOST_STEPS:
+            raise hostile("its nodes run in a circle, or are more than a VGG has")
+        seen.add(name)
+        if node.output[0] != name:
+            raise UnsupportedError(f"it uses a second output of its node {attributes.shown(node)}; no VGG does")
+        at = data_input(node, constants)
+        found.append(step(node, at, constants, measured))
+        name = node.input[at]
+    if not measured <= seen | {entrance}:
+        raise UnsupportedError("it reshapes to the size of something beside its way from input to output; no VGG does")
+    return found[::-1]
+
+
+def data_input(node, constants):
+    """Which input of a node depends on the picture."""
+    moving = [at for at, name in enumerate(node.input) if name and name not in constants]
+    if node.op_type == "Reshape" and moving:
+        return moving[0] if moving[0] == 0 else refuse_order(node)
+    if len(moving) > 1:
+        raise UnsupportedError(f"its node {attributes.shown(node)} joins {len(moving)} branches, and a VGG has none; if they "
+                               "are PyTorch's local response normalisation, convert the checkpoint instead")
+    if not moving:
+        raise damaged(f"its node {attributes.shown(node)} has no input")
+    return moving[0] if moving[0] == 0 or node.op_type == ADD else refuse_order(node)
+
+
+def refuse_order(node):
+    raise UnsupportedError(f"its node {attributes.shown(node)} takes the picture as another input than the first; no VGG does")
+
+
+def step(node, at, constants, measured):
+    kind = ".".join(filter(None, (node.domain.removeprefix("ai.onnx"), node.op_type)))
+    is_reshape = kind == "Reshape" and len(node.input) > 1
+    inputs = [constants.array(name) if name in constants and not (is_reshape and place) else None
+              for place, name in enumerate(node.input) if place != at or at == 0]
+    return Node(kind, attributes.shown(node), inputs, attributes.read(node, constants.side),
+                sizes(node.input[1], constants, measured) if is_reshape else None)
+
+
+def sizes(name, constants, measured, depth=0):
+    """The vector `name` → [size, …] of whole numbers, BATCH and UNKNOWN; what it is the size of goes to `measured`."""
+    if name in constants:
+        found = constants.array(name).reshape(-1)[:8]
+        return found.tolist() if found.dtype.kind in "iu" else [UNKNOWN]
+    node = constants.makers.get(name)
+    if node is None or depth > DEEPEST_SIZES or not 0 < len(node.input) <= MOST_SIZES:
+        return [UNKNOWN]
+    if node.op_type == "Shape":
+        measured.add(node.input[0])
+        given = attributes.read(node, constants.side)
+        start, end = given.get("start", 0), given.get("end", 4)
+        return [BATCH, UNKNOWN, UNKNOWN, UNKNOWN][start:end] if isinstance(start, int) and isinstance(end, int) else [UNKNOWN]
+    parts = [sizes(inner, constants, measured, depth + 1) for inner in node.input]
+    if node.op_type == "Concat":
+        return [size for part in parts for size in part]
+    found = parts[0]
+    if node.op_type in ("Identity", "Cast", "Squeeze", "Unsqueeze"):
+        return found
+    # Gather(sizes, 0), and Slice(sizes, [0], [1]), take the batch.
+    picks_first = node.op_type == "Gather" and parts[1:] == [[0]] or node.op_type == "Slice" and parts[1:] == [[0], [1]]
+    return [BATCH] if picks_first and found[:1] == [BATCH] else [UNKNOWN]

@@ -1,0 +1,150 @@
+"""Numbers that a graph has before any picture comes in: initialisers, and nodes that only bring such into another form.
+
+    Constant, ConstantOfShape, Identity, Reshape, Transpose, Cast, Squeeze, Unsqueeze, Concat, Slice
+
+An initialiser may also be listed among the graph's inputs, as all were before IR version 4.
+Source: onnx/docs/Operators.md.
+"""
+import math
+
+import numpy as np
+
+from npvgg.errors import NpvggError, UnsupportedError
+from weights_convert.formats.onnx import attributes, tensors
+from weights_convert.refusals import damaged, hostile, quoted
+
+DEEPEST = 32                              # constants made of constants
+LARGEST_FILL = 16 << 20                   # elements of ConstantOfShape; a bias has 4096
+MOST_MADE = 16                            # bytes of constants that nodes may make from each byte that is read
+ROOM = 64 << 20                           # and that they may make from nothing
+
+
+class Constants:
+    """The constants of a GraphProto by name."""
+
+    def __init__(self, graph, side):
+        self.side = side
+        self.tensors = attributes.unambiguous((tensor.name, tensor) for tensor in graph.initializer)
+        self.makers = attributes.unambiguous((name, node) for node in graph.node for name in node.output if name)
+        if self.tensors.keys() & self.makers.keys():
+            raise hostile("it has a node and a tensor with the same output name")
+        self.known, self.used, self.arrays = {}, set(), {}
+        self.read_bytes = self.made_bytes = 0
+
+    def __contains__(self, name):
+        """Whether `name` does not depend on the graph's input."""
+        return self.is_constant(name)
+
+    def is_constant(self, name, depth=0):
+        if depth > DEEPEST:
+            raise hostile(f"{quoted([name])} is made of other constants more than {DEEPEST} deep")
+        if name not in self.known:
+            node = self.makers.get(name)
+            self.known[name] = name in self.tensors or node is not None and node.op_type in FOLDED and all(
+                self.is_constant(inner, depth + 1) for inner in node.input if inner)
+        return self.known[name]
+
+    def array(self, name):
+        """The constant `name` → array."""
+        if name in self.arrays:
+            return self.arrays[name]
+        node = self.makers.get(name)
+        if node is None:
+            self.used.add(name)
+        found = tensors.array(self.tensors[name], self.side) if node is None else self.made(node)
+        if node is None or node.op_type == "Constant":
+            self.read_bytes += found.nbytes
+        else:
+            self.made_bytes += found.nbytes
+        if self.made_bytes > MOST_MADE * self.read_bytes + ROOM:
+            raise hostile(f"its nodes make {self.made_bytes:,} bytes of constants from {self.read_bytes:,}")
+        self.arrays[name] = found
+        return found
+
+    def made(self, node):
+        """A node without variable inputs → its output."""
+        inputs = [self.array(name) if name else None for name in node.input]
+        try:
+            return FOLDED[node.op_type](inputs, attributes.read(node, self.side))
+        except NpvggError:
+            raise
+        except (ValueError, TypeError, IndexError, OverflowError, KeyError):
+            raise damaged(f"its node {attributes.shown(node)} does not fit its inputs") from None
+
+    def unused(self):
+        """{"tensor NAME": zeros of its shape} of the floating-point initialisers that no node before the output needs."""
+        shapes = {name: tensors.shape_of(tensor) for name, tensor in self.tensors.items() if name not in self.used}
+        return {f"tensor {name}": np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()
+                if "float" in tensors.ELEMENTS[self.tensors[name].data_type][0]}
+
+
+# ------------------------------------------------------------------------------------------------- the nodes
+
+
+def constant(inputs, given):
+    (kind, value), = given.items()
+    dtype = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
+             "value_ints": np.int64}[kind]
+    return np.asarray(value, dtype)
+
+
+def filled(inputs, given):
+    shape, value = tuple(int(side) for side in inputs[0]), np.asarray(given.get("value", np.zeros(1, np.float32)))
+    if min(shape, default=0) < 0 or math.prod(shape) > LARGEST_FILL or value.size != 1:
+        raise hostile(f"it has a constant of the shape {shape[:8]}")
+    return np.full(shape, value.reshape(()), value.dtype)
+
+
+def reshaped(inputs, given):
+    """A 0 keeps the side that stands there, and −1 takes what is left."""
+    array, sides = inputs[0], [int(side) for side in (inputs[1] if len(inputs) > 1 else given["shape"])]
+    if not given.get("allowzero"):
+        sides = [array.shape[axis] if side == 0 else side for axis, side in enumerate(sides)]
+    return array.reshape(sides)
+
+
+def transposed(inputs, given):
+    return inputs[0].transpose(given.get("perm"))
+
+
+def cast(inputs, given):
+    element = tensors.ELEMENTS[given["to"]][0] if given["to"] in tensors.ELEMENTS else "bfloat16"
+    if element == "bfloat16":
+        raise UnsupportedError(f"it casts a constant to ONNX's type {given['to']}, which NumPy lacks; export it in float32")
+    with np.errstate(all="ignore"):
+        return inputs[0].astype(tensors.STORED[element])
+
+
+def squeezed(inputs, given):
+    return inputs[0].squeeze(axes(inputs, given))
+
+
+def unsqueezed(inputs, given):
+    return np.expand_dims(inputs[0], axes(inputs, given))
+
+
+def joined(inputs, given):
+    return np.concatenate(inputs, given["axis"])
+
+
+def sliced(inputs, given):
+    """Where borders begin and end: PyTorch turns the list that its reflected padding takes around with a step of −1."""
+    names = ("starts", "ends", "axes", "steps")
+    starts, ends, over, steps = (inputs[at] if at < len(inputs) else given.get(name) for at, name in enumerate(names, 1))
+    over = range(len(starts)) if over is None else over
+    steps = [1] * len(starts) if steps is None else steps
+    cut = [slice(None)] * inputs[0].ndim
+    for axis, start, end, step in zip(over, starts, ends, steps):
+        cut[int(axis)] = slice(int(start), int(end), int(step))
+    return inputs[0][tuple(cut)]
+
+
+def axes(inputs, given):
+    """An attribute to opset 12, an input from 13 on; None for all."""
+    found = inputs[1] if len(inputs) > 1 else given.get("axes")
+    return None if found is None else tuple(int(axis) for axis in found)
+
+
+FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, given: inputs[0], "Reshape": reshaped,
+          "Transpose": transposed, "Cast": cast, "Squeeze": squeezed, "Unsqueeze": unsqueezed, "Concat": joined,
+          "Slice": sliced}
