@@ -3,10 +3,11 @@ import os
 import sys
 import traceback
 import warnings
+from functools import partial
 
 import click
 
-from npvgg.errors import INTERRUPTED, NpvggError
+from npvgg.errors import INTERRUPTED, NpvggError, UncheckedWarning
 
 
 def run(command, program, arguments=None):
@@ -18,6 +19,7 @@ def run(command, program, arguments=None):
     """
     # Pillow warns of damage that npvgg answers for itself, or that does not touch the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.showwarning = partial(show, program, warnings.showwarning)
     try:
         # Not command.main(), which ends a closed pipe with 1 and Ctrl-C with an empty line.
         with command.make_context(program, sys.argv[1:] if arguments is None else list(arguments)) as context:
@@ -42,6 +44,14 @@ def run(command, program, arguments=None):
         result = fail(program, f"a bug in npvgg ({type(error).__name__}: {error}); set NPVGG_DEBUG=1, run it again and "
                                "report what it prints", 1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def show(program, otherwise, message, category, *where, **options):
+    """A warning of npvgg's own as one line; of others as it was."""
+    if issubclass(category, UncheckedWarning):
+        print(f"{program}: {message}", file=sys.stderr)
+    else:
+        otherwise(message, category, *where, **options)
 
 
 def fail(program, message, status, notes=()):

@@ -56,6 +56,10 @@ class DownloadError(NpvggError):
     exit_code = 6
 
 
+class UncheckedWarning(UserWarning):
+    """Bytes that were taken as they came, for no digest of them is published."""
+
+
 class StorageError(NpvggError, OSError):
     """The disk: no space, no permission, no such folder."""
 

@@ -2,6 +2,7 @@
 
     locate("vgg13_bn-cifar10")        …/npvgg/data/vgg13_bn-cifar10.h5         part of the package
     locate("vgg16")                   cache_folder()/models/vgg16.h5           made at first use
+    locate("vgg16@keras")             cache_folder()/models/vgg16@keras.h5     another publisher's (weights_convert.catalog)
 
     models/.vgg16.<pid>.<uuid>.part   the download; hashed while it arrives, removed after the conversion
     models/.vgg16.lock                held by the one process that downloads vgg16, while others wait
@@ -18,6 +19,7 @@ import shutil
 import sys
 import time
 import uuid
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +31,7 @@ from urllib.parse import urljoin, urlsplit
 
 from npvgg.architecture import architecture
 from npvgg.cache_folder import cache_folder
-from npvgg.errors import DownloadError, HashMismatchError, NpvggError, StorageError, UsageError
+from npvgg.errors import DownloadError, HashMismatchError, NpvggError, StorageError, UncheckedWarning, UsageError
 
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}
@@ -55,10 +57,18 @@ class ModelEntry:
     top1: float | None          # per cent on the validation pictures of `dataset`
     top5: float | None
     dataset: str
+    publisher: str              # "npvgg" of the bundled ones
+    checked_by: str             # "SHA-256", "SHA-256 (8/64)" of its digits, "SHA-1", "MD5", "size only"
+    preset: str
+    accuracy_source: str
+    url: str | None
+    opset: int | None           # of an ONNX file
 
 
 # The bundled networks as `list_models` shows them; accuracy is that on the test set, through npvgg itself.
-BUNDLED_FACTS = {"vgg13_bn-cifar10": {"num_classes": 10, "top1": 89.46, "top5": None, "dataset": "CIFAR-10"}}
+BUNDLED_FACTS = {"vgg13_bn-cifar10": {
+    "num_classes": 10, "top1": 89.46, "top5": None, "dataset": "CIFAR-10", "preset": "cifar10",
+    "accuracy_source": "docs/bundled-network"}}
 
 
 def locate(name=DEFAULT, *, offline=False, progress=None):
@@ -78,7 +88,7 @@ def download(name, *, progress=None, force=False, keep=False, offline=False, tim
     the result; `timeout` is in seconds.  Whatever goes wrong, the cache is as it was, and the next call starts afresh.
 
     Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
-    UnsupportedError (nobody publishes such weights).
+    UnsupportedError (nobody publishes such weights).  Warns with UncheckedWarning where no digest is published.
     """
     if name in BUNDLED:
         return bundled(name)
@@ -113,12 +123,14 @@ def list_models():
     """Every network that has a name: [ModelEntry, …], the bundled ones first."""
     from weights_convert import catalog
 
-    models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), **BUNDLED_FACTS[name])
+    models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), publisher="npvgg", checked_by="SHA-256", url=None,
+                         opset=None, **BUNDLED_FACTS[name])
               for name, file in BUNDLED.items()]
     for entry in catalog.CHECKPOINTS.values():
         path = cache_folder() / "models" / f"{entry.name}.h5"
         here = ("cached", path, size_of(path)) if isfile(path) else ("downloadable", None, entry.size_bytes)
-        models.append(ModelEntry(entry.name, *here, entry.num_classes, entry.top1, entry.top5, entry.dataset))
+        models.append(ModelEntry(entry.name, *here, entry.num_classes, entry.top1, entry.top5, entry.dataset, entry.publisher,
+                                 entry.checked_by, entry.preset, entry.accuracy_source, entry.url, entry.opset))
     return models
 
 
@@ -139,9 +151,12 @@ def published(name):
     try:
         return catalog.find(name)
     except UsageError:
-        names = ", ".join([*BUNDLED, *catalog.CHECKPOINTS])
+        if "@" in str(name):
+            raise
+        names = ", ".join([*BUNDLED, *(entry.name for entry in catalog.CHECKPOINTS.values() if "@" not in entry.name)])
         raise UsageError(f"there is no model called {name!r}; there are {names} and the letters A, B, D and E of the "
-                         "paper, and a weights file is given as a path, such as ./model.h5") from None
+                         "paper, those that `npvgg models --all` lists, and weights files, given as a path such as "
+                         "./model.h5") from None
 
 
 def is_offline():
@@ -176,7 +191,8 @@ def is_loopback(url):
 
 def by_hand(entry, target):
     """The way around npvgg's own download, for the end of a message."""
-    return f"fetch {entry.url} in another way and run `python -m weights_convert {entry.file} {target}`"
+    arrived = entry.url.rpartition("/")[2]
+    return f"fetch {entry.url} in another way and run `python -m weights_convert {arrived} {target}`"
 
 
 # ------------------------------------------------------------------------------------------------- disk
@@ -315,7 +331,10 @@ class Arrival:
 
     def __init__(self, entry, url, part, otherwise):
         self.entry, self.url, self.part, self.otherwise = entry, url, part, otherwise
-        self.count, self.digest, self.response = 0, hashlib.sha256(), None
+        self.algorithm, _, self.expected = (entry.digest or "SHA-256").partition(":")
+        # MD5 is not there for security: nothing that comes is run.  Where OpenSSL is in FIPS mode there is none otherwise.
+        self.digest = hashlib.new(self.algorithm.replace("-", ""), usedforsecurity=False)
+        self.count, self.response = 0, None
 
     def __enter__(self):
         try:
@@ -364,11 +383,14 @@ class Arrival:
         """Everything has come: is it the checkpoint?"""
         if not self.entry.has_size(self.count):
             raise Faltered(self.of_another_size(f"{self.count:,}"))
-        found, expected = self.digest.hexdigest(), self.entry.sha256
-        if not found.startswith(expected):
-            beginning = "" if self.entry.full_sha256 else "one that begins with "
-            raise HashMismatchError(f"{self.url} gave a file whose SHA-256 is {found}, where {beginning}{expected} is "
-                                    f"published; nothing was kept: try again, or {self.otherwise}")
+        found = self.digest.hexdigest()
+        if not found.startswith(self.expected):
+            beginning = "" if len(found) == len(self.expected) else "one that begins with "
+            raise HashMismatchError(f"{self.url} gave a file whose {self.algorithm} is {found}, where {beginning}"
+                                    f"{self.expected} is published; nothing was kept: try again, or {self.otherwise}")
+        if not self.expected:
+            warnings.warn(f"no digest of {self.url} is published, so only its size could be checked; its {self.algorithm} is "
+                          f"{found}", UncheckedWarning, stacklevel=2)
         self.flush()
         self.stored(os.fsync, self.file.fileno())
 
@@ -388,6 +410,5 @@ def write_weights(entry, checkpoint, target):
     """The checkpoint → the weights file `target`, which appears whole or not at all."""
     from weights_convert.convert import convert
 
-    known = "published" if entry.full_sha256 else f"known by its first {len(entry.sha256)} digits only"
     convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
-            notes=f"the checkpoint's SHA-256 is {known}", force=True)
+            notes=f"the download was compared with the published {entry.checked_by}", force=True)

@@ -20,9 +20,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from witnesses import caffemodel_builder
+from witnesses.command import npvgg
 
-from npvgg import hub
-from npvgg.errors import DownloadError, HashMismatchError, StorageError, UnsupportedError, UsageError
+from npvgg import classify, hub
+from npvgg.errors import (
+    BadFileError,
+    DownloadError,
+    HashMismatchError,
+    StorageError,
+    UncheckedWarning,
+    UnsupportedError,
+    UsageError,
+)
 from weights_convert import catalog
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +69,7 @@ def server():
 @pytest.fixture
 def models(server, tmp_path, monkeypatch):
     """The folder of the cache, with one published network, a server for it, no pauses and a conversion that copies."""
-    entry = replace(catalog.CHECKPOINTS["vgg16"], size_bytes=len(CONTENT), full_sha256=DIGEST)
+    entry = replace(catalog.CHECKPOINTS["vgg16"], size_bytes=len(CONTENT), digest=f"SHA-256:{DIGEST}")
     monkeypatch.setattr(catalog, "CHECKPOINTS", {"vgg16": entry})
     monkeypatch.setenv("NPVGG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NPVGG_MIRROR", server.url)
@@ -169,8 +179,7 @@ def test_force_fetches_again_and_keep_leaves_the_checkpoint(server, models):
 
 def test_eight_known_digits_and_a_rounded_size_are_enough(server, models, monkeypatch):
     server.answers[:] = [send()]
-    published(monkeypatch, full_sha256=None, file=f"vgg16-{DIGEST[:8]}.pth", size_bytes=len(CONTENT) - 500,
-              size_slack=500)
+    published(monkeypatch, digest=f"SHA-256:{DIGEST[:8]}", size_bytes=len(CONTENT) - 500, size_slack=500)
     assert hub.locate("vgg16").read_bytes() == CONTENT
 
 
@@ -219,7 +228,7 @@ def test_the_conversion_is_told_what_the_catalog_knows(server, models, monkeypat
     hub.write_weights(entry, Path("a.part"), Path("b.h5"))
     assert told == [((Path("a.part"), Path("b.h5")), {
         "model": "vgg16", "preset": "torchvision-features", "source_name": entry.url, "force": True,
-        "notes": "the checkpoint's SHA-256 is known by its first 8 digits only"})]
+        "notes": "the download was compared with the published SHA-256 (8/64)"})]
 
 
 # ------------------------------------------------------------------------------------------------- failure
@@ -316,6 +325,27 @@ def test_no_name_service_is_a_sentence_whatever_the_caller_was_doing(models, mon
     check_sentence(caught.value, f"{catalog.CHECKPOINTS['vgg16'].url} could not be fetched (Name or service not known)")
 
 
+@pytest.mark.parametrize("algorithm", ["SHA-256", "SHA-1", "MD5"])
+def test_the_published_digest_is_compared_whatever_its_algorithm(server, models, monkeypatch, algorithm):
+    right = hashlib.new(algorithm.replace("-", ""), CONTENT).hexdigest()
+    published(monkeypatch, digest=f"{algorithm}:{right}")
+    server.answers[:] = [send(WRONG), send()]
+    with pytest.raises(HashMismatchError, match=f"a file whose {algorithm} is [0-9a-f]+, where {right} is published"):
+        hub.locate("vgg16")
+    assert visible(models) == [] and hub.locate("vgg16").read_bytes() == CONTENT
+
+
+def test_without_a_published_digest_one_is_told_so(server, models, monkeypatch):
+    entry = published(monkeypatch, digest=None)
+    server.answers[:] = [send()]
+    with pytest.warns(UncheckedWarning) as caught:
+        assert hub.locate("vgg16").read_bytes() == CONTENT
+    assert [str(warning.message) for warning in caught] == [
+        f"no digest of {server.url}/{entry.file} is published, so only its size could be checked; its SHA-256 is {DIGEST}"]
+    run = npvgg("download", "vgg16", "--force")
+    assert run.status == 0 and run.err == f"npvgg: {caught[0].message}\n"
+
+
 @pytest.mark.parametrize("switch", ["argument", "environment"])
 def test_offline_fetches_nothing_and_uses_what_is_here(server, models, monkeypatch, switch):
     if switch == "environment":
@@ -369,7 +399,9 @@ def test_names_without_weights_say_what_to_do(models):
         hub.locate("resnet50")
     assert str(caught.value) == (
         "there is no model called 'resnet50'; there are vgg13_bn-cifar10, vgg16 and the letters A, B, D and E of the "
-        "paper, and a weights file is given as a path, such as ./model.h5")
+        "paper, those that `npvgg models --all` lists, and weights files, given as a path such as ./model.h5")
+    with pytest.raises(UsageError, match="^there is no publisher called 'paddle'; npvgg knows torchvision, timm"):
+        hub.locate("vgg16@paddle")
 
 
 # ------------------------------------------------------------------------------------------------- disk
@@ -520,18 +552,20 @@ def test_windows_waits_until_the_lock_is_free(models, monkeypatch, tmp_path):
 # ------------------------------------------------------------------------------------------------- the list
 
 
+FACTS = (1000, 71.592, 90.382, "ImageNet-1K", "torchvision", "SHA-256", "torchvision",
+         "torchvision 0.28, models/vgg.py, _metrics", f"https://download.pytorch.org/models/{FILE}", None)
+
+
 def test_the_list_says_where_each_model_is(server, models):
     server.answers[:] = [send()]
     hub.locate("vgg16")
     listed = {model.name: model for model in hub.list_models()}
     assert list(listed) == [*hub.BUNDLED, "vgg16"]
-    assert listed["vgg16"] == hub.ModelEntry("vgg16", "cached", models / "vgg16.h5", len(CONTENT), 1000, 71.592, 90.382,
-                                             "ImageNet-1K")
+    assert listed["vgg16"] == hub.ModelEntry("vgg16", "cached", models / "vgg16.h5", len(CONTENT), *FACTS)
     bundled = listed[hub.DEFAULT]
     assert (bundled.state, bundled.num_classes, bundled.dataset) == ("bundled", 10, "CIFAR-10")
     (models / "vgg16.h5").unlink()
-    assert hub.list_models()[-1] == hub.ModelEntry("vgg16", "downloadable", None, len(CONTENT), 1000, 71.592, 90.382,
-                                                   "ImageNet-1K")
+    assert hub.list_models()[-1] == hub.ModelEntry("vgg16", "downloadable", None, len(CONTENT), *FACTS)
 
 
 def test_the_list_needs_neither_cache_nor_network(monkeypatch, tmp_path):
@@ -558,7 +592,7 @@ def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
     torch.save(state, tmp_path / "made.pth", _use_new_zipfile_serialization=zipped)
     content = (tmp_path / "made.pth").read_bytes()
     published(monkeypatch, architecture="vgg11_bn", size_bytes=len(content),
-              full_sha256=hashlib.sha256(content).hexdigest())
+              digest=f"SHA-256:{hashlib.sha256(content).hexdigest()}")
     monkeypatch.setattr(hub, "write_weights", TRUE_WRITE_WEIGHTS)
     server.answers[:] = [send(content)]
 
@@ -569,4 +603,70 @@ def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
     np.testing.assert_array_equal(loaded.forward(x), vgg.using(tier="reference").forward(x))
 
 
-TRUE_WRITE_WEIGHTS = hub.write_weights
+TRUE_WRITE_WEIGHTS, ALL = hub.write_weights, catalog.CHECKPOINTS
+
+SMALL = {"width": 1 / 32, "hidden": (6, 5), "num_classes": 3, "pooled_size": 1, "input_size": 32}
+
+
+def as_published(name, vgg, path):
+    """A VGG → the bytes of a file as the publisher of `name` writes it."""
+    import h5py
+
+    from weights_convert import export, sources
+
+    publisher = name.partition("@")[2]
+    if publisher == "timm":
+        pytest.importorskip("safetensors")
+    if publisher in ("timm", "mmpretrain"):
+        return export.write(vgg, path.with_suffix(".safetensors" if publisher == "timm" else ".pth"), publisher).read_bytes()
+    if publisher == "caffe":
+        return caffemodel_builder.model(vgg, 1)
+    with h5py.File(path, "w") as file:
+        for key, array in export.tensors(vgg, sources.find("keras")).items():
+            layer, field = key.split("/")
+            file[f"{layer}/{layer}_{'W' if field == 'kernel' else 'b'}_1:0"] = array
+    return path.read_bytes()
+
+
+def offered(name, content, monkeypatch):
+    """The catalog entry `name`, with the size and, by the same algorithm, the digest of `content`."""
+    old = ALL[name]
+    algorithm = old.digest.partition(":")[0]
+    digest = hashlib.new(algorithm.replace("-", ""), content).hexdigest()
+    entry = replace(old, size_bytes=len(content), size_slack=0, digest=f"{algorithm}:{digest}")
+    monkeypatch.setattr(catalog, "CHECKPOINTS", ALL | {name: entry})
+    return entry
+
+
+@pytest.mark.parametrize("name", ["vgg16@timm", "vgg13_bn@timm", "vgg11@mmpretrain", "vgg19_bn@mmpretrain", "vgg16@keras",
+                                  "vgg19_features@keras", "vgg19@caffe"])
+def test_what_others_publish_is_fetched_by_name_and_converted(server, models, monkeypatch, tmp_path, name):
+    import numpy as np
+
+    from npvgg import network
+
+    sizes = {"width": 1 / 32, "num_classes": None} if "features" in name else SMALL
+    vgg = network.create(ALL[name].architecture, seed=3, how="he", **sizes)
+    content = as_published(name, vgg, tmp_path / "made.h5")
+    entry = offered(name, content, monkeypatch)
+    monkeypatch.setattr(hub, "write_weights", TRUE_WRITE_WEIGHTS)
+    server.answers[:] = [send(content)]
+
+    path = hub.locate(name.upper())
+    found = network.open(path, tier="reference")
+    assert path == models / f"{name}.h5" and server.requests == [f"/{entry.file}"]
+    assert found.architecture == vgg.architecture and found.preset.name == entry.preset
+    assert found.source_output == ("probabilities" if entry.preset == "caffe" else "logits")
+    assert all(np.array_equal(found.parameters[key], array) for key, array in vgg.parameters.items())
+    assert classify.load(name, tier="reference", offline=True).architecture == vgg.architecture
+    (listed,) = [model for model in hub.list_models() if model.name == name]
+    assert (listed.state, listed.path, listed.checked_by) == ("cached", path, entry.checked_by)
+
+
+def test_a_file_that_is_none_leaves_nothing(server, models, monkeypatch):
+    offered("vgg16-7@onnx", CONTENT, monkeypatch)
+    monkeypatch.setattr(hub, "write_weights", TRUE_WRITE_WEIGHTS)
+    server.answers[:] = [send()]
+    with pytest.raises(BadFileError):
+        hub.locate("vgg16-7@onnx")
+    assert server.requests == ["/vgg16-7.onnx"] and [path.name for path in models.iterdir()] == [".vgg16-7@onnx.lock"]

@@ -8,9 +8,10 @@ from npvgg.cli import options
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options.force
 def command(names, force):
-    """Fetch torchvision's checkpoint for NAME, check its SHA-256, convert it to HDF5 and keep it in the cache.
+    """Fetch the checkpoint called NAME, compare its digest, convert it to HDF5 and keep it in the cache.
 
-    `npvgg models` lists the names.  NPVGG_CACHE moves the cache; NPVGG_MIRROR names another server.
+    vgg16 is torchvision's, vgg16@keras what Keras publishes; `npvgg models --all` lists the names.  NPVGG_CACHE moves the
+    cache; NPVGG_MIRROR names another server.
     """
     from npvgg import hub
     from npvgg.cli.progress import DownloadBar

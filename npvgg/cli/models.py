@@ -1,26 +1,55 @@
 """npvgg models: which networks are there?"""
 import json
+from dataclasses import asdict
 
 import click
 
+HEADINGS = ("name", "state", "MiB", "classes", "top-1", "top-5", "checked by")
+USUAL = ("npvgg", "torchvision")          # publishers whose networks are shown without --all
+
 
 @click.command(short_help="List the networks: bundled, cached, downloadable.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(as_json):
-    """List the networks with published or bundled weights: where they are, size, classes, published accuracy."""
-    from npvgg import hub, text_table
+@click.option("--all", "is_all", is_flag=True, help="Also what others than torchvision publish: timm, mmpretrain, Keras, …")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for every network.")
+def command(is_all, as_json):
+    """List the networks with published or bundled weights: where they are, size, classes, accuracy, how they are checked.
+
+    Accuracies are per cent of the 50,000 validation pictures of ImageNet-1K, as the publishers state them.  "SHA-256 (8/64)":
+    8 of the digest's 64 digits are published.
+    """
+    from npvgg import hub
+    from weights_convert.catalog import PUBLISHERS
 
     models = hub.list_models()
     if as_json:
         for model in models:
-            print(json.dumps({"name": model.name, "state": model.state, "path": model.path and str(model.path),
-                              "size_bytes": model.size_bytes, "num_classes": model.num_classes, "top1": model.top1,
-                              "top5": model.top5, "dataset": model.dataset}))
+            print(json.dumps(asdict(model) | {"path": model.path and str(model.path)}))
         return
-    print("\n".join(text_table.render(
-        ("name", "state", "MiB", "classes", "top-1 %", "top-5 %", "measured on"),
-        [(model.name, model.state, f"{model.size_bytes / 2**20:.1f}", str(model.num_classes or "—"), percent(model.top1),
-          percent(model.top5), model.dataset) for model in models], left=(0, 1, 6))))
+    shown = [model for model in models if is_all or model.publisher in USUAL or model.state == "cached"]
+    about = {"npvgg": "in this package; its accuracy is on CIFAR-10's test pictures"} | PUBLISHERS
+    print("\n".join(grouped(shown, about)))
+    if len(shown) < len(models):
+        others = ", ".join(name for name in PUBLISHERS if name not in USUAL)
+        print(f"\n{len(models) - len(shown)} more of {others}: npvgg models --all")
+
+
+def grouped(models, about):
+    """ModelEntries, publisher → what to say of it → the lines of a table with a line before each publisher's."""
+    from npvgg import text_table
+
+    heading, rule, *rows = text_table.render(HEADINGS, [cells(model) for model in models], left=(0, 1, 6))
+    yield from (heading, rule)
+    publisher = None
+    for model, row in zip(models, rows, strict=True):
+        if model.publisher != publisher:
+            publisher = model.publisher
+            yield f"{publisher}: {about[publisher]}"
+        yield row
+
+
+def cells(model):
+    return (model.name, model.state, f"{model.size_bytes / 2**20:.1f}", str(model.num_classes or "—"), percent(model.top1),
+            percent(model.top5), model.checked_by)
 
 
 def percent(value):

@@ -11,6 +11,7 @@ from witnesses.command import npvgg
 from npvgg import cli, hub
 from npvgg.architecture import NAMES, architecture, describe, operations
 from npvgg.kernels import table
+from weights_convert import catalog
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +59,28 @@ def test_models_lists_the_bundled_and_the_published_ones():
     states = {line["name"]: line["state"] for line in lines}
     assert states[hub.DEFAULT] == "bundled" and states["vgg16"] == "downloadable"
     assert {line["name"]: line["top1"] for line in lines}["vgg16"] == 71.592
-    assert npvgg("models").out.splitlines()[0].split()[:2] == ["name", "state"]
+    assert len(lines) == 1 + len(catalog.CHECKPOINTS)
+    (keras,) = [line for line in lines if line["name"] == "vgg16@keras"]
+    assert (keras["publisher"], keras["checked_by"], keras["preset"], keras["path"]) == ("keras", "MD5", "caffe", None)
+    assert keras["url"].startswith("https://") and keras["accuracy_source"] == "keras-applications, README.md"
+
+
+def test_models_are_grouped_by_publisher_within_80_columns():
+    usual, all_of_them = npvgg("models").out.splitlines(), npvgg("models", "--all").out.splitlines()
+    assert usual[0].split() == ["name", "state", "MiB", "classes", "top-1", "top-5", "checked", "by"]
+    assert usual[2].startswith("npvgg: ") and usual[4].startswith("torchvision: ")
+    assert usual[-1] == "32 more of timm, mmpretrain, onnx, keras, caffe: npvgg models --all"
+    assert max(map(len, [*usual, *all_of_them])) <= 80
+    groups = [line.partition(":")[0] for line in all_of_them if ":" in line]
+    assert groups == ["npvgg", *catalog.PUBLISHERS]
+    assert [line.split()[0] for line in all_of_them if "downloadable" in line] == list(catalog.CHECKPOINTS)
+
+
+def test_what_is_cached_is_listed_without_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("NPVGG_CACHE", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "vgg16@caffe.h5").write_bytes(b"x")
+    assert [line.split()[:2] for line in npvgg("models").out.splitlines() if "@" in line] == [["vgg16@caffe", "cached"]]
 
 
 def test_inspect_shows_header_and_tensors(tiny_file):

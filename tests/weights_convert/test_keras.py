@@ -1,9 +1,8 @@
 """Keras' VGGs: converted, they give Keras' own probabilities."""
-import os
-
 import h5py
 import numpy as np
 import pytest
+from witnesses.keras_witness import keras as keras_library
 from witnesses.networks import lively
 
 from npvgg import network
@@ -73,8 +72,7 @@ def test_an_hdf5_file_of_somebody_else_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def keras():
-    os.environ.setdefault("KERAS_BACKEND", "numpy")
-    return pytest.importorskip("keras")
+    return keras_library()
 
 
 def keras_network(keras, name, activation="softmax"):
@@ -114,15 +112,3 @@ def test_keras_itself_gives_the_same_probabilities(keras, tmp_path, name, file):
 def test_a_whole_model_says_whether_it_ends_with_logits(keras, tmp_path):
     keras_network(keras, "vgg16", activation=None).save(tmp_path / "x.h5")
     assert convert(tmp_path / "x.h5", tmp_path / "out.h5", dry_run=True).output == "logits"
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", ["VGG16", "VGG19"])
-def test_full_size_networks_of_keras_applications(keras, tmp_path, name):
-    model = getattr(keras.applications, name)(weights=None)
-    model.save_weights(tmp_path / "full.weights.h5")
-    vgg = network.open(convert(tmp_path / "full.weights.h5", tmp_path / "out.h5").path)
-    x = np.random.default_rng(0).normal(0, 60, (1, 224, 224, 3)).astype(np.float32)
-    theirs = np.asarray(model.predict(x, verbose=0))
-    ours = vgg.probabilities(vgg.forward(np.ascontiguousarray(x.transpose(0, 3, 1, 2))))
-    assert vgg.architecture == architecture(name.lower()) and abs(ours - theirs).max() <= 1e-6

@@ -28,7 +28,8 @@ MODELS = cache_folder.cache_folder() / "models"
 
 def main(how, rounds=1):
     digest = hashlib.sha256(CONTENT).hexdigest()
-    catalog.CHECKPOINTS = {"vgg16": replace(catalog.CHECKPOINTS["vgg16"], size_bytes=len(CONTENT), full_sha256=digest)}
+    catalog.CHECKPOINTS = {"vgg16": replace(catalog.CHECKPOINTS["vgg16"], size_bytes=len(CONTENT),
+                                              digest=f"SHA-256:{digest}")}
     hub.write_weights = convert
     hub.CHUNK = len(CONTENT) // 5
     hub.shutil = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=2**40))

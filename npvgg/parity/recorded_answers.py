@@ -1,0 +1,123 @@
+"""Does a network give the answers that its source's own runtime recorded?
+
+    test_data_set_0/input_0.pb, output_0.pb      a folder a test, as ONNX has them
+    NAME.npz                                     a file a test, with the arrays `input` and `output`
+
+    input    (N, 3, H, W), prepared as the source wants it
+    output   (N, classes): logits, or probabilities if the source's last layer is a soft-max (`VGG.source_output`)
+
+Judged is the largest gap ÷ the largest recorded value, and rms ÷ rms, against a bound:
+
+    logits          10⁻⁴, as between any two float32 runs (report.TOLERANCE)
+    probabilities   2 · 10⁻⁴ · largest |logit|, and never above 10⁻²
+
+for a soft-max turns a gap δ between logits into one of p_i(1 − p_i) · 2δ at most, to first order: 2δ of the largest
+probability, where δ is 10⁻⁴ of the largest logit.  A soft-max of nearly 1 hides gaps; tests with several plausible classes say
+more.  A network within its bound may have another top-1 where two classes are as close as that, so the top-1 is shown and not
+judged.
+"""
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from npvgg import text_table
+from npvgg.errors import BadFileError, StorageError, UsageError
+from npvgg.parity import difference, report
+from weights_convert import source_file
+from weights_convert.formats import npz, tensor_proto
+
+TOLERANCE = report.TOLERANCE["float32"]
+LARGEST_BOUND = 1e-2
+SETS = "test_data_set_*"
+PB = ("input_0.pb", "output_0.pb")
+NPZ = (("input", "output"), ("inputs", "outputs"))        # the second in archives of the ONNX model zoo from 2017
+HEADINGS = ("test", "input", "gap ÷ largest", "rms ÷ rms", "bound", "top-1", "verdict")
+
+
+def find(folder):
+    """A folder → the tests in it, each a folder or an .npz, in the order of the numbers in their names.
+
+    StorageError where there is no such folder, UsageError where it holds none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StorageError(f"{folder} is no folder; give one that holds test_data_set_0 or .npz files")
+    tests = [path for path in folder.glob(SETS) if path.is_dir()] + list(folder.glob("*.npz"))
+    if (folder / PB[0]).exists():
+        tests.append(folder)
+    if not tests:
+        raise UsageError(f"{folder} holds no test; npvgg looks for test_data_set_0/{PB[0]} and {PB[1]}, and for .npz files "
+                         "with the arrays input and output")
+    return sorted(tests, key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One test of one network."""
+
+    name: str
+    shape: tuple                          # of the input
+    difference: difference.Difference
+    bound: float
+    argmax_flips: int | None              # pictures with another largest value; None without a classifier
+    verdict: str                          # report.EQUAL, CLOSE or DIVERGES
+
+
+def check(vgg, test):
+    """A VGG, and one of what `find` gives → Outcome.
+
+    Raises BadFileError for files that are damaged or hold something else, UnsupportedError, StorageError.
+    """
+    x, recorded = read(test)
+    ours = logits = vgg.forward(x)
+    if recorded.size != ours.size or len(recorded) != len(x):
+        raise BadFileError(f"{test}: {recorded.shape} is recorded as the output where this network gives {ours.shape}; give "
+                           "the tests of the same network")
+    bound = TOLERANCE
+    if vgg.source_output == "probabilities" and vgg.architecture.num_classes:
+        ours = vgg.probabilities(logits)
+        bound = min(LARGEST_BOUND, 2 * TOLERANCE * float(abs(logits).max()))
+    recorded = recorded.reshape(ours.shape)
+    found = difference.measure(ours, recorded)
+    verdict = report.DIVERGES if not found.within(bound) else report.CLOSE if found.unequal else report.EQUAL
+    flips = difference.argmax_flips(ours, recorded) if ours.ndim == 2 else None
+    return Outcome(test.name or str(test), x.shape, found, bound, flips, verdict)
+
+
+def table(outcomes):
+    """[Outcome, …] → the lines of a table."""
+    return text_table.render(HEADINGS, [cells(outcome) for outcome in outcomes], left=(0, 1, 6))
+
+
+def cells(outcome):
+    found, flips = outcome.difference, outcome.argmax_flips
+    same = "—" if flips is None else "equal" if flips == 0 else f"{flips} of {outcome.shape[0]} differ"
+    return (outcome.name, report.shape(outcome.shape), report.number(found.largest_relative),
+            report.number(found.rms_relative), report.number(outcome.bound), same, outcome.verdict)
+
+
+def read(test):
+    """A test → (input as float32 (N, 3, H, W), recorded output)."""
+    x, recorded = read_archive(test) if test.suffix == ".npz" else (tensor_proto.read(test / name) for name in PB)
+    if x.ndim == 5 and len(x) == 1 and len(recorded) == 1:             # the zoo's .npz hold a list of the inputs, which is one
+        x, recorded = x[0], recorded[0]
+    if x.ndim != 4 or x.shape[1] != 3 or x.dtype.kind != "f" or not x.size:
+        raise BadFileError(f"{test}: its input is {x.dtype.name} of shape {x.shape}; a VGG takes floating point (N, 3, H, W)")
+    if not recorded.ndim or recorded.dtype.kind != "f":
+        raise BadFileError(f"{test}: its output is {recorded.dtype.name} of shape {recorded.shape}; a VGG gives floating point")
+    with np.errstate(over="ignore"):                                   # found as an infinity in the next line
+        x = x.astype(np.float32)
+    if not (np.isfinite(x).all() and np.isfinite(recorded).all()):
+        raise BadFileError(f"{test}: it holds NaN or infinity (the file is damaged: fetch it again)")
+    return x, recorded
+
+
+def read_archive(path):
+    with source_file.opened(path) as (file, size):
+        arrays = npz.read(file, size).tensors
+        for names in NPZ:
+            if all(name in arrays for name in names):
+                return [arrays[name] for name in names]
+        raise BadFileError(f"it holds {report.some(arrays)}; a test has the arrays input and output")
