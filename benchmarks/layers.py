@@ -1,6 +1,6 @@
 """Each layer of a network: how long it takes on each tier, how near that is to what the machine can do, and how exact it is.
 
-    python -m benchmarks.layers [NAME] [--batch 1] [--threads 2] [--runs 7] [--tier engine --tier jit] [--output FILE]
+    python -m benchmarks.layers [NAME] [--batch 1] [--threads 2] [--runs 7] [--tier engine jit] [--output FILE]
 
     ms         median over the runs; on the engine whatever rides on the layer (batch norm, ReLU, max-pooling) included
     GFLOP/s    two for each multiply–add of the definition, so an algorithm that needs fewer shows more than the machine has
@@ -10,16 +10,17 @@
 Dense layers are a matter of memory at batch 1: for them "of peak" is bytes of weights ÷ those that the threads could read.
 """
 import argparse
-import json
+import shlex
 import statistics
+import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks import peak
-from npvgg import atomic_file, network, text_table
+from benchmarks import peak, result_file
+from npvgg import atomic_file, command_line, network, text_table
 from npvgg.architecture import describe
+from npvgg.errors import INTERRUPTED, NpvggError, UsageError
 from npvgg.kernels import table, threads
 from npvgg.kernels.engine import program, team
 from npvgg.kernels.engine.packing import blocks
@@ -27,42 +28,62 @@ from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
 from npvgg.kernels.engine.winograd import POSITIONS, TILE
 from npvgg.parity import oracle
 
+PROGRAM = "benchmarks.layers"
 DISAGREES = 1e-4
 HEADINGS = ("layer", "tier", "algorithm", "ms", "GFLOP/s", "of peak", "error", "verdict")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", nargs="?", default="vgg16")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=threads.number_of(None))
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--size", type=int, help="side of the picture; default: the network's own")
-    parser.add_argument("--tier", action="append", choices=table.LADDER[1:], help="default: engine and jit")
-    parser.add_argument("--output", type=Path, help="write the figures here too, as JSON")
-    options = parser.parse_args()
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
+    try:
+        run(parser().parse_args(arguments), shlex.join(["python", "-m", PROGRAM, *arguments]))
+    except NpvggError as error:
+        return command_line.fail(PROGRAM, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return command_line.fail(PROGRAM, "interrupted", INTERRUPTED)
+    return 0
+
+
+def parser():
+    options = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__.splitlines()[0])
+    options.add_argument("name", nargs="?", default="vgg16", metavar="NAME", help="network (default vgg16)")
+    options.add_argument("--batch", type=int, default=1, metavar="N", help="pictures at a time (default 1)")
+    options.add_argument("--threads", type=int, metavar="N", help="threads (default all)")
+    options.add_argument("--runs", type=int, default=7, metavar="N", help="counted rounds (default 7)")
+    options.add_argument("--size", type=int, metavar="PIXELS", help="side of the picture (default the network's own)")
+    options.add_argument("--tier", nargs="+", choices=table.LADDER[1:], default=["engine", "jit"], metavar="TIER",
+                         help="engine, jit or both (default both)")
+    options.add_argument("--output", metavar="FILE", help="write the results as JSON")
+    options.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    return options
+
+
+def run(options, command):
+    for what in ("batch", "runs"):
+        if getattr(options, what) < 1:
+            raise UsageError(f"--{what} is {getattr(options, what)}; give a whole number of at least 1")
+    if options.output:
+        atomic_file.destination(options.output, options.force)
     vgg = network.create(options.name, seed=0, how="he", threads=options.threads)
-    size = options.size or vgg.architecture.input_size
+    count, size = threads.number_of(vgg.threads), options.size or vgg.architecture.input_size
+    table_rows = describe(vgg.architecture, size)
     x = np.random.Generator(np.random.PCG64(1)).standard_normal((options.batch, 3, size, size), np.float32)
-    tiers = options.tier or ["engine", "jit"]
-    gflops, bytes_a_second = peak.multiply_adds(options.threads), peak.reading(options.threads)
-    errors = dict(layer_errors(vgg, x[:1], tiers))
+    gflops, bytes_a_second = peak.multiply_adds(count), peak.reading(count)
+    errors = dict(layer_errors(vgg, x[:1], options.tier))
     rows = []
-    for tier in tiers:
+    for tier in options.tier:
         times = (engine_times if tier == "engine" else tier_times)(vgg, x, tier, options.runs)
-        for row in describe(vgg.architecture, size):
-            if row.layer.name in times:
-                rows.append(judged(row, tier, *times[row.layer.name], errors[row.layer.name][tier], options, gflops,
-                                   bytes_a_second))
-    print(f"{options.name}, {options.batch} × {size}×{size}, {options.threads} threads: peak {gflops:.0f} GFLOP/s, "
-          f"memory {bytes_a_second / 1e9:.0f} GB/s")
+        rows += [judged(row, tier, *times[row.layer.name], errors[row.layer.name][tier], options.batch, gflops, bytes_a_second)
+                 for row in table_rows if row.layer.name in times]
+    print(f"{vgg.architecture.name}, {options.batch} × {size}×{size}, {count} thread{'s' * (count != 1)}: peak {gflops:.0f} "
+          f"GFLOP/s, memory {bytes_a_second / 1e9:.0f} GB/s")
     print("\n".join(text_table.render(HEADINGS, [cells(row) for row in rows], left=(0, 1, 2, 7))))
-    for tier in tiers:
+    for tier in options.tier:
         print(f"{tier}: {sum(row['ms'] for row in rows if row['tier'] == tier):.1f} ms in convolutions and dense layers")
     if options.output:
-        figures = {"network": options.name, "batch": options.batch, "threads": options.threads, "size": size, "gflops": gflops,
-                   "bytes_a_second": bytes_a_second, "layers": rows}
-        atomic_file.write(options.output, json.dumps(figures, indent=1).encode(), force=True)
+        facts = {"network": vgg.architecture.name, "batch": options.batch, "threads": count, "size": size}
+        result_file.write(options.output, "layers", [facts | row for row in rows], command=command, force=options.force,
+                          peak_gflops=gflops / count, read_gb_per_s=bytes_a_second / 1e9)
 
 
 def layer_errors(vgg, x, tiers):
@@ -115,18 +136,18 @@ def median(call, runs):
     return statistics.median(times)
 
 
-def judged(row, tier, ms, algorithm, operation, error, options, gflops, bytes_a_second):
+def judged(row, tier, ms, algorithm, operation, error, batch, gflops, bytes_a_second):
     seconds = ms / 1e3
     done = row.macs
     if algorithm == "winograd":
         channels = blocks(operation.weights.shape[2]) * LANES * operation.weights.shape[1] * COLUMNS
         height, width = row.output_shape[1:]
         done = POSITIONS * channels * -(-height // TILE) * -(-width // TILE)
-    share = 2 * done * options.batch / seconds / (gflops * 1e9)
-    if row.layer.op == "dense" and options.batch == 1:
+    share = 2 * done * batch / seconds / (gflops * 1e9)
+    if row.layer.op == "dense" and batch == 1:
         share = 4 * row.macs / seconds / bytes_a_second
     return {"layer": row.layer.name, "tier": tier, "algorithm": algorithm, "ms": ms,
-            "gflops": 2e-9 * row.macs * options.batch / seconds, "of_peak": share, "error": error,
+            "gflops": 2e-9 * row.macs * batch / seconds, "of_peak": share, "error": error,
             "verdict": "ok" if error <= DISAGREES else "DISAGREES"}
 
 
@@ -136,4 +157,4 @@ def cells(row):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
