@@ -52,7 +52,7 @@ def convert(source, out, *, origin=None, keys=None, model=None, preset=None, cla
         export.check(out, keys, opset, softmax)
     elif keys:
         raise UsageError(f"{out} is an npvgg weights file, which has npvgg's keys; use --keys with {', '.join(export.WRITERS)}")
-    elif opset or softmax:
+    elif opset is not None or softmax:
         raise UsageError(f"{out} is an npvgg weights file, not a graph; use --opset and --softmax with {export.ONNX}")
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work

@@ -41,7 +41,7 @@ def check(out, keys=None, opset=None, softmax=False):
         raise UsageError(f"{out} has an ending that npvgg does not write; it writes .h5, {', '.join(ENDINGS)}")
     if suffix == ONNX and keys:
         raise UsageError(f"{out} is a graph and has no keys; use --keys with {', '.join(WRITERS)}")
-    if suffix != ONNX and (opset or softmax):
+    if suffix != ONNX and (opset is not None or softmax):
         raise UsageError(f"{out} is not a graph; use --opset and --softmax with {ONNX}")
     writing_onnx.check_options(opset)
 
