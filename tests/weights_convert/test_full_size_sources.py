@@ -22,6 +22,8 @@ from npvgg.architecture import architecture, torchvision_names
 from npvgg.parity import recorded_answers, report
 from weights_convert.convert import convert
 
+LEVELS = 1 / 64                           # pictures of levels up to 150 instead of 2.6: otherwise the soft-max is 1 and zeros
+
 # (source, network, the ending of its file, container, preset)
 CASES = {
     "timm, safetensors": ("timm", "vgg16", ".safetensors", "safetensors", "torchvision"),
@@ -103,6 +105,7 @@ def by_mmpretrain(source, name, path, x):
 
 def by_caffe(source, name, path, x):
     model, net = settled(torchvision(), name), architecture(name)
+    model.features[0].weight.data *= LEVELS
     paper = torchvision_names(net)
     parameters = {f"{paper[key.rpartition('.')[0]]}/{key.rpartition('.')[2]}": tensor.numpy()
                   for key, tensor in model.state_dict().items()}
@@ -144,7 +147,8 @@ def by_keras(source, name, path, x):
         pytest.skip("for this, Keras has to run on JAX: set KERAS_BACKEND=jax")
     model = getattr(keras.applications, name.upper())(weights=None, classifier_activation=None)
     rng = np.random.default_rng(12)
-    model.set_weights([he(rng, array.shape) for array in model.get_weights()])
+    first, *others = [he(rng, array.shape) for array in model.get_weights()]
+    model.set_weights([first * np.float32(LEVELS), *others])
     model.save_weights(path)
     return np.asarray(model(np.ascontiguousarray(x.transpose(0, 2, 3, 1))))
 
