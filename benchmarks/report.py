@@ -1,6 +1,7 @@
 """results/*.json → the README's speed table and the plot.  python -m benchmarks.report
 
     results/peers.json      python -m benchmarks.peers …  --output benchmarks/results/peers.json
+    results/networks.json   the same for other networks, beside fewer runtimes   (may be absent)
     results/cold.json       python -m benchmarks.peers --cold …  --output benchmarks/results/cold.json   (may be absent)
 
 The table stands between the two marks in README.md, and nothing outside them is touched.  The first network of a file is
@@ -25,16 +26,19 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         peers = result_file.read(options.results / "peers.json", "peers")
-        path = options.results / "cold.json"
-        cold = result_file.read(path, "cold") if path.exists() else None
+        networks, cold = optional(options.results / "networks.json", "peers"), optional(options.results / "cold.json", "cold")
         link = Path(os.path.relpath(options.plot, options.readme.parent)).as_posix()
-        readme = inserted(options.readme, f"{tables(peers, cold)}\n\n![{plot.TITLE}]({link})")
+        readme = inserted(options.readme, f"{tables(peers, networks, cold)}\n\n![{plot.TITLE}]({link})")
         atomic_file.write(options.plot, plot.draw(peers, options.plot.suffix), force=True)
         atomic_file.write(options.readme, readme, force=True)
     except NpvggError as error:
         return command_line.fail(PROGRAM, str(error), error.exit_code)
     print(f"wrote {options.readme} and {options.plot}")
     return 0
+
+
+def optional(path, kind):
+    return result_file.read(path, kind) if path.exists() else None
 
 
 def parser():
@@ -55,15 +59,18 @@ def inserted(readme, text):
     return f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}"
 
 
-def tables(peers, cold=None):
+def tables(peers, networks=None, cold=None):
     """Documents of `benchmarks.peers` → the tables in Markdown, each time beside its error."""
+    beside = "npvgg's ms an image and, in brackets, its time over that of the fastest peer."
     first, *others = dict.fromkeys(row["network"] for row in peers["rows"])
     parts = [f"{machine.line(peers['machine'])}; {peers['taken'][:10]}, `{peers['command']}`.",
              f"{first}, ms an image and, in brackets, npvgg's time over it; gap: largest gap of the logits to the float64 run "
              "over the largest logit.", beside_every_runtime(peers["rows"], first)]
     if others:
-        parts += ["The other networks: npvgg's ms an image and, in brackets, its time over that of the fastest peer.",
-                  beside_the_fastest(peers["rows"], others)]
+        parts += [f"The other networks: {beside}", beside_the_fastest(peers["rows"], others)]
+    if networks:
+        names = dict.fromkeys(row["network"] for row in networks["rows"])
+        parts += [f"Other networks, `{networks['command']}`: {beside}", beside_the_fastest(networks["rows"], names)]
     if cold:
         parts += [f"A fresh process, from its start to the first logits, `{cold['command']}`.", cold_table(cold["rows"])]
     return "\n\n".join(parts)

@@ -70,8 +70,15 @@ def test_without_peers_npvgg_stands_alone(peers):
     assert "| vgg19_bn | 72.0 | 36.0 | 72.0 | 36.0 | 2.0e-06 |" in report.tables(peers).splitlines()
 
 
+def test_networks_of_another_file_have_their_own_table_and_command(peers, cold):
+    rows = [row("a_lrn", 1, threads, name) for threads in (1, 2) for name in ("npvgg", "pytorch")]
+    text = report.tables(peers, document("peers", rows) | {"command": "python -m benchmarks.peers a_lrn"}, cold)
+    assert "Other networks, `python -m benchmarks.peers a_lrn`: npvgg's ms an image" in text
+    assert "| a_lrn | 72.0 (0.23 × PyTorch) | 36.0 (0.23 × PyTorch) | 1.0e-06 |" in text.splitlines()
+
+
 def test_cold_starts_are_those_with_the_most_threads(peers, cold):
-    lines = report.tables(peers, cold).splitlines()
+    lines = report.tables(peers, cold=cold).splitlines()
     assert "| vgg16, batch 1, 2 threads | s | npvgg ÷ | peak MiB | gap |" in lines
     assert lines[-2:] == ["| npvgg 1.0 (jit) | 0.04 | 1.00 | — | 1.0e-06 |", "| ncnn 1.0 | 0.05 | 0.75 | 900 | 1.0e-06 |"]
 
@@ -100,7 +107,7 @@ def test_the_command_writes_the_readme_and_the_plot(folder, peers, cold, suffix,
     assert run(folder, f"speed{suffix}") == 0
     text = (folder / "README.md").read_text(encoding="utf-8")
     picture = f"![{plot.TITLE}](speed{suffix})"
-    assert text == f"above\n{report.BEGIN}\n{report.tables(peers, cold)}\n\n{picture}\n{report.END}\nbelow\n"
+    assert text == f"above\n{report.BEGIN}\n{report.tables(peers, cold=cold)}\n\n{picture}\n{report.END}\nbelow\n"
     assert (folder / f"speed{suffix}").read_bytes().startswith(magic)
     before = (folder / f"speed{suffix}").read_bytes()
     assert run(folder, f"speed{suffix}") == 0
@@ -148,5 +155,5 @@ def test_the_readme_shows_the_results_in_the_repository():
     results = ROOT / "benchmarks/results"
     if not (results / "peers.json").exists():
         pytest.skip("nothing has been measured yet")
-    cold = result_file.read(results / "cold.json", "cold") if (results / "cold.json").exists() else None
-    assert report.tables(result_file.read(results / "peers.json", "peers"), cold) in page
+    more = [report.optional(results / name, kind) for name, kind in (("networks.json", "peers"), ("cold.json", "cold"))]
+    assert report.tables(result_file.read(results / "peers.json", "peers"), *more) in page
