@@ -621,6 +621,11 @@ def as_published(name, vgg, path):
         return export.write(vgg, path.with_suffix(".safetensors" if publisher == "timm" else ".pth"), publisher).read_bytes()
     if publisher == "caffe":
         return caffemodel_builder.model(vgg, 1)
+    if publisher == "onnx":
+        pytest.importorskip("onnx")
+        from witnesses import onnx_graphs
+
+        return (onnx_graphs.caffe2 if "caffe2" in name else onnx_graphs.mxnet)(vgg).SerializeToString()
     with h5py.File(path, "w") as file:
         for key, array in export.tensors(vgg, sources.find("keras")).items():
             layer, field = key.split("/")
@@ -639,7 +644,7 @@ def offered(name, content, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["vgg16@timm", "vgg13_bn@timm", "vgg11@mmpretrain", "vgg19_bn@mmpretrain", "vgg16@keras",
-                                  "vgg19_features@keras", "vgg19@caffe"])
+                                  "vgg19_features@keras", "vgg19@caffe", "vgg16_bn-7@onnx", "vgg19-caffe2-9@onnx"])
 def test_what_others_publish_is_fetched_by_name_and_converted(server, models, monkeypatch, tmp_path, name):
     import numpy as np
 
