@@ -10,17 +10,16 @@
 Dense layers are a matter of memory at batch 1: for them "of peak" is bytes of weights ÷ those that the threads could read.
 """
 import argparse
-import shlex
 import statistics
 import sys
 import time
 
 import numpy as np
 
-from benchmarks import peak, result_file
-from npvgg import atomic_file, command_line, network, text_table
+from benchmarks import command, peak, result_file
+from npvgg import atomic_file, network, text_table
 from npvgg.architecture import describe
-from npvgg.errors import INTERRUPTED, NpvggError, UsageError
+from npvgg.errors import UsageError
 from npvgg.kernels import table, threads
 from npvgg.kernels.engine import program, team
 from npvgg.kernels.engine.packing import blocks
@@ -34,14 +33,7 @@ HEADINGS = ("layer", "tier", "algorithm", "ms", "GFLOP/s", "of peak", "error", "
 
 
 def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
-    try:
-        run(parser().parse_args(arguments), shlex.join(["python", "-m", PROGRAM, *arguments]))
-    except NpvggError as error:
-        return command_line.fail(PROGRAM, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return command_line.fail(PROGRAM, "interrupted", INTERRUPTED)
-    return 0
+    return command.main(PROGRAM, parser(), run, arguments)
 
 
 def parser():
@@ -58,7 +50,7 @@ def parser():
     return options
 
 
-def run(options, command):
+def run(options, typed):
     for what in ("batch", "runs"):
         if getattr(options, what) < 1:
             raise UsageError(f"--{what} is {getattr(options, what)}; give a whole number of at least 1")
@@ -82,7 +74,7 @@ def run(options, command):
         print(f"{tier}: {sum(row['ms'] for row in rows if row['tier'] == tier):.1f} ms in convolutions and dense layers")
     if options.output:
         facts = {"network": vgg.architecture.name, "batch": options.batch, "threads": count, "size": size}
-        result_file.write(options.output, "layers", [facts | row for row in rows], command=command, force=options.force,
+        result_file.write(options.output, "layers", [facts | row for row in rows], command=typed, force=options.force,
                           peak_gflops=gflops / count, read_gb_per_s=bytes_a_second / 1e9)
 
 

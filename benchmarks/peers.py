@@ -8,14 +8,13 @@
 How it is measured stands in `contest` and `worker`.
 """
 import argparse
-import shlex
 import signal
 import sys
 
-from benchmarks import contest, machine, result_file, runtimes, subject
-from npvgg import atomic_file, command_line, images, text_table
+from benchmarks import command, contest, machine, result_file, runtimes, subject
+from npvgg import atomic_file, images, text_table
 from npvgg.architecture import canonical_name
-from npvgg.errors import INTERRUPTED, NpvggError, UsageError
+from npvgg.errors import UsageError
 from npvgg.kernels import table
 from npvgg.kernels.threads import processors
 
@@ -23,14 +22,7 @@ PROGRAM = "benchmarks.peers"
 
 
 def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else [str(argument) for argument in arguments]
-    try:
-        run(parser().parse_args(arguments), shlex.join(["python", "-m", PROGRAM, *arguments]))
-    except NpvggError as error:
-        return command_line.fail(PROGRAM, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return command_line.fail(PROGRAM, "interrupted", INTERRUPTED)
-    return 0
+    return command.main(PROGRAM, parser(), run, arguments)
 
 
 def parser():
@@ -49,7 +41,7 @@ def parser():
     return options
 
 
-def run(options, command):
+def run(options, typed):
     check(options)
     rows = []
     print(machine.line(machine.describe()))
@@ -65,7 +57,7 @@ def run(options, command):
                 for batch in options.batch:
                     rows += show(this.turns(batch=batch, threads=threads, runs=options.runs))
     if options.output:
-        result_file.write(options.output, "cold" if options.cold else "peers", rows, command=command, force=options.force)
+        result_file.write(options.output, "cold" if options.cold else "peers", rows, command=typed, force=options.force)
 
 
 def check(options):
