@@ -10,9 +10,11 @@ transformed and packed once; each picture size gets its own program, with its ow
     conv1_1 [batchnorm] relu1_1 conv1_2 relu1_2 pool1 …        →        Convolution, Convolution(pooled), …
 """
 import mmap
+import os
 from collections import OrderedDict
 from dataclasses import replace
 from threading import Lock
+from weakref import WeakSet
 
 import numpy as np
 
@@ -34,6 +36,8 @@ PIXELS = IMAGES * 224 * 224
 MOST_IMAGES = 64
 PROGRAMS = 4                    # kept, with their memory, for sizes seen before
 
+PLANS = WeakSet()               # of this process, for `after_fork`
+
 
 class Plan:
     """Packed weights of one network and the programs made of them; calls from several threads may share it."""
@@ -42,6 +46,7 @@ class Plan:
         self.architecture, self.parameters = architecture, parameters
         self.lock = Lock()
         self.start_over()
+        PLANS.add(self)
 
     def start_over(self):
         self.arrays_packed = tuple(self.parameters.values())
@@ -144,6 +149,16 @@ class Plan:
         if layer.name not in self.packed:
             self.packed[layer.name] = layerwise.pack_dense(*layer.arrays(self.parameters), relu)
         return replace(self.packed[layer.name], relu=relu)
+
+
+def after_fork():
+    """A plan's lock held by a thread that does not exist here would never be released."""
+    for plan in PLANS:
+        plan.lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def groups(layers, names):
