@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from npvgg import hdf5_arrays
-from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
+from npvgg.errors import BadFileError, ForeignFileError, HashMismatchError, UnsupportedError, UsageError
 
 KIND = "npvgg sample"
 ARRAYS = {
@@ -144,8 +144,8 @@ def change(path, edit):
     (lambda f: f.attrs.__delitem__("complete"), BadFileError, "is incomplete: its writer was interrupted"),
     (lambda f: f.attrs.modify("complete", np.int64(0)), BadFileError, "is incomplete"),
     (lambda f: f.attrs.__delitem__("digest"), HashMismatchError, "the header differs"),
-    (lambda f: f.attrs.__delitem__("format"), BadFileError, "is an HDF5 file of another program"),
-    (lambda f: f.attrs.create("format", "vlen text"), BadFileError, "is an HDF5 file of another program"),
+    (lambda f: f.attrs.__delitem__("format"), ForeignFileError, "is an HDF5 file of another program"),
+    (lambda f: f.attrs.create("format", "vlen text"), ForeignFileError, "is an HDF5 file of another program"),
     (lambda f: f.attrs.create("format", np.bytes_(f"{KIND} 2"), dtype=h5py.string_dtype("utf-8", 14)), UnsupportedError,
      "is in the format 'npvgg sample 2' and this npvgg reads \"npvgg sample 1\"; install a newer npvgg"),
     (lambda f: f.attrs.create("format", np.bytes_("npvgg other 1"), dtype=h5py.string_dtype("utf-8", 13)), BadFileError,

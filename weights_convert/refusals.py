@@ -1,4 +1,4 @@
-"""The words of a refusal: what is wrong, what it means for the one who has the file, and names from the file."""
+"""The words of a refusal: what is wrong, what it means for the one who has the file, and what others say of it."""
 from npvgg.errors import BadFileError
 
 
@@ -15,3 +15,8 @@ def hostile(what):
 def quoted(names, most=3):
     """Names from the file for a message: not too many, not too long, and nothing that a terminal would obey."""
     return ", ".join(repr(name[:80]) for name in names[:most]) + (", …" if len(names) > most else "")
+
+
+def told(error, most=120):
+    """What another library said, on one line, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))[:most]

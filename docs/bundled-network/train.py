@@ -148,6 +148,22 @@ def average(tensors):
 
 
 @torch.no_grad()
+def measure_norms(model, x, generator):
+    """Batch norms' means and variances anew, over all training pictures.
+
+    Those of averaged weights are not the averages of theirs (Izmailov et al. 2018, section 3.2).
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None                                                         # the plain mean over the batches
+    order = torch.randperm(len(x), generator=generator)
+    for i in range(0, len(x), 500):
+        model(augment(x[order[i:i + 500]], generator, 0.0))
+    average([buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)])
+
+
+@torch.no_grad()
 def accuracy(model, x, labels):
     """Top-1 over all processes' equal shares of the pictures."""
     model.eval()
@@ -230,6 +246,8 @@ def main():
             loss_sum += loss.item()
         epoch += 1
         average([buffer for network in (model, mean.module) for buffer in network.buffers() if buffer.is_floating_point()])
+        if progress >= 1 or not options.minutes and epoch == options.epochs:
+            measure_norms(mean.module, x, generator)
         top1, mean_top1 = accuracy(model, test_x, test_labels), accuracy(mean, test_x, test_labels)
         if rank == 0:
             print(f"epoch {epoch:3d}  {progress.item():6.1%}  loss {loss_sum / max(b, 1):.4f}  test top-1 {top1:.4f}"

@@ -12,7 +12,7 @@ from npvgg import atomic_file
 from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.checkpoint import Checkpoint, arrays
 from weights_convert.formats import description
-from weights_convert.refusals import quoted
+from weights_convert.refusals import quoted, told
 
 LONGEST_HEADER = 100_000_000
 INSTALL = 'pip install "npvgg[safetensors]"'
@@ -35,8 +35,7 @@ def read(file, size):
     try:
         found = package.deserialize(data)
     except (package.SafetensorError, ValueError, TypeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise BadFileError(f"it is not a sound safetensors file ({reason}); fetch it again") from None
+        raise BadFileError(f"it is not a sound safetensors file ({told(error)}); fetch it again") from None
     length = int.from_bytes(data[:8], "little")
     described = unambiguous(data[8:8 + length])
     tensors = {name: array(name, entry) for name, entry in found}
