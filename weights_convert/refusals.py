@@ -18,5 +18,10 @@ def quoted(names, most=3):
 
 
 def told(error, most=120):
-    """What another library said, on one line, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))[:most]
+    """What another library said, on one line."""
+    return printable(" ".join(str(error).split()), most)
+
+
+def printable(text, most=80):
+    """The beginning of a text, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])

@@ -3,6 +3,7 @@ import numpy as np
 
 from npvgg import text_table
 from npvgg.errors import BadFileError, UnsupportedError
+from weights_convert.refusals import printable
 
 # Pooling to the size the map has already, and what only matters in training or changes a shape.
 UNORDERED = ("adaptive_avgpool2d", "flatten", "dropout")
@@ -32,8 +33,9 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
                 parameters[place.path] = place.arrangement.ours(array, shapes[place.path])
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        error = BadFileError("; ".join(f"{shown(key)} {fault}" for key, fault in faults[:3]) + more)
-        error.add_note("\n".join(text_table.render(("key", "fault"), [(shown(key), fault) for key, fault in faults], (0, 1))))
+        rows = [(printable(key), fault) for key, fault in faults]
+        error = BadFileError("; ".join(f"{key} {fault}" for key, fault in rows[:3]) + more)
+        error.add_note("\n".join(text_table.render(("key", "fault"), rows, (0, 1))))
         raise error
     return parameters
 
@@ -45,8 +47,8 @@ def ordered(order, net):
         found, belongs = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
         if found != belongs:
             before = f"behind {expected[number - 1]}" if number else "at its beginning"
-            raise UnsupportedError(f"its graph has {shown(found)} {before}, where {net.name} has {belongs}; npvgg has no such "
-                                   "network")
+            raise UnsupportedError(f"its graph has {printable(found)} {before}, where {net.name} has {belongs}; npvgg has no "
+                                   "such network")
 
 
 def misfit(array, shape):
@@ -60,8 +62,3 @@ def misfit(array, shape):
 def is_finite(array):
     """The minimum of an array with a NaN in it is NaN, and infinity is a maximum or a minimum."""
     return not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
-
-
-def shown(key):
-    """A key from a file, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in key[:80])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from weights_convert.formats.hdf5_child import MOST_BYTES, MOST_OBJECTS
-from weights_convert.refusals import damaged, hostile
+from weights_convert.refusals import damaged, hostile, printable
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
 LONGEST_HEADER = 16 << 20
@@ -63,7 +63,7 @@ def received(stream):
     if not is_sound:
         raise damaged("it is an HDF5 file, and the process that read it gave no sensible answer")
     if said["refused"]:
-        raise hostile(f"it is an HDF5 file that {printable(said['refused'])}")
+        raise hostile(f"it is an HDF5 file that {printable(str(said['refused']), 200)}")
     arrays = {}
     for path, shape, dtype in described:
         arrays[path] = np.empty(shape, dtype)
@@ -71,7 +71,3 @@ def received(stream):
         if arrays[path].size and stream.readinto(view) != len(view):
             raise EOFError
     return arrays, attributes
-
-
-def printable(text):
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:200])

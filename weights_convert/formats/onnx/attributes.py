@@ -54,6 +54,11 @@ def constant(node, at, optional=False):
     return found
 
 
+def moved(node, given):
+    """`given`, an attribute of older opsets, or where it is None the whole numbers that newer ones have as an input."""
+    return [int(number) for number in constant(node, 1).reshape(-1)[:9]] if given is None else given
+
+
 def require(node, expected):
     """Refuse attributes that are there and differ."""
     for name, value in expected.items():

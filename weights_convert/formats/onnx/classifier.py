@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from npvgg.errors import BadFileError
-from weights_convert.formats.onnx.attributes import constant, is_list, require, short, unsupported
+from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
 from weights_convert.formats.onnx.chain import BATCH
 
 
@@ -35,8 +35,8 @@ def reshape(found, node):
 
 def squeeze(found, node):
     given = node.attributes.pop("axes", None)
-    if given is None and len(node.inputs) > 1:
-        given = [int(axis) for axis in constant(node, 1).reshape(-1)[:9]]
+    if len(node.inputs) > 1:
+        given = moved(node, given)
     if found.side != 1 or not given or sorted(axis % 4 for axis in given) != [2, 3]:
         raise unsupported(node, f"removes the axes {short(given)}; npvgg reads that for a map of 1×1")
     found.is_flat = True

@@ -7,7 +7,7 @@ Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, Ave
 import numpy as np
 
 from npvgg.architecture import POOLINGS
-from weights_convert.formats.onnx.attributes import constant, is_list, require, short, unsupported
+from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
 from weights_convert.formats.onnx.classifier import dense_layer
 from weights_convert.refusals import damaged
 
@@ -58,9 +58,7 @@ def padding(node, side):
 
 def pad(found, node):
     mode = node.attributes.pop("mode", "constant")
-    given = node.attributes.pop("pads", node.attributes.pop("paddings", None))
-    if given is None:
-        given = [int(size) for size in constant(node, 1).reshape(-1)[:9]]
+    given = moved(node, node.attributes.pop("pads", node.attributes.pop("paddings", None)))
     fill = node.attributes.pop("value", 0) if len(node.inputs) < 3 or node.inputs[2] is None else node.inputs[2]
     has_axes = len(node.inputs) > 3 and node.inputs[3] is not None
     if mode not in ("constant", "reflect") or np.any(fill) or has_axes or not is_list(given, 8) or given[2] < 0 \
@@ -148,9 +146,7 @@ def global_pool(found, node):
 
 def reduced_mean(found, node):
     """The mean over the map, whose two sides become 1 or vanish."""
-    given = node.attributes.pop("axes", None)
-    if given is None:
-        given = [int(axis) for axis in constant(node, 1).reshape(-1)[:9]]
+    given = moved(node, node.attributes.pop("axes", None))
     require(node, {"noop_with_empty_axes": 0})
     if sorted(axis % 4 for axis in given) != [2, 3]:
         raise unsupported(node, f"takes the mean over the axes {short(given)}; npvgg reads that over a map")
