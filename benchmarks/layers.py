@@ -22,9 +22,8 @@ from npvgg.architecture import describe
 from npvgg.errors import UsageError
 from npvgg.kernels import table, threads
 from npvgg.kernels.engine import program, team
-from npvgg.kernels.engine.packing import blocks
-from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
-from npvgg.kernels.engine.winograd import POSITIONS, TILE
+from npvgg.kernels.engine.vector_shape import COLUMNS
+from npvgg.kernels.engine.winograd import TILES
 from npvgg.parity import oracle
 
 PROGRAM = "benchmarks.layers"
@@ -131,10 +130,10 @@ def median(call, runs):
 def judged(row, tier, ms, algorithm, operation, error, batch, gflops, bytes_a_second):
     seconds = ms / 1e3
     done = row.macs
-    if algorithm == "winograd":
-        channels = blocks(operation.weights.shape[2]) * LANES * operation.weights.shape[1] * COLUMNS
+    if algorithm in TILES:
+        tile, (positions, panels, depth, _) = TILES[algorithm], operation.weights.shape
         height, width = row.output_shape[1:]
-        done = POSITIONS * channels * -(-height // TILE) * -(-width // TILE)
+        done = positions * depth * panels * COLUMNS * -(-height // tile) * -(-width // tile)
     share = 2 * done * batch / seconds / (gflops * 1e9)
     if row.layer.op == "dense" and batch == 1:
         share = 4 * row.macs / seconds / bytes_a_second

@@ -21,6 +21,7 @@ import numpy as np
 from npvgg.architecture import describe
 from npvgg.kernels import contracts
 from npvgg.kernels.engine import layerwise, packing, program
+from npvgg.kernels.engine.winograd import TILES
 from npvgg.kernels.threads import number_of
 
 OPERATIONS = {"conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm", "adaptive_avgpool2d", "flatten", "dense",
@@ -114,8 +115,8 @@ class Plan:
                 shape = channels, *shapes[first][1:]
                 kind = program.algorithm_for(shape, dict(first.shapes)["weight"], options["padding"], algorithm)
                 pooled, channels = "maxpool2d" in riding, shapes[first][0]
-                yield self.convolution(first, riding.get("batchnorm2d"), kind, "relu" in riding, pooled and kind == "winograd")
-                if pooled and kind != "winograd":
+                yield self.convolution(first, riding.get("batchnorm2d"), kind, "relu" in riding, pooled and kind in TILES)
+                if pooled and kind not in TILES:
                     yield program.MaxPool()
             elif first.op == "dense":
                 yield self.dense(first, "relu" in riding)

@@ -5,13 +5,12 @@ from one end to the other, and serve every image of the batch meanwhile.  Each s
 whatever the number of images, so the bits do not depend on the batch.
 """
 from npvgg.kernels.engine.feature_map import clear_vector
-from npvgg.kernels.engine.vector_shape import LANES
+from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES
 from npvgg.kernels.engine.vectors import kernel
 from npvgg.kernels.flags import part
 
 OUTPUTS = 4             # rows of weights side by side
 IMAGES = 3              # images side by side: 12 sums and 3 inputs in 16 registers
-LINE = 16               # floats in a cache line, of which a row is a whole number
 CHUNK = 512             # floats of a row that are summed before they join the total: 64 products a lane with AVX2
 
 
@@ -37,7 +36,8 @@ def dense_task(step, arena, task, totals):
                 images = step.images // groups + (group < step.images % groups)
                 dots(rows, images, weights, step.inputs, arena + 4 * (step.x + n * step.x_image + k), step.x_image,
                      totals + 4 * (n * step.chunk + o - first) * LANES, step.chunk * LANES,
-                     min(CHUNK, step.inputs - k) // LINE, weights + 4 * (ahead + group * CHUNK // groups), -(-LINE // groups))
+                     min(CHUNK, step.inputs - k) // CACHE_LINE, weights + 4 * (ahead + group * CHUNK // groups),
+                     -(-CACHE_LINE // groups))
                 n += images
         o += rows
     for n in range(step.images):
@@ -68,10 +68,10 @@ def emit_dots(v, outputs, images, weights, weight_step, x, x_step, totals, total
     pairs = [(n, o) for o in range(outputs) for n in range(images)]
 
     def line(index, sums):
-        place = v.product(index, LINE)
+        place = v.product(index, CACHE_LINE)
         for o in range(outputs):
             v.prefetch(ahead, v.builder.add(v.product(index, ahead_step), v.product(weight_step, o)))
-        for k in range(0, LINE, v.lanes):
+        for k in range(0, CACHE_LINE, v.lanes):
             inputs = [v.load(v.at(x, v.builder.add(place, v.product(x_step, n))), k) for n in range(images)]
             rows = [v.load(v.at(weights, v.builder.add(place, v.product(weight_step, o))), k) for o in range(outputs)]
             sums = [v.multiply_add(rows[o], inputs[n], total) for (n, o), total in zip(pairs, sums, strict=True)]

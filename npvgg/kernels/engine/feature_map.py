@@ -44,11 +44,8 @@ def finished(v, value, bias, mask, floor):
 def pool_window(v, source, row_step, target):
     """The largest of 2×2 vectors, lane by lane; a NaN wins, of equal values the first."""
     source = v.floats(source)
-    value = v.load(source)
     below = v.at(source, row_step)
-    for other in (v.load(source, LANES), v.load(below), v.load(below, LANES)):
-        value = v.larger(value, other)
-    v.store(value, v.floats(target))
+    v.store(v.largest(v.load(source), v.load(source, LANES), v.load(below), v.load(below, LANES)), v.floats(target))
 
 
 @part

@@ -9,7 +9,9 @@ import numpy as np
 
 from npvgg.kernels import contracts, threads
 from npvgg.kernels.engine import packing, program, team
-from npvgg.kernels.engine.program import ALIGNMENT, Average, Convolution, Dense
+from npvgg.kernels.engine.program import Average, Convolution, Dense
+from npvgg.kernels.engine.vector_shape import CACHE_LINE
+from npvgg.kernels.engine.winograd import TILES
 
 
 def conv2d(x, weight, bias, *, padding=1):
@@ -28,7 +30,7 @@ def conv2d(x, weight, bias, *, padding=1):
     if algorithm == "direct":
         convolution = replace(convolution, size=(height, width))
     channels, rows, columns = x.shape[1:]
-    border = 1 if algorithm == "winograd" else padding
+    border = 1 if algorithm in TILES else padding
     stored = (rows, columns) if algorithm != "direct" else (rows + 2 * padding, columns + 2 * padding)
 
     def fill(view):
@@ -61,8 +63,8 @@ def dense(x, weight, bias):
 
 def pack_convolution(weight, scale, bias, algorithm, **fused):
     """weight (O, C, kh, kw) times scale (O,), and bias (O,) → Convolution; `fused` are its fields relu and pooled."""
-    if algorithm == "winograd":
-        packed = packing.pack_winograd(weight, scale, team.share)
+    if algorithm in TILES:
+        packed = packing.pack_winograd(weight, scale, TILES[algorithm], team.share)
     else:
         pack = packing.pack_first if algorithm == "first" else packing.pack_direct
         packed = pack(weight.astype(np.float64) * scale[:, None, None, None])
@@ -71,7 +73,7 @@ def pack_convolution(weight, scale, bias, algorithm, **fused):
 
 def pack_dense(weight, bias, relu):
     """weight (outputs, inputs) and bias (outputs,) → Dense: as they lie, unless a row is not a whole number of vectors."""
-    rest = -weight.shape[1] % ALIGNMENT
+    rest = -weight.shape[1] % CACHE_LINE
     if rest or not (weight.flags.c_contiguous and weight.flags.aligned):
         weight = np.ascontiguousarray(np.pad(weight, ((0, 0), (0, rest))))
     return Dense(weight, np.require(bias, requirements=["C", "A"]), relu)

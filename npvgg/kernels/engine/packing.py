@@ -6,7 +6,7 @@ import numpy as np
 
 from npvgg.kernels.engine import native
 from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
-from npvgg.kernels.engine.winograd import POSITIONS, SPAN, TILE, filter_matrix
+from npvgg.kernels.engine.winograd import filter_matrix
 
 
 def blocks(channels):
@@ -61,20 +61,20 @@ def pack_taps(weight, depth):
     return np.ascontiguousarray(packed.reshape(-1, COLUMNS, depth, kh, kw).transpose(0, 3, 4, 2, 1))
 
 
-def pack_winograd(weight, scale, share):
-    """G g Gᵀ of every filter: (O, C, 3, 3) and a factor for each output → (36, panels, C, COLUMNS) float32.
+def pack_winograd(weight, scale, m, share):
+    """G g Gᵀ of every filter: (O, C, 3, 3) and a factor for each output → ((m+2)², panels, C, COLUMNS) float32.
 
     `share(function, count)` calls function(k) for k < count, on as many threads as it likes.
     """
     outputs, channels = weight.shape[:2]
-    packed = np.empty((POSITIONS, -(-outputs // COLUMNS), blocks(channels) * LANES, COLUMNS), np.float32)
-    weight, scale, matrix = np.ascontiguousarray(weight), np.ascontiguousarray(scale, np.float64), filter_matrix(TILE)
+    packed = np.empty(((m + 2)**2, -(-outputs // COLUMNS), blocks(channels) * LANES, COLUMNS), np.float32)
+    weight, scale, matrix = np.ascontiguousarray(weight), np.ascontiguousarray(scale, np.float64), filter_matrix(m)
     transform = native.entry("transform_filters")
 
     def panel(number):
-        room = np.empty((9 + 3 * SPAN) * COLUMNS)
-        transform(weight.ctypes.data, outputs, channels, scale.ctypes.data, matrix.ctypes.data, number, *packed.shape[1:3],
-                  packed.ctypes.data, room.ctypes.data)
+        room = np.empty((9 + 3 * (m + 2)) * COLUMNS)
+        transform(weight.ctypes.data, outputs, channels, scale.ctypes.data, matrix.ctypes.data, m + 2, number,
+                  *packed.shape[1:3], packed.ctypes.data, room.ctypes.data)
 
     share(panel, packed.shape[1])
     return packed

@@ -1,8 +1,8 @@
-"""Winograd's transforms of one tile of LANES channels: Bᵀ d B on the way in, Aᵀ m A on the way out (winograd.py)."""
+"""Winograd's transforms of one tile of LANES channels: Bᵀ d B on the way in, Aᵀ M A on the way out (winograd.py)."""
 from npvgg.kernels.engine.feature_map import finished
-from npvgg.kernels.engine.vector_shape import LANES
+from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES
 from npvgg.kernels.engine.vectors import kernel
-from npvgg.kernels.engine.winograd import PAIRS, SPAN, TILE, vanishing
+from npvgg.kernels.engine.winograd import PAIRS, vanishing
 
 
 def transformed_once(v, d):
@@ -41,53 +41,51 @@ def transformed_back(v, products):
     return rows
 
 
-@kernel(LANES)
-def transform_input(v, tile, row_step, target, position_step):
-    """Bᵀ d B of one tile of LANES channels; entry (i, j) goes to target[(6i + j)·position_step].
+def input_transform(m):
+    """The kernel  transform(tile, row_step, target, position_step, ahead):  Bᵀ d B of one tile of LANES channels.
 
-    `tile` is the address of its first pixel, a row of pixels being `row_step` floats.
+    `tile` is the address of its first pixel, a row of pixels being `row_step` floats; entry (i, j) goes to
+    target[((m+2)·i + j)·position_step].  `ahead` is the address of a tile that will be read later and is asked for.
     """
-    tile, target = v.floats(tile), v.floats(target)
-    rows = []
-    for i in range(SPAN):
-        line = v.at(tile, v.product(row_step, i))
-        rows.append(transformed_once(v, [v.load(line, j * LANES) for j in range(SPAN)]))
-    for j in range(SPAN):
-        for i, value in enumerate(transformed_once(v, [row[j] for row in rows])):
-            v.store(value, v.at(target, v.product(position_step, SPAN * i + j)))
+    span = m + 2
+
+    @kernel(LANES)
+    def transform(v, tile, row_step, target, position_step, ahead):
+        tile, target, ahead = v.floats(tile), v.floats(target), v.floats(ahead)
+        rows = []
+        for i in range(span):
+            line, later = (v.at(start, v.product(row_step, i)) for start in (tile, ahead))
+            for place in range(0, m * LANES, CACHE_LINE):       # the last two pixels are the first of the next tile
+                v.prefetch(later, place, level=2)
+            rows.append(transformed_once(v, [v.load(line, j * LANES) for j in range(span)]))
+        for j in range(span):
+            for i, value in enumerate(transformed_once(v, [row[j] for row in rows])):
+                v.store(value, v.at(target, v.product(position_step, span * i + j)))
+    return transform
 
 
-def emit_output(v, source, position_step, tail, floor):
-    """Aᵀ m A + bias of one tile of LANES channels, not below `floor`, channels that do not exist zero: 4×4 vectors."""
-    bias, mask = v.load(tail), v.load(tail, LANES)
-    columns = []
-    for j in range(SPAN):
-        column = [v.load(v.at(source, v.product(position_step, SPAN * i + j))) for i in range(SPAN)]
-        columns.append(transformed_back(v, column))
-    for i in range(TILE):
-        yield [finished(v, value, bias, mask, floor) for value in transformed_back(v, [column[i] for column in columns])]
+def output_transform(m, pooled):
+    """The kernel  transform(source, position_step, tail, floor, target, row_step):  Aᵀ M A + bias of LANES channels of a tile.
 
-
-@kernel(LANES)
-def transform_output(v, source, position_step, tail, floor, target, row_step):
-    """The tile of outputs whose products are source[(6i + j)·position_step], to the 4×4 pixels at `target`.
-
-    `tail` is the address of LANES biases and LANES masks, `floor` that of the least value let through (0 for ReLU).
+    M[i, j] is source[((m+2)·i + j)·position_step]; `tail` is the address of LANES biases and LANES masks, `floor` that of the
+    least value let through (0 for ReLU).  m×m pixels go to `target`, or (m/2)×(m/2) after 2×2 max-pooling.
     """
-    source, tail, target = v.floats(source), v.floats(tail), v.floats(target)
-    for i, row in enumerate(emit_output(v, source, position_step, tail, v.broadcast(v.floats(floor)))):
-        for j, value in enumerate(row):
-            v.store(value, v.at(target, v.product(row_step, i)), j * LANES)
+    span = m + 2
 
-
-@kernel(LANES)
-def transform_output_pooled(v, source, position_step, tail, floor, target, row_step):
-    """`transform_output` followed by 2×2 max-pooling: to the 2×2 pixels at `target`."""
-    source, tail, target = v.floats(source), v.floats(tail), v.floats(target)
-    rows = list(emit_output(v, source, position_step, tail, v.broadcast(v.floats(floor))))
-    for i in range(0, TILE, 2):
-        for j in range(0, TILE, 2):
-            value = rows[i][j]
-            for other in (rows[i][j + 1], rows[i + 1][j], rows[i + 1][j + 1]):
-                value = v.larger(value, other)
-            v.store(value, v.at(target, v.product(row_step, i // 2)), j // 2 * LANES)
+    @kernel(LANES)
+    def transform(v, source, position_step, tail, floor, target, row_step):
+        source, tail, target = v.floats(source), v.floats(tail), v.floats(target)
+        bias, mask, least = v.load(tail), v.load(tail, LANES), v.broadcast(v.floats(floor))
+        columns = []
+        for j in range(span):
+            column = [v.load(v.at(source, v.product(position_step, span * i + j))) for i in range(span)]
+            columns.append(transformed_back(v, column))
+        rows = (transformed_back(v, [column[i] for column in columns]) for i in range(m))
+        if pooled:
+            # The largest of four first: bias and ReLU keep the order, and then there is only one number to add it to.
+            rows = ([v.largest(*upper[j:j + 2], *lower[j:j + 2]) for j in range(0, m, 2)]
+                    for upper, lower in zip(rows, rows))
+        for i, row in enumerate(rows):
+            for j, value in enumerate(row):
+                v.store(finished(v, value, bias, mask, least), v.at(target, v.product(row_step, i)), j * LANES)
+    return transform

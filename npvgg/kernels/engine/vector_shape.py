@@ -9,6 +9,8 @@ from functools import cache
 
 from llvmlite import binding, ir
 
+CACHE_LINE = 16                 # floats in a line of the cache
+
 
 @dataclass(frozen=True)
 class VectorShape:

@@ -84,12 +84,12 @@ class Vectors:
     def store(self, value, pointer, offset=0):
         self.builder.store(value, self.builder.bitcast(self.at(pointer, offset), self.type.as_pointer()), align=4)
 
-    def prefetch(self, pointer, offset=0):
-        """Ask for the cache line, into the first-level cache; an address that does not exist is no error."""
+    def prefetch(self, pointer, offset=0, level=1):
+        """Ask for the cache line, into the first- or second-level cache; an address that does not exist is no error."""
         byte = ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
             self.builder.module, ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]), "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        read, keep, data = (ir.Constant(I32, value) for value in (0, 4 - level, 1))
         self.builder.call(function, [self.builder.bitcast(self.at(pointer, offset), byte), read, keep, data])
 
     def splat(self, value):
@@ -148,10 +148,17 @@ class Vectors:
         """floor where value < floor, else value: NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
 
-    def larger(self, a, b):
-        """b where b > a or b is NaN, else a: a NaN in either comes out."""
-        wins = self.builder.or_(self.builder.fcmp_ordered(">", b, a), self.builder.fcmp_unordered("uno", b, b))
-        return self.builder.select(wins, b, a)
+    def largest(self, a, b, c, d):
+        """The largest of four, of equal ones the first, or NaN where one of them is NaN."""
+        def larger(first, second):              # one instruction, which loses a NaN
+            return self.builder.select(self.builder.fcmp_ordered(">", second, first), second, first)
+
+        lost = self.builder.or_(self.builder.fcmp_unordered("uno", a, b), self.builder.fcmp_unordered("uno", c, d))
+        bits = ir.VectorType(I32, self.lanes)
+        all_ones = self.builder.sext(lost, bits)                        # as a float32, a NaN
+        top = self.builder.bitcast(larger(larger(a, b), larger(c, d)), bits)
+        return self.builder.bitcast(self.builder.or_(top, all_ones), self.type)
+
 
     def masked(self, value, mask):
         """value where the bits of mask are all ones, 0.0 where they are all zeros, whatever the value."""

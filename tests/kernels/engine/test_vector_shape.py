@@ -22,9 +22,11 @@ pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "am
 LOGITS = f"""
 import sys
 import numpy as np
+from npvgg.kernels.engine import winograd
 from npvgg.kernels.engine.vector_shape import vector_shape
 from witnesses.networks import lively
 
+winograd.LARGE = 20                                 # so that pictures of 22×35 pixels take F(6×6), and the smaller ones F(4×4)
 vgg = lively("vgg11_bn", **{SIZES})
 x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
 together = vgg.forward(x)
@@ -32,6 +34,19 @@ assert all(np.array_equal(vgg.using(threads=1).forward(x[n:n + 1])[0], together[
 print(vector_shape())
 np.savetxt(sys.stdout, together, "%.9g")
 """
+# The same with the shape of another processor but instructions of this one, of which LLVM takes two for a vector too wide.
+PRETENDED = f"""
+import importlib.util
+import sys
+
+name = "npvgg.kernels.engine.vector_shape"
+spec = importlib.util.spec_from_file_location(name, {str(ROOT / "npvgg/kernels/engine/vector_shape.py")!r})
+module = sys.modules[name] = importlib.util.module_from_spec(spec)      # before the package, which imports it
+spec.loader.exec_module(module)
+module.SHAPE = shape = module.SHAPES["zmm"]
+module.vector_shape = lambda: shape
+module.ROWS, module.LANES, module.VECTORS, module.COLUMNS = shape.rows, shape.lanes, shape.vectors, shape.columns
+""" + LOGITS
 ASSEMBLY = """
 import numba
 from npvgg.kernels.engine import product
@@ -48,13 +63,16 @@ print(*compiled.inspect_asm().values())
 """
 
 
-def run(code, processor):
-    """What the code prints on a processor of that name: its shape, and the rest."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NUMBA_CPU_NAME": processor,
-                                "NUMBA_CPU_FEATURES": ""}
+def run(code, **environment):
+    """What the code prints: the shape that it found, and the rest."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environment}
     child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert child.returncode == 0, child.stderr
     return child.stdout.split("\n", 1)
+
+
+def on(processor):
+    return {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
@@ -62,7 +80,15 @@ def test_other_processors_give_the_same_answer_to_rounding(processor):
     shape, _ = PROCESSORS[processor]
     if shape.lanes > vector_shape().lanes:
         pytest.skip("this machine has no such registers")
-    found, logits = run(LOGITS, processor)
+    check_logits(shape, LOGITS, **on(processor))
+
+
+def test_vectors_of_avx_512_give_the_same_answer_on_narrower_registers(tmp_path):
+    check_logits(SHAPES["zmm"], PRETENDED, NUMBA_CACHE_DIR=str(tmp_path))       # code that no other process may find
+
+
+def check_logits(shape, code, **environment):
+    found, logits = run(code, **environment)
     assert found == str(shape)
     x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
     exact = lively("vgg11_bn", **SIZES).using(dtype=np.float64).forward(x.astype(np.float64))
@@ -72,7 +98,7 @@ def test_other_processors_give_the_same_answer_to_rounding(processor):
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(processor):
     shape, register = PROCESSORS[processor]
-    found, assembly = run(ASSEMBLY, processor)
+    found, assembly = run(ASSEMBLY, **on(processor))
     assert found == str(shape)
     loops = []                                          # from a label to the jump back to it
     for block in re.split(r"\n(?=\.L\w+:)", assembly):
