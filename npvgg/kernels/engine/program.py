@@ -21,7 +21,7 @@ RESIDENT = 12 << 20
 # Room for the transformed tiles of a task and the products of a panel: part of a second-level cache of 1 MiB, through which
 # the filters pass.
 TASK_BYTES = 448 << 10
-LEAST_TILES = 4 * ROWS
+LEAST_TILES = -(-24 // ROWS) * ROWS     # in whole tiles of sums; with fewer the filters pass through too often
 TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
 # Channels whose products are summed before they join the total.  The error of C products grows with √64 + √(C/64) instead of
 # √C, which for 512 channels means 2.5 times less.  F(6×6) makes so much of it that there it is worth a hundredth of the time
@@ -246,6 +246,7 @@ def add_convolution(builder, operation, x):
 def add_winograd(builder, operation, x, y, common, borders):
     """One step where the transformed filters stay in a cache, three where they do not."""
     tile = TILES[operation.algorithm]
+    assert operation.algorithm == winograd.variant_for(x.height, x.width)         # for which the map has room
     positions = (tile + 2)**2
     across = -(-x.width // tile)
     tiles = -(-x.height // tile) * across
