@@ -1,7 +1,7 @@
 """The engine's convolutions and dense layers against the definition in float64, on shapes that leave every edge ragged."""
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from witnesses.operations import same_bits
 
@@ -46,8 +46,8 @@ def test_padded_3x3_convolutions_of_any_shape(large, roundings, n, c, o, height,
 @given(n=st.integers(1, 2), c=st.integers(1, 2 * LANES + 1), o=st.integers(1, COLUMNS + 1), height=sizes, width=sizes,
        kh=st.integers(1, 5), kw=st.integers(1, 5), padding=st.integers(0, 3), seed=seeds)
 def test_convolutions_with_any_filter_and_padding(n, c, o, height, width, kh, kw, padding, seed):
-    if height + 2 * padding < kh or width + 2 * padding < kw:
-        return
+    assume(height + 2 * padding >= kh and width + 2 * padding >= kw)
+    assume((kh, kw, padding) != (3, 3, 1))              # Winograd's, above
     arrays = random(n, c, height, width, seed=seed), random(o, c, kh, kw, seed=seed), random(o, seed=seed)
     check(layerwise.conv2d(*arrays, padding=padding), "conv2d", arrays, 4, padding=padding)
 
