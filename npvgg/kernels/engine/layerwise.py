@@ -29,18 +29,21 @@ def conv2d(x, weight, bias, *, padding=1):
     convolution = pack_convolution(weight, np.ones(outputs), bias, algorithm, relu=False)
     if algorithm == "direct":
         convolution = replace(convolution, size=(height, width))
-    channels, rows, columns = x.shape[1:]
+    rows, columns = x.shape[2:]
     border = 1 if algorithm in TILES else padding
     stored = (rows, columns) if algorithm != "direct" else (rows + 2 * padding, columns + 2 * padding)
 
-    def fill(view):
-        blocked = np.zeros((n, view.shape[1] * view.shape[4], rows, columns), np.float32)
-        blocked[:, :channels] = x
-        blocked = blocked.reshape(n, view.shape[1], view.shape[4], rows, columns).transpose(0, 1, 3, 4, 2)
-        view[:, :, border:border + rows, border:border + columns] = blocked
+    steps = program.build([convolution, Average(height, width)], n, *stored, threads.current(), x.shape[1])
+    return steps.run(x, None if algorithm == "first" else lambda view: fill_map(view, x, border))
 
-    steps = program.build([convolution, Average(height, width)], n, *stored, threads.current(), channels)
-    return steps.run(x, None if algorithm == "first" else fill)
+
+def fill_map(view, x, border):
+    """(N, C, H, W) → (N, C/L, rows, columns, L), inside so many rows and columns of border."""
+    (n, channels, rows, columns), (_, blocks, _, _, lanes) = x.shape, view.shape
+    blocked = np.zeros((n, blocks * lanes, rows, columns), np.float32)
+    blocked[:, :channels] = x
+    blocked = blocked.reshape(n, blocks, lanes, rows, columns).transpose(0, 1, 3, 4, 2)
+    view[:, :, border:border + rows, border:border + columns] = blocked
 
 
 def dense(x, weight, bias):
