@@ -17,14 +17,16 @@ import time
 import numpy as np
 
 from benchmarks import command, peak, result_file
-from npvgg import atomic_file, network, text_table
+from npvgg import network, text_table
 from npvgg.architecture import describe
 from npvgg.errors import UsageError
-from npvgg.kernels import table, threads
+from npvgg.kernels import tiers
+from npvgg.kernels.compiling import threads
 from npvgg.kernels.engine import program, team
-from npvgg.kernels.engine.vector_shape import COLUMNS
+from npvgg.kernels.engine.machine import COLUMNS
 from npvgg.kernels.engine.winograd import TILES
 from npvgg.parity import oracle
+from npvgg.storage import atomic_file
 
 PROGRAM = "benchmarks.layers"
 DISAGREES = 1e-4
@@ -42,7 +44,7 @@ def parser():
     options.add_argument("--threads", type=int, metavar="N", help="threads (default all)")
     options.add_argument("--runs", type=int, default=7, metavar="N", help="counted rounds (default 7)")
     options.add_argument("--size", type=int, metavar="PIXELS", help="side of the picture (default the network's own)")
-    options.add_argument("--tier", nargs="+", choices=table.LADDER[1:], default=["engine", "jit"], metavar="TIER",
+    options.add_argument("--tier", nargs="+", choices=tiers.LADDER[1:], default=["engine", "jit"], metavar="TIER",
                          help="engine, jit or both (default both)")
     options.add_argument("--output", metavar="FILE", help="write the results as JSON")
     options.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -86,7 +88,7 @@ def layer_errors(vgg, x, tiers):
 
 def tier_times(vgg, x, tier, runs):
     """{layer: (median ms, algorithm, None)} by calling the kernels one after the other."""
-    kernels, times = table.choose(tier), {}
+    kernels, times = tiers.choose(tier), {}
     with threads.limited(vgg.threads):
         for layer in vgg.architecture.layers:
             arguments, options = vgg.arguments(layer), dict(layer.options)

@@ -3,10 +3,10 @@ import time
 
 import numpy as np
 
+from npvgg.kernels.compiling.flags import serial
 from npvgg.kernels.engine import team
-from npvgg.kernels.engine.vector_shape import LANES
-from npvgg.kernels.engine.vectors import kernel
-from npvgg.kernels.flags import serial
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import LANES
 
 CHAINS, UNROLLED = 12, 8            # independent sums, so that none waits for the one before
 REPEATS = 400_000

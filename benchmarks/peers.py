@@ -12,11 +12,12 @@ import signal
 import sys
 
 from benchmarks import command, contest, machine, result_file, runtimes, subject
-from npvgg import atomic_file, images, text_table
+from npvgg import images, text_table
 from npvgg.architecture import canonical_name
 from npvgg.errors import UsageError
-from npvgg.kernels import table
-from npvgg.kernels.threads import processors
+from npvgg.kernels import tiers
+from npvgg.kernels.compiling.threads import processors
+from npvgg.storage import atomic_file
 
 PROGRAM = "benchmarks.peers"
 
@@ -33,7 +34,7 @@ def parser():
     options.add_argument("--runs", type=int, default=7, metavar="N", help="counted rounds (default 7)")
     options.add_argument("--peers", nargs="*", choices=runtimes.PEERS, default=runtimes.PEERS, metavar="PEER",
                          help=f"any of {' '.join(runtimes.PEERS)} (default all)")
-    options.add_argument("--tier", choices=table.LADDER, help="npvgg's kernels (default: the network's own)")
+    options.add_argument("--tier", choices=tiers.LADDER, help="npvgg's kernels (default: the network's own)")
     options.add_argument("--image", nargs="+", default=[], metavar="FILE", help="photographs instead of random numbers")
     options.add_argument("--cold", action="store_true", help="fresh processes on one picture: start and peak memory")
     options.add_argument("--output", metavar="FILE", help="write the results as JSON")

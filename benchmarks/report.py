@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from benchmarks import machine, plot, result_file, runtimes
-from npvgg import atomic_file, command_line
+from npvgg import command_line
 from npvgg.errors import BadFileError, NpvggError
+from npvgg.storage import atomic_file
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = "benchmarks.report"

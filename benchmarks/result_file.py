@@ -12,8 +12,8 @@ import json
 from datetime import UTC, datetime
 
 from benchmarks import machine
-from npvgg import atomic_file
 from npvgg.errors import BadFileError, StorageError
+from npvgg.storage import atomic_file
 
 FORMAT = "npvgg-benchmark 1"
 FIELDS = ("format", "kind", "taken", "command", "machine", "rows")

@@ -11,10 +11,10 @@ import numpy as np
 
 from npvgg import hub, images, labels, network
 from npvgg.errors import NpvggError, UsageError
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
 
-def load(model=None, *, tier=table.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
+def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
     """A model's name or an npvgg weights file → VGG.
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the

@@ -30,8 +30,8 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from npvgg.architecture import architecture
-from npvgg.cache_folder import cache_folder
 from npvgg.errors import DownloadError, HashMismatchError, NpvggError, StorageError, UncheckedWarning, UsageError
+from npvgg.storage.cache_folder import cache_folder
 
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}

@@ -16,7 +16,8 @@ import numpy as np
 from npvgg import images, initialisation, labels, summary, weights
 from npvgg.architecture import Architecture, architecture, describe
 from npvgg.errors import HashMismatchError, UnsupportedError, UsageError
-from npvgg.kernels import table, threads
+from npvgg.kernels import tiers
+from npvgg.kernels.compiling import threads
 
 # The self-test's bound on largest gap ÷ largest value.  A float32 run of VGG-16 lies near 2e-6; a swapped axis near 1.
 SELF_TEST_TOLERANCE = 1e-4
@@ -34,9 +35,9 @@ class VGG:
     parameters: dict
     preset: images.Preset
     class_names: tuple | None = None
-    tier: str = table.DEFAULT
+    tier: str = tiers.DEFAULT
     threads: int | None = None            # None: as many as the process may use
-    algorithm: str = "auto"               # of the engine's 3×3 convolutions, see table.ALGORITHMS
+    algorithm: str = "auto"               # of the engine's 3×3 convolutions, see tiers.ALGORITHMS
     source: str = ""                      # where the parameters come from, for people
     self_test: weights.SelfTest | None = None
     source_output: str = "logits"         # what the last layer gives where the parameters come from; here always logits
@@ -45,17 +46,17 @@ class VGG:
         classes = self.architecture.num_classes
         if self.class_names is not None and len(self.class_names) != classes:
             raise UsageError(f"{len(self.class_names)} class names were given for {classes} classes; give one for each")
-        if self.algorithm not in table.ALGORITHMS:
-            raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(table.ALGORITHMS)}")
+        if self.algorithm not in tiers.ALGORITHMS:
+            raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(tiers.ALGORITHMS)}")
 
     @cached_property
     def kernels(self):
-        return table.choose(self.tier)
+        return tiers.choose(self.tier)
 
     @cached_property
     def plan(self):
         """The network as programs of the engine; None on another tier, in float64, and with layers it does not know."""
-        if self.dtype != np.float32 or "engine" not in table.rungs(self.tier):
+        if self.dtype != np.float32 or "engine" not in tiers.rungs(self.tier):
             return None
         from npvgg.plan import OPERATIONS, Plan  # not at the top: the reference tier works without LLVM
 
@@ -204,14 +205,14 @@ class VGG:
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for the soft-max
 
 
-def open(path, *, tier=table.DEFAULT, threads=None, algorithm="auto", verify="new"):
+def open(path, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new"):
     """A weights file → VGG; its parameters stay on disk, mapped into memory.  Errors: those of `weights.read`."""
     file = weights.read(path, verify=verify)
     return VGG(file.architecture, file.parameters, images.Preset.from_json(file.preset_json), file.labels, tier, threads,
                algorithm, str(path), file.self_test, file.source_output)
 
 
-def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier=table.DEFAULT, threads=None,
+def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier=tiers.DEFAULT, threads=None,
            algorithm="auto", **sizes):
     """A network with fresh parameters.
 

@@ -20,9 +20,10 @@ import numpy as np
 
 from npvgg.architecture import describe
 from npvgg.kernels import contracts
-from npvgg.kernels.engine import layerwise, packing, program
+from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels.engine import layerwise, program
+from npvgg.kernels.engine.float32 import packing
 from npvgg.kernels.engine.winograd import TILES
-from npvgg.kernels.threads import number_of
 
 OPERATIONS = {"conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm", "adaptive_avgpool2d", "flatten", "dense",
               "dropout"}                # of the layers that a plan can run
@@ -57,7 +58,7 @@ class Plan:
     def forward(self, x, threads=None, algorithm="auto"):
         """(N, 3, H, W) float32 → the output of the last layer.
 
-        `algorithm`: one of `table.ALGORITHMS`; `threads`: None for all.  The bits depend on neither threads nor N.
+        `algorithm`: one of `tiers.ALGORITHMS`; `threads`: None for all.  The bits depend on neither threads nor N.
         """
         self.check(x)
         if len(x) == 0:

@@ -32,10 +32,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import __version__, atomic_file, hdf5_arrays, text_table
+from npvgg import __version__, text_table
 from npvgg.architecture import Architecture, describe
-from npvgg.cache_folder import cache_folder
 from npvgg.errors import BadFileError, ShapeError, UsageError
+from npvgg.storage import atomic_file, hdf5_arrays
+from npvgg.storage.cache_folder import cache_folder
 
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npvgg.cache_folder import cache_folder
+from npvgg.storage.cache_folder import cache_folder
 
 # Compiled kernels are named for what they were compiled from, so they may be shared with the user and between runs.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "kernels"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from npvgg import classify, hub, images, network, weights
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
 PATH = hub.DATA / hub.BUNDLED[hub.DEFAULT]
 
@@ -23,7 +23,7 @@ def test_it_is_small_and_says_how_it_was_made():
     assert images.Preset.from_json(file.preset_json) == images.preset("cifar10")
 
 
-@pytest.mark.parametrize("tier", table.LADDER)
+@pytest.mark.parametrize("tier", tiers.LADDER)
 def test_it_still_gives_the_answer_it_gave_when_it_was_made(tier):
     assert network.open(PATH, tier=tier).run_self_test() < 1e-5
 

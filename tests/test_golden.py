@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from witnesses import golden
 
-from npvgg import network, traces
-from npvgg.kernels import table
-from npvgg.parity import difference, report
+from npvgg import network
+from npvgg.kernels import tiers
+from npvgg.parity import difference, report, traces
 from weights_convert import checkpoint
 from weights_convert.convert import convert
 
-TIERS = table.LADDER
+TIERS = tiers.LADDER
 
 # Relative to the largest value of a layer.  Measured: 2e-6 and 3e-15; a wrong axis, tap or constant lies above 1e-3.
 BOUND = {np.float32: 1e-5, np.float64: 1e-13}

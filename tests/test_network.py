@@ -5,7 +5,7 @@ import pytest
 from npvgg import network
 from npvgg.architecture import NAMES
 from npvgg.errors import HashMismatchError, ShapeError, UnsupportedError, UsageError
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
 SIZES = {"width": 1 / 16, "hidden": (10, 7), "pooled_size": 2, "num_classes": 5, "input_size": 64}
 
@@ -27,7 +27,7 @@ def test_logits_are_one_a_class_in_the_dtype_of_the_parameters(vgg):
 def test_tiers_agree_to_rounding(vgg):
     x = picture()
     exact = vgg.using(dtype=np.float64, tier="reference")(x)
-    for tier in table.LADDER:
+    for tier in tiers.LADDER:
         for dtype in (np.float32, np.float64):
             # 16 weight layers, each a few roundings off, and a safety of ten: 16 · 4 · 10 · ε/2.
             bound = 320 * np.finfo(dtype).eps
@@ -127,7 +127,7 @@ def test_save_and_open_give_back_every_bit(tiny, tiny_file):
 
 def test_the_self_test_passes_in_every_tier_and_notices_other_parameters(tiny_file):
     vgg = network.open(tiny_file)
-    assert all(vgg.using(tier=tier).run_self_test() < 1e-5 for tier in table.LADDER)
+    assert all(vgg.using(tier=tier).run_self_test() < 1e-5 for tier in tiers.LADDER)
     changed = vgg.using()
     changed.parameters.update({"fc8/bias": vgg.parameters["fc8/bias"] + 1})
     with pytest.raises(HashMismatchError, match="the self-test is off by .* of the largest value, more than 1e-04; convert"):

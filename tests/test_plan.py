@@ -10,7 +10,7 @@ from witnesses.networks import lively
 from npvgg import network, plan
 from npvgg.architecture import NAMES
 from npvgg.errors import ShapeError, UsageError
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.parity import difference
 
 SIZES = {"width": 3 / 32, "hidden": (21, 13), "pooled_size": 3, "num_classes": 5, "input_size": 64}
@@ -26,7 +26,7 @@ def vgg(request):
 
 
 @pytest.mark.parametrize("height, width", [(32, 32), (33, 70), (97, 41), (64, 62)], ids=str)
-@pytest.mark.parametrize("algorithm", table.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", tiers.ALGORITHMS)
 def test_every_network_at_ragged_sizes(vgg, algorithm, height, width):
     x = picture(3, height, width)
     exact = vgg.using(dtype=np.float64).forward(x.astype(np.float64))

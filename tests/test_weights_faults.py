@@ -19,8 +19,10 @@ from witnesses import small_weights, weights_writers
 from witnesses.failing_disk import FailingDisk, FailingFile
 from witnesses.small_weights import NET, PRESET, parameters, said
 
-from npvgg import hdf5_arrays, traces, weights
+from npvgg import weights
 from npvgg.errors import BadFileError, HashMismatchError, NpvggError, StorageError, UsageError
+from npvgg.parity import traces
+from npvgg.storage import hdf5_arrays
 
 ROOT = Path(__file__).parents[1]
 FUZZ_SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 6))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import atomic_file, images, labels
+from npvgg import images, labels
 from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.network import VGG
+from npvgg.storage import atomic_file
 from weights_convert import export, formats, recognition, sources, verify
 from weights_convert.sources.naming import Source
 

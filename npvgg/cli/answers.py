@@ -4,9 +4,9 @@ import io
 import json
 from contextlib import contextmanager
 
-from npvgg import atomic_file
 from npvgg.cli.progress import say
 from npvgg.errors import PARTIAL_SUCCESS
+from npvgg.storage import atomic_file
 
 COLUMNS = ("image", "rank", "label", "index", "probability", "logit", "error")
 

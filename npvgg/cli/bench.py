@@ -25,7 +25,7 @@ def command(model, batch, runs, threads, tier, algorithm):
 
     from npvgg import text_table
     from npvgg.cli import progress
-    from npvgg.kernels.threads import number_of
+    from npvgg.kernels.compiling.threads import number_of
 
     vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     side = vgg.architecture.input_size

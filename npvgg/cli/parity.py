@@ -18,8 +18,8 @@ def command(ours, theirs, tolerance, model, as_json):
     The first layer that diverges stands on top, then one line a layer: largest gap, rms, distance in units of the last place,
     verdict.  Exit status 1 if a layer diverges; then mistakes that are often made there are tried and named if they fit.
     """
-    from npvgg import classify, traces
-    from npvgg.parity import report
+    from npvgg import classify
+    from npvgg.parity import report, traces
 
     network = None if model is None else classify.load(model, offline=True)
     comparison = report.compare(traces.read(ours), traces.read(theirs), tolerance=tolerance, network=network)

@@ -23,7 +23,7 @@ def load(model, **options):
 
 def announce_compilation():
     """Say once that kernels are being compiled, which takes seconds and happens at the first run on a machine."""
-    from npvgg.kernels.code_files import Announcement
+    from npvgg.kernels.compiling.code_files import Announcement
 
     def announce():
         Announcement.make = staticmethod(lambda: None)

@@ -19,7 +19,7 @@ def command(tier):
 
     from npvgg import network
     from npvgg.cli import progress
-    from npvgg.kernels import code_files
+    from npvgg.kernels.compiling import code_files
 
     progress.announce_compilation()
     sizes = {"width": 1 / 16, "hidden": (8,), "num_classes": 3, "input_size": 32, "tier": tier}

@@ -10,7 +10,7 @@ The second kind needs the layer's parameters, where it has any.  If nothing fits
 import numpy as np
 
 from npvgg.errors import ShapeError
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.parity import difference
 
 USUAL_CAUSES = {
@@ -176,7 +176,7 @@ def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
     own = [parameters.get(f"{layer.name}/{kind}") for kind, _ in layer.shapes]
     if any(array is None for array in own):
         return [], []
-    op, options = table.choose("reference")[layer.op], dict(layer.options)
+    op, options = tiers.choose("reference")[layer.op], dict(layer.options)
     if layer.op != "batchnorm2d":                         # one picture that differs is enough, unless the batch matters
         differing = (n for n in range(min(len(ours), len(reference))) if not same(ours[n], reference[n], tolerance))
         n = next(differing, 0)

@@ -2,7 +2,7 @@
 import pytest
 
 from benchmarks import machine, peers, result_file, runtimes, subject
-from npvgg.kernels.threads import processors
+from npvgg.kernels.compiling.threads import processors
 
 
 @pytest.mark.parametrize("arguments, sentence", [

@@ -10,7 +10,7 @@ from witnesses.command import npvgg
 
 from npvgg import cli, hub
 from npvgg.architecture import NAMES, architecture, describe, operations
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from weights_convert import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -103,10 +103,10 @@ def test_verify_finds_one_flipped_bit(tiny_file, tmp_path):
 
 
 def test_trace_and_parity_find_no_gap_between_tiers(tiny_file, pictures, tmp_path):
-    for tier in table.LADDER:
+    for tier in tiers.LADDER:
         run = npvgg("trace", pictures / "a.png", "-o", tmp_path / f"{tier}.h5", "--model", tiny_file, "--tier", tier)
         assert (run.status, run.out.strip()) == (0, str(tmp_path / f"{tier}.h5"))
-    for tier in table.LADDER[1:]:
+    for tier in tiers.LADDER[1:]:
         run = npvgg("parity", tmp_path / f"{tier}.h5", tmp_path / "reference.h5")
         assert run.status == 0 and "conv1_1" in run.out
     assert json.loads(npvgg("parity", tmp_path / "jit.h5", tmp_path / "reference.h5", "--json").out)["diverges"] is False
@@ -185,7 +185,7 @@ def test_bench_prints_a_time_and_an_error_for_each_batch(tiny_file):
         assert int(size) == batch and 0 < float(fastest) <= float(median) and float(rate) > 0 and 0 <= float(error) < 1e-4
 
 
-@pytest.mark.parametrize("tier", table.LADDER)
+@pytest.mark.parametrize("tier", tiers.LADDER)
 def test_after_warmup_nothing_is_compiled(tier, tmp_path, tiny_file, pictures):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
     command = [sys.executable, "-m", "npvgg"]

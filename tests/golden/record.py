@@ -12,7 +12,7 @@ from PIL import Image
 from witnesses import golden
 from witnesses.networks import lively, synthetic
 
-from weights_convert import record_trace
+from npvgg.parity import recording
 from weights_convert.sources.torchvision import TORCHVISION
 
 
@@ -23,14 +23,14 @@ def main():
         golden.save(name, parameters, x, *(trace(net, parameters, x.astype(dtype)) for dtype in (np.float32, np.float64)))
     checkpoints()
     Image.fromarray(synthetic(3, 40, 53)).save(golden.FOLDER / "tiny.png")
-    record_trace.record(golden.FOLDER / "tiny-zip.pth", [golden.FOLDER / "tiny.png"], golden.FOLDER / "tiny-trace.h5",
+    recording.record(golden.FOLDER / "tiny-zip.pth", [golden.FOLDER / "tiny.png"], golden.FOLDER / "tiny-trace.h5",
                         force=True)
     print(f"{sum(path.stat().st_size for path in golden.FOLDER.glob('*.*')):,} bytes by PyTorch {torch.__version__}")
 
 
 def trace(net, parameters, x):
     """→ {layer: what PyTorch computes}."""
-    return {layer.name: y for layer, y in record_trace.outputs(torch, net, parameters, x)}
+    return {layer.name: y for layer, y in recording.outputs(torch, net, parameters, x)}
 
 
 def checkpoints():

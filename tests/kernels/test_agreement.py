@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from witnesses.operations import CASES, Case, gap, pytorch, same_bits
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
-TIERS = {tier: table.choose(tier) for tier in table.LADDER}
-each_tier = pytest.mark.parametrize("tier", table.LADDER)
+TIERS = {tier: tiers.choose(tier) for tier in tiers.LADDER}
+each_tier = pytest.mark.parametrize("tier", tiers.LADDER)
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 EPS = np.finfo(np.float32).eps
@@ -67,7 +67,7 @@ def test_long_sums_of_the_jit_tier_err_no_more_than_pytorch(case):
 @each_case
 def test_tiers_agree(case):
     arrays = case.arrays(np.float64, seed=1)
-    defined, *answers = (TIERS[tier][case.op](*arrays, **case.options) for tier in table.LADDER)
+    defined, *answers = (TIERS[tier][case.op](*arrays, **case.options) for tier in tiers.LADDER)
     for answer in answers:
         assert answer.shape == defined.shape
         assert gap(answer, defined) < 1e-14

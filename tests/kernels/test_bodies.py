@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from witnesses.operations import CASES, modules, same_bits
 
-from npvgg.kernels import jit, launch, table
+from npvgg.kernels import jit, tiers
+from npvgg.kernels.compiling import launch
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +29,12 @@ else:
 """
 SERIALLY = """
 import numpy as np
-from npvgg.kernels import launch, table
+from npvgg.kernels.compiling import launch
+from npvgg.kernels import tiers
 from witnesses.operations import CASES, gap
 
 launch.Launcher.forked = True           # the serial twins: bounds checks do nothing in a parallel function
-tiers = [table.choose(tier) for tier in ("reference", "jit")]
+tiers = [tiers.choose(tier) for tier in ("reference", "jit")]
 for name, case in CASES.items():
     if name in SKIPPED:
         continue
@@ -78,5 +80,5 @@ def test_serial_twins_give_the_same_bits_and_compute_in_float32(op, monkeypatch)
 def test_answers_never_change_their_dtype():
     for dtype in (np.float32, np.float64):
         for case in CASES.values():
-            for tier in table.LADDER:
-                assert table.choose(tier)[case.op](*case.arrays(dtype), **case.options).dtype == dtype
+            for tier in tiers.LADDER:
+                assert tiers.choose(tier)[case.op](*case.arrays(dtype), **case.options).dtype == dtype

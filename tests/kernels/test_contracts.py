@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from npvgg.errors import ShapeError, UsageError
-from npvgg.kernels import contracts, table
+from npvgg.kernels import contracts, tiers
 
 
 def zeros(*shape, dtype=np.float32):
@@ -102,11 +102,11 @@ REFUSED = {                       # id: (operation, arrays, options, the whole s
 }
 
 
-@pytest.mark.parametrize("tier", table.LADDER)
+@pytest.mark.parametrize("tier", tiers.LADDER)
 @pytest.mark.parametrize("op, arrays, options, sentence", REFUSED.values(), ids=REFUSED)
 def test_what_does_not_fit_is_refused_in_one_sentence(tier, op, arrays, options, sentence):
     with pytest.raises(UsageError) as refusal:
-        table.choose(tier)[op](*arrays, **options)
+        tiers.choose(tier)[op](*arrays, **options)
     assert str(refusal.value) == sentence
     assert isinstance(refusal.value, ShapeError) or options
 

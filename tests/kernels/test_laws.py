@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from witnesses.operations import distinct
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
-each_tier = pytest.mark.parametrize("kernels", [table.choose(tier) for tier in table.LADDER], ids=table.LADDER)
+each_tier = pytest.mark.parametrize("kernels", [tiers.choose(tier) for tier in tiers.LADDER], ids=tiers.LADDER)
 close = {"rtol": 1e-11, "atol": 1e-12}
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from witnesses.operations import CASES, Case, same_bits
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
-JIT = table.choose("jit")
+JIT = tiers.choose("jit")
 BATCHES = {
     "conv2d-strips-across-images": Case("conv2d", ((5, 19, 13, 17), (133, 19, 3, 3), (133,))),
     "conv2d-tiny-maps": Case("conv2d", ((5, 40, 2, 3), (37, 40, 3, 3), (37,))),

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from witnesses.operations import CASES, Case, pytorch, same_bits
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 
-TIERS = {tier: table.choose(tier) for tier in table.LADDER}
-each_tier = pytest.mark.parametrize("tier", table.LADDER)
+TIERS = {tier: tiers.choose(tier) for tier in tiers.LADDER}
+each_tier = pytest.mark.parametrize("tier", tiers.LADDER)
 EXACT = {"relu", "maxpool2d", "flatten", "dropout"}          # no arithmetic, so every bit can be compared
 SPECIAL = {"nan": [np.nan], "infinity": [np.inf], "minus-infinity": [-np.inf], "both-infinities": [np.inf, -np.inf],
            "nan-and-infinity": [np.nan, np.inf], "minus-zero": [-0.0], "denormal": [1e-40, -1e-40]}

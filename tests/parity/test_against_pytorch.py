@@ -10,8 +10,7 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
-from npvgg.parity import difference, oracle
-from weights_convert import record_trace
+from npvgg.parity import difference, oracle, recording
 from weights_convert.sources.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
@@ -70,7 +69,7 @@ def test_the_engines_logits_err_no_more_than_pytorchs_and_name_the_same_classes(
 
 def last(vgg, x):
     """The logits by PyTorch."""
-    *_, (_, logits) = record_trace.outputs(torch, vgg.architecture, vgg.parameters, x)
+    *_, (_, logits) = recording.outputs(torch, vgg.architecture, vgg.parameters, x)
     return logits
 
 
@@ -102,7 +101,7 @@ def test_the_witness_computes_what_torchvisions_modules_compute(full_size):
 
 def pytorch(vgg):
     """The steps of a VGG by PyTorch, on NumPy arrays."""
-    step = record_trace.steps(torch, vgg.parameters)
+    step = recording.steps(torch, vgg.parameters)
 
     def step_of_arrays(layer, x):
         with torch.inference_mode():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from witnesses.networks import lively, photograph
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.parity import oracle
 
 
@@ -25,7 +25,7 @@ def test_every_layer_is_judged_once_in_order(vgg, x):
     assert [name for name, _ in judged(vgg, x, jit=oracle.steps(vgg))] == [layer.name for layer in vgg.architecture.layers]
 
 
-@pytest.mark.parametrize("tier", table.LADDER)
+@pytest.mark.parametrize("tier", tiers.LADDER)
 def test_rounding_is_small_in_each_layer_and_grows_along_the_network(vgg, x, tier):
     found = dict(judged(vgg, x, run=oracle.steps(vgg, tier)))
     for name, errors in found.items():

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from witnesses.networks import lively, photograph
 
-from npvgg import traces
 from npvgg.errors import UsageError
 from npvgg.network import VGG
-from npvgg.parity import report
+from npvgg.parity import report, traces
 
 SIZES = {"width": 1 / 16, "hidden": (24, 24), "num_classes": 10, "pooled_size": 2, "input_size": 64}
 

@@ -6,7 +6,7 @@ import pytest
 from witnesses.networks import lively, photograph
 
 from npvgg import images
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.parity import report, suspects
 
 # In float64, so that even ε = 0 for 1e-5 stands out of the rounding.
@@ -33,7 +33,7 @@ def right():
 
 def trace_with(vgg, x, name, mistake):
     """The run of a network one of whose layers makes a mistake: mistake(kernel, x, *parameters, **options)."""
-    kernels, arrays = table.choose("reference"), {"input": x}
+    kernels, arrays = tiers.choose("reference"), {"input": x}
     for layer in vgg.architecture.layers:
         op, arguments = kernels[layer.op], (x, *vgg.arguments(layer))
         x = mistake(op, *arguments, **dict(layer.options)) if layer.name == name else op(*arguments, **dict(layer.options))

@@ -13,8 +13,7 @@ from witnesses.networks import photograph, stirred
 
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
-from npvgg.parity import difference
-from weights_convert import record_trace
+from npvgg.parity import difference, recording
 from weights_convert.sources.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
@@ -58,5 +57,5 @@ def test_a_checkpoint_gives_pytorchs_answer(tmp_path, name, legacy):
 
 
 def logits(net, parameters, x):
-    *_, (_, answer) = record_trace.outputs(torch, net, parameters, x)
+    *_, (_, answer) = recording.outputs(torch, net, parameters, x)
     return answer

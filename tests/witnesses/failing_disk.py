@@ -1,12 +1,12 @@
 """A disk whose nth operation goes wrong: opening, writing and those of OPERATIONS all count.
 
-    disk = FailingDisk(monkeypatch, 3)        # the third operation of npvgg.atomic_file finds no space on the disk
+    disk = FailingDisk(monkeypatch, 3)        # the third operation of npvgg.storage.atomic_file finds no space on the disk
     FailingDisk(monkeypatch, 3, act)          # … or calls act() first
 """
 import errno
 import os
 
-from npvgg import atomic_file
+from npvgg.storage import atomic_file
 
 OPERATIONS = ("fsync", "link", "replace")
 

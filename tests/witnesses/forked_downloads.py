@@ -19,7 +19,8 @@ from types import SimpleNamespace
 import pooch  # noqa: F401  (imported before the steps are counted)
 import requests  # noqa: F401
 
-from npvgg import atomic_file, cache_folder, hub
+from npvgg import hub
+from npvgg.storage import atomic_file, cache_folder
 from weights_convert import catalog
 
 CONTENT = os.environ["CHECKPOINT"].encode()

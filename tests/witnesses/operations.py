@@ -117,8 +117,8 @@ def same_bits(a, b):
 
 def modules():
     """The jit tier's modules by name.  (As attributes of the package the operations hide the modules of that name.)"""
-    from npvgg.kernels import jit, table
+    from npvgg.kernels import jit, tiers
 
     names = [*jit.OPERATIONS, "im2col", "gemm", "exponentials"]
-    table.choose("jit")
+    tiers.choose("jit")
     return {name: importlib.import_module(f"npvgg.kernels.jit.{name}") for name in names}

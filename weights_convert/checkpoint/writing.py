@@ -12,8 +12,8 @@ import zipfile
 
 import numpy as np
 
-from npvgg import atomic_file
 from npvgg.errors import UnsupportedError
+from npvgg.storage import atomic_file
 
 NAME = "archive/"
 ALIGNMENT = 64

@@ -13,8 +13,8 @@ import zlib
 import numpy as np
 from numpy.lib import format as npy
 
-from npvgg import atomic_file
 from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.storage import atomic_file
 from weights_convert.checkpoint import Checkpoint, zip_archive
 from weights_convert.refusals import damaged, hostile, quoted
 

@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 
-from npvgg import atomic_file
 from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.storage import atomic_file
 from weights_convert.checkpoint import Checkpoint, arrays
 from weights_convert.formats import description
 from weights_convert.refusals import quoted, told

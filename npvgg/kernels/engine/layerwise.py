@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from npvgg.kernels import contracts, threads
-from npvgg.kernels.engine import packing, program, team
+from npvgg.kernels import contracts
+from npvgg.kernels.compiling import threads
+from npvgg.kernels.engine import program, team
+from npvgg.kernels.engine.float32 import packing
+from npvgg.kernels.engine.machine import CACHE_LINE
 from npvgg.kernels.engine.program import Average, Convolution, Dense
-from npvgg.kernels.engine.vector_shape import CACHE_LINE
 from npvgg.kernels.engine.winograd import TILES
 
 

@@ -7,9 +7,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.vectors import I64
 from npvgg.kernels.engine.step import LINE
-from npvgg.kernels.engine.vectors import I64
-from npvgg.kernels.flags import part
 
 PATIENCE = 2000                 # looks at a counter before the processor is offered to somebody else
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from npvgg.kernels.engine import native, step, team, winograd
-from npvgg.kernels.engine.packing import blocks
-from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES, ROWS, VECTORS
+from npvgg.kernels.compiling import native
+from npvgg.kernels.engine import step, team, winograd
+from npvgg.kernels.engine.float32.packing import blocks
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.winograd import TILES
 
 # Transformed filters of at most so many bytes stay in a cache while every thread reads them again and again.

@@ -8,7 +8,7 @@ Places in the arena are counted in floats from its start; `weights`, `tail` and 
 """
 import numpy as np
 
-from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES, ROWS, VECTORS
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.winograd import TILES
 
 (PAD_INPUT, FIRST_CONVOLUTION, DIRECT, WINOGRAD, TRANSFORM, MULTIPLY, TRANSFORM_BACK, MAXPOOL, NORMALISE, AVERAGE,

@@ -11,7 +11,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from npvgg.kernels.threads import number_of
+from npvgg.kernels.compiling.threads import number_of
 
 
 class Helpers:

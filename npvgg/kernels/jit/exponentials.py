@@ -1,7 +1,7 @@
 """What softmax and log_softmax divide by."""
 import numpy as np
 
-from npvgg.kernels.flags import serial
+from npvgg.kernels.compiling.flags import serial
 
 CHUNK = 32              # terms summed before they join the total: 1000 classes err like √32 + √32 terms, not √1000
 

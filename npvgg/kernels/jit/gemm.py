@@ -13,7 +13,7 @@ and stores, where the plain form has 1 for 3.  The 16 weights stay in registers 
 """
 import numpy as np
 
-from npvgg.kernels.flags import serial
+from npvgg.kernels.compiling.flags import serial
 
 ROWS = 4                # rows of a that share a load of b
 STEPS = 4               # products that share a load and store of a sum

@@ -1,5 +1,5 @@
 """Convolution as a matrix product: each output pixel becomes a column of the input values that its window sees."""
-from npvgg.kernels.flags import serial
+from npvgg.kernels.compiling.flags import serial
 
 
 @serial

@@ -3,7 +3,7 @@ import numpy as np
 from numba import prange
 
 from npvgg.kernels import contracts
-from npvgg.kernels.flags import parallel, serial
+from npvgg.kernels.compiling.flags import parallel, serial
 from npvgg.kernels.jit.operand import operand
 
 

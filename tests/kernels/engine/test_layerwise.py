@@ -5,11 +5,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from witnesses.operations import same_bits
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.kernels.engine import layerwise, program, winograd
-from npvgg.kernels.engine.product import COLUMNS, LANES
+from npvgg.kernels.engine.float32.product import COLUMNS, LANES
 
-EXACT = table.choose("reference")
+EXACT = tiers.choose("reference")
 EPS = np.finfo(np.float32).eps
 
 

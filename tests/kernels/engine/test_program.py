@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from witnesses.operations import same_bits
 
-from npvgg.kernels import table
+from npvgg.kernels import tiers
 from npvgg.kernels.engine import layerwise, program, winograd
-from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 
 CHANNELS = LANES + 3
 
@@ -32,7 +32,7 @@ def picture(height, width):
 
 def test_the_largest_of_a_window_is_that_of_the_definition():
     x = picture(11, 14)
-    expected = table.choose("reference")["maxpool2d"](x)
+    expected = tiers.choose("reference")["maxpool2d"](x)
     found = answer([program.MaxPool()], x)
     assert np.array_equal(found, expected, equal_nan=True) and np.isnan(found).sum() == 4
 

@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from npvgg.kernels.engine import tile_transforms, winograd
+from npvgg.kernels.engine import winograd
+from npvgg.kernels.engine.float32 import tile_transforms
 
 each_tile = pytest.mark.parametrize("m", winograd.PAIRS)
 

@@ -10,7 +10,7 @@ SOURCES = sorted([*(ROOT / "npvgg").rglob("*.py"), *(ROOT / "weights_convert").r
 FORBIDDEN_MODULES = {"pickle", "_pickle", "pickletools", "cPickle", "marshal", "shelve", "dill", "cloudpickle",
                      "joblib", "torch", "runpy", "imp"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-WITH_TORCH = "record_trace.py"            # runs PyTorch on purpose, and says so
+WITH_TORCH = "recording.py"            # runs PyTorch on purpose, and says so
 
 
 def offences(source, may_import_torch=False):

@@ -25,7 +25,6 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5p, h5s, h5t
 
-from npvgg import atomic_file
 from npvgg.errors import (
     BadFileError,
     ForeignFileError,
@@ -35,6 +34,7 @@ from npvgg.errors import (
     UnsupportedError,
     UsageError,
 )
+from npvgg.storage import atomic_file
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUPERBLOCK = b"\x03"                          # its version in HDF5 1.10, the first whose every header has a checksum

@@ -8,7 +8,7 @@ import numba
 from numba.core import caching, compiler
 
 from npvgg.errors import StorageError
-from npvgg.kernels import code_files
+from npvgg.kernels.compiling import code_files
 
 
 class CompiledCode:

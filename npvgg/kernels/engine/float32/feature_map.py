@@ -4,10 +4,10 @@
 """
 import numpy as np
 
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import LANES
 from npvgg.kernels.engine.step import PICTURE_CHANNELS
-from npvgg.kernels.engine.vector_shape import LANES
-from npvgg.kernels.engine.vectors import kernel
-from npvgg.kernels.flags import part
 
 NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 

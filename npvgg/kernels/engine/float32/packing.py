@@ -4,8 +4,8 @@ A panel is COLUMNS neighbouring output channels; channels that do not exist, in 
 """
 import numpy as np
 
-from npvgg.kernels.engine import native
-from npvgg.kernels.engine.vector_shape import COLUMNS, LANES
+from npvgg.kernels.compiling import native
+from npvgg.kernels.engine.machine import COLUMNS, LANES
 from npvgg.kernels.engine.winograd import filter_matrix
 
 

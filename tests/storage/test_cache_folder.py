@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from npvgg import cache_folder
 from npvgg.errors import StorageError
+from npvgg.storage import cache_folder
 
 
 @pytest.mark.parametrize("platform, variables, expected", [

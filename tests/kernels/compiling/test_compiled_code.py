@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INNER = """
-from npvgg.kernels.flags import serial
+from npvgg.kernels.compiling.flags import serial
 
 @serial
 def inner(x):
@@ -16,7 +16,7 @@ def inner(x):
 """
 OUTER = """
 from inner import inner
-from npvgg.kernels.flags import serial
+from npvgg.kernels.compiling.flags import serial
 
 @serial
 def outer(x):
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_replaced(kernels, damage):
 FLIPS = """
 import os, random, sys
 from pathlib import Path
-from npvgg.kernels import code_files
+from npvgg.kernels.compiling import code_files
 random.seed(0)
 path, = Path(os.environ["NUMBA_CACHE_DIR"]).glob("*outer*")
 whole = path.read_bytes()
@@ -142,7 +142,7 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(tmp_pa
 
 def test_a_full_disk_does_not_reach_the_caller(kernels):
     code = """
-from npvgg.kernels import code_files
+from npvgg.kernels.compiling import code_files
 def full(name, content):
     raise OSError(28, "No space left on device")
 code_files.write = full

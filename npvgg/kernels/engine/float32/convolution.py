@@ -7,12 +7,12 @@
 
 Both add the same numbers in the same order, so the answer has the same bits.
 """
-from npvgg.kernels.engine.feature_map import clear_border, copy_vector, finish
-from npvgg.kernels.engine.product import LEAST_ROWS, finished_product, tile_product
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.feature_map import clear_border, copy_vector, finish
+from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
+from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
+from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.step import CONVOLUTION_SCRATCH, PICTURE_CHANNELS, SEGMENT
-from npvgg.kernels.engine.tile_transforms import input_transform, output_transform
-from npvgg.kernels.engine.vector_shape import COLUMNS, LANES, ROWS, VECTORS
-from npvgg.kernels.flags import part
 
 FIRST_KERNEL = 3
 

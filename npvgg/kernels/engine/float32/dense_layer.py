@@ -4,10 +4,10 @@ One image makes it a matter of memory: fc6 reads 411 MB for 103 million products
 from one end to the other, and serve every image of the batch meanwhile.  Each sum runs over `inputs` in the order below,
 whatever the number of images, so the bits do not depend on the batch.
 """
-from npvgg.kernels.engine.feature_map import clear_vector
-from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES
-from npvgg.kernels.engine.vectors import kernel
-from npvgg.kernels.flags import part
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.feature_map import clear_vector
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 
 OUTPUTS = 4             # rows of weights side by side
 IMAGES = 3              # images side by side: 12 sums and 3 inputs in 16 registers

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from npvgg import hdf5_arrays
 from npvgg.errors import BadFileError, ForeignFileError, HashMismatchError, UnsupportedError, UsageError
+from npvgg.storage import hdf5_arrays
 
 KIND = "npvgg sample"
 ARRAYS = {
@@ -60,7 +60,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path):
     hdf5_arrays.write(tmp_path / "a.h5", KIND, ARRAYS, ATTRIBUTES)
     code = ("import sys; sys.path.insert(0, 'tests'); import test_hdf5_arrays as t; "
             f"t.hdf5_arrays.write({str(tmp_path / 'b.h5')!r}, t.KIND, t.ARRAYS, t.ATTRIBUTES)")
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 

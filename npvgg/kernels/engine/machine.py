@@ -3,11 +3,12 @@
 LLVM itself is asked: it writes a loop over 16 and over 8 numbers for the processor that Numba compiles for, and the names of
 the registers in the assembly say what that processor has.  NUMBA_CPU_NAME=haswell or =generic shows the other shapes.
 """
-import os
 from dataclasses import dataclass
 from functools import cache
 
 from llvmlite import binding, ir
+
+from npvgg.kernels.compiling.target import target_machine
 
 CACHE_LINE = 16                 # floats in a line of the cache
 
@@ -66,24 +67,6 @@ def assembly_of_an_addition(lanes):
     builder.store(builder.fadd(*(builder.load(argument) for argument in function.args)), function.args[0])
     builder.ret_void()
     return target_machine().emit_assembly(binding.parse_assembly(str(module)))
-
-
-def processor():
-    """The name and the features of the processor that Numba compiles for."""
-    name = os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name()
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    if features is None:
-        features = "" if name == "generic" else binding.get_host_cpu_features().flatten()
-    return name, features
-
-
-def target_machine():
-    """LLVM's code generator for that processor, making code that is loaded where it runs, as Numba's does."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    name, features = processor()
-    return binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
-        cpu=name, features=features, opt=3, reloc="static", codemodel="jitdefault", jit=True)
 
 
 SHAPE = vector_shape()

@@ -1,10 +1,11 @@
 """What a thread does with a program."""
 from numba import carray
 
-from npvgg.kernels.engine import convolution, dense_layer, feature_map, meeting, step
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine import meeting, step
+from npvgg.kernels.engine.float32 import convolution, dense_layer, feature_map
 from npvgg.kernels.engine.memory import NO_END, floats_at, steps_at
 from npvgg.kernels.engine.step import STEP
-from npvgg.kernels.flags import part
 
 
 @part

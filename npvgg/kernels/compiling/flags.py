@@ -8,8 +8,8 @@ NUMBA_BOUNDSCHECK=1 does nothing under parallel=True, so bodies are where an ind
 """
 from numba import njit
 
-from npvgg.kernels.compiled_code import CompiledCode
-from npvgg.kernels.launch import Launcher
+from npvgg.kernels.compiling.compiled_code import CompiledCode
+from npvgg.kernels.compiling.launch import Launcher
 
 FLAGS = {
     # Only "contract", which fuses a·b + c into one rounding.  "nnan" and "ninf", and so fastmath=True, would lose NaN

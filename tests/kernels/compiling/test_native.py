@@ -11,7 +11,7 @@ ANSWER = """
 import sys
 import numpy as np
 from npvgg import network
-from npvgg.kernels.code_files import Announcement
+from npvgg.kernels.compiling.code_files import Announcement
 compiled = []
 Announcement.make = staticmethod(lambda: compiled.append(1))
 vgg = network.create("vgg11_bn", width=1/16, hidden=(10,), num_classes=5, input_size=32, seed=3, how="he")
@@ -72,7 +72,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(warm, copy):
 
 
 def test_a_full_disk_or_no_folder_at_all_costs_only_time(warm, tmp_path):
-    full = "from npvgg.kernels import code_files\ndef full(*_): raise OSError(28, 'No space left')\ncode_files.write = full\n"
+    full = "from npvgg.kernels.compiling import code_files\ndef full(*_): raise OSError(28, 'No space left')\ncode_files.write = full\n"
     assert run(tmp_path / "never", full + ANSWER) == (warm[1], 2, True)
     (tmp_path / "file").write_bytes(b"")
     assert run(tmp_path / "file" / "inside") == (warm[1], 2, True)

@@ -1,9 +1,9 @@
 """Winograd's transform of the filters, in float64, rounded once at the end."""
 from numba import carray
 
+from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.machine import COLUMNS
 from npvgg.kernels.engine.memory import NO_END, doubles_at, floats_at
-from npvgg.kernels.engine.vector_shape import COLUMNS
-from npvgg.kernels.flags import part
 
 
 @part

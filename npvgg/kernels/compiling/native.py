@@ -21,10 +21,10 @@ import llvmlite
 from llvmlite import binding
 
 from npvgg.errors import StorageError
-from npvgg.kernels import code_files
-from npvgg.kernels.engine.vector_shape import processor, target_machine
+from npvgg.kernels.compiling import code_files
+from npvgg.kernels.compiling.target import processor, target_machine
 
-MODULES = {"walk": "run", "transform_filters": "filters"}
+MODULES = {"walk": "float32.run", "transform_filters": "float32.filters"}
 LOADING = Lock()
 LOADED = {}                     # name: function
 OWNERS = []                     # LLVM engines, in which the code lies
@@ -47,7 +47,7 @@ def entry(name):
 
 def content_of(name):
     """The content of a file that was kept, or else of a new one."""
-    file = code_files.name(f"engine.{name}", code_files.sources(Path(__file__).parent), processor(),
+    file = code_files.name(f"engine.{name}", code_files.sources(Path(__file__).parents[1] / "engine"), processor(),
                            binding.get_process_triple(), llvmlite.__version__)
     try:
         content = code_files.read(file)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import hdf5_arrays
 from npvgg.errors import BadFileError, ShapeError, UsageError
+from npvgg.storage import hdf5_arrays
 
 KIND = "npvgg trace"
 ATTRIBUTES = ("format", "layers", "architecture", "model_name", "made_by", "dtype", "input_sha256")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from witnesses.failing_disk import FailingDisk
 
-from npvgg import atomic_file
 from npvgg.errors import BadFileError, StorageError, UsageError
+from npvgg.storage import atomic_file
 
 OLD, NEW = b"the old bytes", b"the new bytes, a few more"
 
@@ -174,7 +174,7 @@ def test_a_file_larger_than_the_limit_is_one_sentence(tmp_path):
     """RLIMIT_FSIZE makes a real write fail in the kernel, as a full disk does."""
     code = f"""
 import resource, sys
-from npvgg import atomic_file
+from npvgg.storage import atomic_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
     atomic_file.write({str(tmp_path / "out")!r}, bytes(100_000), force=True)
@@ -182,7 +182,7 @@ except atomic_file.StorageError as error:
     print(error)
 """
     (tmp_path / "out").write_bytes(OLD)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert run.stderr == ""
     assert run.stdout.endswith("(File too large); raise the limit on file sizes or write to another disk\n")
     assert (tmp_path / "out").read_bytes() == OLD

@@ -16,7 +16,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from npvgg.cache_folder import cache_folder
+from npvgg.storage.cache_folder import cache_folder
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -66,8 +66,8 @@ def trusted(path):
 
 @cache
 def sources(kernels):
-    """A digest of the kernels in a folder and of what they share one floor below."""
-    files = sorted(kernels.glob("*.py")) + sorted(kernels.parent.glob("*.py"))
+    """A digest of the kernels in a folder, of the modules one floor below, and of what compiles them."""
+    files = sorted([*kernels.rglob("*.py"), *kernels.parent.glob("*.py"), *Path(__file__).parent.glob("*.py")])
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -7,11 +7,10 @@ from PIL import Image
 from witnesses import command
 from witnesses.networks import lively, photograph
 
-from npvgg import images, network, traces
+from npvgg import images, network
 from npvgg.architecture import NAMES
 from npvgg.errors import BadFileError, StorageError, UnsupportedError
-from npvgg.parity import report
-from weights_convert import record_trace
+from npvgg.parity import recording, report, traces
 from weights_convert.convert import convert
 from weights_convert.record_trace import record
 from weights_convert.sources.torchvision import TORCHVISION
@@ -105,12 +104,12 @@ def test_several_pictures_and_another_preset(torch, picture, tmp_path):
 def test_the_command_writes_the_file_and_prints_its_name(torch, picture, tmp_path):
     source = checkpoint(torch, tmp_path / "vgg.pth", "c")
     arguments = (source, picture, "-o", tmp_path / "trace.h5", "--model", "C", "--dtype", "float64")
-    run = command.run(record_trace.command, "record-trace", arguments)
+    run = command.run(recording.command, "record-trace", arguments)
     assert (run.status, run.out, run.err) == (0, f"{tmp_path / 'trace.h5'}\n", "")
     assert traces.read(tmp_path / "trace.h5").dtype == "float64"
-    again = command.run(record_trace.command, "record-trace", arguments)
+    again = command.run(recording.command, "record-trace", arguments)
     assert again.status == 2 and len(again.err.splitlines()) == 1
-    assert command.run(record_trace.command, "record-trace", (*arguments, "--force")).status == 0
+    assert command.run(recording.command, "record-trace", (*arguments, "--force")).status == 0
 
 
 def test_without_pytorch_the_error_says_how_to_install_it(monkeypatch, picture, tmp_path):
@@ -121,7 +120,7 @@ def test_without_pytorch_the_error_says_how_to_install_it(monkeypatch, picture, 
 
 def test_importing_the_module_does_not_import_pytorch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "weights_convert.record_trace")
+    monkeypatch.delitem(sys.modules, "weights_convert.record_trace", raising=False)
     __import__("weights_convert.record_trace")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from witnesses.networks import lively
 
-from npvgg.kernels.engine.vector_shape import SHAPES, SMALLEST, vector_shape
+from npvgg.kernels.engine.machine import SHAPES, SMALLEST, vector_shape
 from npvgg.parity import difference
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ LOGITS = f"""
 import sys
 import numpy as np
 from npvgg.kernels.engine import winograd
-from npvgg.kernels.engine.vector_shape import vector_shape
+from npvgg.kernels.engine.machine import vector_shape
 from witnesses.networks import lively
 
 winograd.LARGE = 20                                 # so that pictures of 22×35 pixels take F(6×6), and the smaller ones F(4×4)
@@ -39,8 +39,8 @@ PRETENDED = f"""
 import importlib.util
 import sys
 
-name = "npvgg.kernels.engine.vector_shape"
-spec = importlib.util.spec_from_file_location(name, {str(ROOT / "npvgg/kernels/engine/vector_shape.py")!r})
+name = "npvgg.kernels.engine.machine"
+spec = importlib.util.spec_from_file_location(name, {str(ROOT / "npvgg/kernels/engine/machine.py")!r})
 module = sys.modules[name] = importlib.util.module_from_spec(spec)      # before the package, which imports it
 spec.loader.exec_module(module)
 module.SHAPE = shape = module.SHAPES["zmm"]
@@ -49,7 +49,7 @@ module.ROWS, module.LANES, module.VECTORS, module.COLUMNS = shape.rows, shape.la
 """ + LOGITS
 ASSEMBLY = """
 import numba
-from npvgg.kernels.engine import product
+from npvgg.kernels.engine.float32 import product
 
 kernel = product.tile_product(row_step=product.LANES, depth=product.LANES)
 

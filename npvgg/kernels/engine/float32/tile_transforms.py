@@ -1,7 +1,7 @@
 """Winograd's transforms of one tile of LANES channels: Bᵀ d B on the way in, Aᵀ M A on the way out (winograd.py)."""
-from npvgg.kernels.engine.feature_map import finished
-from npvgg.kernels.engine.vector_shape import CACHE_LINE, LANES
-from npvgg.kernels.engine.vectors import kernel
+from npvgg.kernels.engine.float32.feature_map import finished
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 from npvgg.kernels.engine.winograd import PAIRS, vanishing
 
 

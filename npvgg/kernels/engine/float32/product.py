@@ -14,9 +14,9 @@ Plain form:
                 for v in range(columns):
                     sums[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
 """
-from npvgg.kernels.engine.feature_map import finished
-from npvgg.kernels.engine.vector_shape import COLUMNS, LANES, ROWS, SHAPE, VECTORS
-from npvgg.kernels.engine.vectors import kernel
+from npvgg.kernels.engine.float32.feature_map import finished
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS, SHAPE, VECTORS
 
 LEAST_ROWS = min(SHAPE.row_counts)
 

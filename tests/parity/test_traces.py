@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from npvgg import traces
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, HashMismatchError, ShapeError, UnsupportedError, UsageError
+from npvgg.parity import traces
 
 ARCHITECTURE = architecture("vgg11", width=1 / 64).to_json()
 RUN = {"architecture_json": ARCHITECTURE, "model_name": "vgg11", "made_by": "npvgg 0.1.0, jit tier, float32"}

@@ -1,0 +1,6 @@
+"""Files: written whole or not at all, read without trusting them.
+
+    atomic_file     a file that appears under its name when it is complete
+    cache_folder    where npvgg keeps what it can make or fetch again
+    hdf5_arrays     plain arrays in an HDF5 file, written whole and mapped back
+"""
