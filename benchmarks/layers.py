@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import command, peak, result_file
 from npvgg import network, text_table
-from npvgg.architecture import describe
+from npvgg.counting import describe
 from npvgg.errors import UsageError
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads

@@ -48,7 +48,7 @@ def initial(architecture, *, seed=0, how="torchvision"):
     rng, parameters = np.random.Generator(np.random.PCG64(seed)), {}
     for layer in architecture.layers:
         for kind, shape in layer.shapes:
-            if kind == "weight" and layer.op != "batchnorm2d":
+            if kind == "weight" and layer.op in ("conv2d", "dense"):
                 values = INITIALISATIONS[how](rng, layer, shape).astype(np.float32, copy=False)
             else:
                 values = np.full(shape, kind in ("weight", "var"), np.float32)

@@ -14,10 +14,12 @@ from functools import cached_property
 import numpy as np
 
 from npvgg import images, initialisation, labels, summary, weights
-from npvgg.architecture import Architecture, architecture, describe
+from npvgg.architecture import Architecture, architecture
+from npvgg.counting import describe
 from npvgg.errors import HashMismatchError, UnsupportedError, UsageError
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
+from npvgg.layer_names import canonical_layer
 
 # The self-test's bound on largest gap ÷ largest value.  A float32 run of VGG-16 lies near 2e-6; a swapped axis near 1.
 SELF_TEST_TOLERANCE = 1e-4
@@ -43,9 +45,9 @@ class VGG:
     source_output: str = "logits"         # what the last layer gives where the parameters come from; here always logits
 
     def __post_init__(self):
-        classes = self.architecture.num_classes
-        if self.class_names is not None and len(self.class_names) != classes:
-            raise UsageError(f"{len(self.class_names)} class names were given for {classes} classes; give one for each")
+        count = self.architecture.label_count
+        if self.class_names is not None and len(self.class_names) != count:
+            raise UsageError(f"{len(self.class_names)} class names were given for {count} classes; give one for each")
         if self.algorithm not in tiers.ALGORITHMS:
             raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(tiers.ALGORITHMS)}")
 
@@ -60,7 +62,8 @@ class VGG:
             return None
         from npvgg.plan import OPERATIONS, Plan  # not at the top: the reference tier works without LLVM
 
-        is_served = all(layer.op in OPERATIONS for layer in self.architecture.layers)
+        net = self.architecture
+        is_served = net.bias and net.input_channels == 3 and all(layer.op in OPERATIONS for layer in net.layers)
         return Plan(self.architecture, self.parameters) if is_served else None
 
     @cached_property
@@ -125,7 +128,7 @@ class VGG:
                 for name, layer in wanted.items()}
 
     def layer_of(self, name):
-        return self.architecture.canonical_layer("logits" if name in PROBABILITIES else name)
+        return canonical_layer(self.architecture, "logits" if name in PROBABILITIES else name)
 
     def probabilities(self, logits):
         """(N, classes) logits → (N, classes) probabilities."""

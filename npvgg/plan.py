@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from npvgg.architecture import describe
+from npvgg.counting import describe
 from npvgg.kernels import contracts
 from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.engine import layerwise, program

@@ -1,6 +1,7 @@
 """A network as a table for people: one line a layer, totals at the end."""
 from npvgg import text_table
-from npvgg.architecture import architecture, describe, operations
+from npvgg.architecture import architecture
+from npvgg.counting import describe, operations
 
 HEADINGS = ("layer", "output", "parameters", "MACs", "receptive field", "weight bytes", "output bytes")
 

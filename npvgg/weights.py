@@ -33,7 +33,8 @@ from pathlib import Path
 import numpy as np
 
 from npvgg import __version__, text_table
-from npvgg.architecture import Architecture, describe
+from npvgg.architecture import Architecture
+from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.storage import atomic_file, hdf5_arrays
 from npvgg.storage.cache_folder import cache_folder
@@ -227,8 +228,8 @@ def known_output(name):
 
 def label_array(labels, net):
     """Names → their UTF-8 bytes, padded with zeros to one length."""
-    if isinstance(labels, str) or len(labels) != net.num_classes:
-        raise UsageError(f"{len(labels)} labels were given for {net.num_classes or 'no'} classes; give one for each")
+    if isinstance(labels, str) or len(labels) != net.label_count:
+        raise UsageError(f"{len(labels)} labels were given for {net.label_count or 'no'} classes; give one for each")
     encoded = [str(label).encode("utf-8", "backslashreplace") for label in labels]
     for text in encoded:
         if not is_label(text):
@@ -294,7 +295,7 @@ def check_shapes(contents, net):
     problems = []
     for name, entry in contents.entries.items():
         if name == "labels":
-            shape, right = (net.num_classes,), entry.dtype.kind == "S"
+            shape, right = (net.label_count,), entry.dtype.kind == "S"
         elif name == "self_test/output":
             shape, right = answer_shape(net), entry.dtype == np.float64
         else:

@@ -4,8 +4,11 @@ import math
 import pytest
 
 from npvgg import architecture as arch
-from npvgg.architecture import Architecture, activations, architecture, describe, operations
+from npvgg.architecture import Architecture, architecture
+from npvgg.counting import activations, describe, operations
 from npvgg.errors import BadFileError, ShapeError, UsageError
+from npvgg.layer import Layer
+from npvgg.layer_names import canonical_layer, torchvision_names
 
 # Parameters: torchvision's num_params; C from the paper's table 1.  MACs: torchvision's _ops, in full.
 PUBLISHED = {
@@ -126,7 +129,7 @@ def test_a_reflected_border_is_a_layer_before_each_3x3_convolution():
     net, plain = architecture("c", padding_mode="reflect"), architecture("c")
     pads = [layer.name for layer in net.layers if layer.op == "reflection_pad2d"]
     assert pads == [f"pad{block}" for block in ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "4_1", "4_2", "5_1", "5_2"]]
-    assert net.parameters == plain.parameters and arch.torchvision_names(net) == arch.torchvision_names(plain)
+    assert net.parameters == plain.parameters and torchvision_names(net) == torchvision_names(plain)
     rows = {row.layer.name: row for row in describe(net)}
     assert rows["pad1_1"].output_shape == (3, 226, 226)
     for row in describe(plain):
@@ -155,7 +158,7 @@ CONVOLUTION_POSITIONS = {
 @pytest.mark.parametrize("name", CONVOLUTION_POSITIONS)
 def test_torchvision_positions(name):
     net = architecture(name)
-    names = arch.torchvision_names(net)
+    names = torchvision_names(net)
     found = [key.removeprefix("features.") for key, paper in names.items() if paper.startswith("conv")]
     assert " ".join(found) == CONVOLUTION_POSITIONS[name]
     assert [key for key, paper in names.items() if paper.startswith("fc")] == ["classifier.0", "classifier.3", "classifier.6"]
@@ -167,12 +170,12 @@ def test_torchvision_positions(name):
     ("vgg16", "fc7", "fc7"), ("vgg16_bn", "features.1", "bn1_1"), ("a_lrn", "norm1", "lrn1"), ("vgg16", "logits", "fc8"),
 ])
 def test_aliases(name, alias, paper):
-    assert architecture(name).canonical_layer(alias) == paper
+    assert canonical_layer(architecture(name), alias) == paper
 
 
 def test_an_unknown_layer_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match=r"vgg11 has no layer 'conv9_9'; it has conv1_1, relu1_1, pool1, .* fc8$"):
-        architecture("vgg11").canonical_layer("conv9_9")
+        canonical_layer(architecture("vgg11"), "conv9_9")
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones():
@@ -205,3 +208,83 @@ def test_damaged_json_is_one_sentence(text):
 def test_an_unknown_counting_rule_is_answered_with_the_known_ones():
     with pytest.raises(UsageError, match="no counting rule 'guess'; npvgg counts as torchvision, mmpretrain, thop, fvcore"):
         operations(describe(architecture("vgg11")), "guess")
+
+
+HEADS = {                         # head → what its layers are, what the answer means, how many names it needs
+    "avg7 flatten 4096 relu drop 4096 relu drop 1000": (
+        "avgpool flatten fc6 relu6 drop6 fc7 relu7 drop7 fc8", "softmax", 1000),
+    "": ("", "none", None),
+    "avg1 flatten 10": ("avgpool flatten fc6", "softmax", 10),
+    "max1 flatten 1": ("maxpool flatten fc6", "sigmoid", 2),
+    "avg7 flatten 20 relu drop 30 relu": ("avgpool flatten fc6 relu6 drop6 fc7 relu7", "none", None),
+    "relu bn max2 avg1 flatten bn0.01 drop0.2 12 relu relu bn 3 drop": (
+        "relu5 bn5 maxpool avgpool flatten bn5b drop5 fc6 relu6 relu6b bn6 fc7 drop7", "softmax", 3),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_is_read_as_layers(head):
+    net = architecture("vgg11", head=head, width=1 / 8, input_size=64)
+    layers = [layer.name for layer in net.layers]
+    found = " ".join(layers[layers.index("pool5") + 1:]), net.output, net.label_count
+    assert found == HEADS[head] and net.head == head
+    assert Architecture.from_json(net.to_json()) == net
+
+
+def test_a_head_is_spelled_in_one_way():
+    net = architecture("vgg11", head=" avg07  flatten 010 relu drop0.50 bn1e-2 5 ")
+    assert net.head == "avg7 flatten 10 relu drop bn0.01 5"
+
+
+@pytest.mark.parametrize("head, sentence", [
+    ("10", "has the dense layer 10 on maps; put flatten before it"), ("flatten avg7", "has avg7 behind flatten"),
+    ("flatten flatten", "has flatten behind flatten"), ("avg0", "the head has no 'avg0'; it is made of avgK"),
+    ("avg65", "no 'avg65'"), ("flatten 0", "no '0'"), ("flatten softmax", "no 'softmax'"), ("drop1", "no 'drop1'"),
+    ("bn0.1.1", "no 'bn0.1.1'"), ("relu0.1", "no 'relu0.1'"), (7, "head is 7; give text such as"),
+    ("relu " * 65, "the head has 65 tokens; give at most 64"),
+])
+def test_a_head_that_makes_no_sense(head, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        architecture("vgg11", head=head)
+
+
+@pytest.mark.parametrize("fields, sentence", [
+    ({"output": "tanh"}, "output is 'tanh'; choose one of softmax, sigmoid, none"),
+    ({"output": "softmax", "num_classes": 1}, "output is 'softmax' for one output, whose probability would always be 1"),
+    ({"output": "sigmoid", "head": "avg7"}, "the head 'avg7' has no dense layer"),
+    ({"num_classes": 5, "head": "avg7"}, "a head and num_classes were given; give one of them"),
+    ({"input_channels": 2}, "input_channels is 2; choose one of 1, 3, 4"),
+    ({"bias": 1}, "bias is 1; choose one of True, False"),
+    ({"eps": -1.0}, "eps is -1.0"), ({"eps": float("nan")}, "eps is nan"), ({"pooling": "min"}, "pooling is 'min'"),
+    ({"num_clases": 3}, "a network has no 'num_clases'; give width"), ({"hidden": 256}, "hidden is 256; give the outputs"),
+], ids=str)
+def test_fields_that_make_no_sense(fields, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        architecture("vgg11", **fields)
+
+
+def test_the_json_of_0_1_0_is_read():
+    text = ('{"name": "vgg13_bn", "width": 0.5, "input_size": 32, "pooled_size": 1, "hidden": [12, 9], "num_classes": 4, '
+            '"padding_mode": "zeros"}')
+    net = Architecture.from_json(text)
+    assert net == architecture("vgg13_bn", width=0.5, input_size=32, pooled_size=1, hidden=(12, 9), num_classes=4)
+    assert Architecture.from_json(text.replace("4, ", "null, ")).head == "avg1"
+
+
+def test_options_are_obeyed_by_counting():
+    net = architecture("vgg11", pooling="avg", input_channels=1, bias=False, head="avg1 flatten 3")
+    assert net.parameters["conv1_1/weight"] == (64, 1, 3, 3) and "conv1_1/bias" not in net.parameters
+    assert {layer.op for layer in net.layers if layer.name.startswith("pool")} == {"avgpool2d"}
+    assert describe(net)[0].input_elements == 224 * 224
+    layers = list(net.layers)
+    layers[2] = Layer("maxpool2d", "pool1", options=(("size", 3), ("stride", 2)))
+    net.__dict__["layers"] = tuple(layers)
+    assert [row.output_shape for row in describe(net, 64)][2] == (64, 31, 31)
+    assert [row.receptive_field for row in describe(net, 64)][2] == (5, 5)
+
+
+def test_a_head_without_pooling_takes_pictures_of_one_size_only():
+    net = architecture("vgg11", head="flatten 10", input_size=64)
+    assert describe(net)[-1].output_shape == (10,)
+    with pytest.raises(ShapeError, match="takes 2048 numbers and a picture of 96×64 gives it 3072; give pictures of 64×64"):
+        describe(net, (96, 64))

@@ -14,8 +14,11 @@ ROOT = Path(__file__).parents[1]
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors"],
-    ["npvgg.architecture", "npvgg.storage", "npvgg.command_line", "npvgg.text_table", "npvgg.kernels.contracts"],
-    ["npvgg.summary", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],
+    ["npvgg.checks", "npvgg.layer", "npvgg.storage", "npvgg.command_line", "npvgg.text_table"],
+    ["npvgg.heads", "npvgg.kernels.contracts"],
+    ["npvgg.architecture"],
+    ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],
+    ["npvgg.summary"],
     ["npvgg.kernels.jit", "npvgg.kernels.engine"],
     ["npvgg.kernels.tiers"],
     ["npvgg.images", "npvgg.weights", "npvgg.labels"],

@@ -4,6 +4,7 @@ import pytest
 
 from npvgg import network
 from npvgg.architecture import NAMES
+from npvgg.counting import describe
 from npvgg.errors import HashMismatchError, ShapeError, UnsupportedError, UsageError
 from npvgg.kernels import tiers
 
@@ -38,7 +39,7 @@ def test_trace_names_every_layer_in_order_with_its_shape(vgg):
     x = picture(3)
     arrays = vgg.trace(x)
     assert list(arrays) == ["input", *(layer.name for layer in vgg.architecture.layers)]
-    rows = network.describe(vgg.architecture, (64, 64))
+    rows = describe(vgg.architecture, (64, 64))
     assert [array.shape for array in list(arrays.values())[1:]] == [(3, *row.output_shape) for row in rows]
     assert np.array_equal(arrays["input"], x)
 

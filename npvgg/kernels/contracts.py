@@ -7,14 +7,37 @@ Letters used everywhere in npvgg:
 
 Every function takes what the operation of the same name takes, raises ShapeError where the arrays do not fit together
 and UsageError where an option makes no sense, and returns the shape of the answer.  Arrays are float32 or float64, all
-of one dtype.  N may be 0 (no images in, no answers out); every other size is at least 1.
+of one dtype.  N may be 0 (no images in, no answers out); every other size is at least 1.  An Outline will do for an array.
 """
 import math
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 
 from npvgg.errors import ShapeError, UsageError
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a contract looks at in an array."""
+
+    shape: tuple
+    dtype: np.dtype = np.dtype(np.float32)
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+
+def answer_shape(layer, x, parameters):
+    """The shape that `layer` answers with, given its input and {"conv1_1/weight": array}; arrays or Outlines."""
+    return OPERATIONS[layer.op](x, *layer.arrays(parameters), **dict(layer.options))
+
+
+def ceil_div(a, b):
+    """⌈a/b⌉ of whole numbers."""
+    return -(-a // b)
 
 
 def output_size(size, window, stride=1, padding=0, ceil_mode=False):
@@ -28,20 +51,21 @@ def output_size(size, window, stride=1, padding=0, ceil_mode=False):
     room = size + 2 * padding - window
     if not ceil_mode:
         return room // stride + 1
-    count = -(-room // stride) + 1
+    count = ceil_div(room, stride) + 1
     return count - 1 if (count - 1) * stride >= size + padding else count
 
 
-def conv2d(x, weight, bias, padding):
-    """x (N, C, H, W), weight (O, C, kh, kw), bias (O,) → (N, O, H′, W′)."""
-    check_arrays("conv2d", x=(x, "N C H W"), weight=(weight, "O C kh kw"), bias=(bias, "O"))
+def conv2d(x, weight, bias=None, padding=1):
+    """x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None → (N, O, H′, W′)."""
+    check_arrays("conv2d", x=(x, "N C H W"), weight=(weight, "O C kh kw"), **{} if bias is None else {"bias": (bias, "O")})
     check_integer("conv2d", "padding", padding, 0)
     n, channels, height, width = x.shape
     outputs, expected, kh, kw = weight.shape
     if channels != expected:
         raise ShapeError(f"conv2d: x {x.shape} has {channels} channels but weight {weight.shape} expects {expected}; "
                          f"give it an x with {expected} channels or the weight of another layer")
-    check_length("conv2d", "bias", bias, outputs, f"weight {weight.shape} has {outputs} filters")
+    if bias is not None:
+        check_length("conv2d", "bias", bias, outputs, f"weight {weight.shape} has {outputs} filters")
     answer = output_size(height, kh, 1, padding), output_size(width, kw, 1, padding)
     if min(answer) < 1:
         raise ShapeError(f"conv2d: x {x.shape} padded by {padding} is smaller than the filters of weight "
@@ -49,7 +73,7 @@ def conv2d(x, weight, bias, padding):
     return n, outputs, *answer
 
 
-def reflection_pad2d(x, size):
+def reflection_pad2d(x, size=1):
     """x (N, C, H, W) → (N, C, H + 2·size, W + 2·size)."""
     check_arrays("reflection_pad2d", x=(x, "N C H W"))
     check_integer("reflection_pad2d", "size", size, 0)
@@ -60,25 +84,43 @@ def reflection_pad2d(x, size):
     return *x.shape[:2], height + 2 * size, width + 2 * size
 
 
-def maxpool2d(x, size, stride, ceil_mode):
+def maxpool2d(x, size=2, stride=2, ceil_mode=False):
     """x (N, C, H, W) → (N, C, H′, W′)."""
-    check_arrays("maxpool2d", x=(x, "N C H W"))
-    check_integer("maxpool2d", "size", size, 1)
-    check_integer("maxpool2d", "stride", stride, 1)
+    return pooled("maxpool2d", x, size, stride, ceil_mode)
+
+
+def avgpool2d(x, size=2, stride=2):
+    """x (N, C, H, W) → (N, C, H′, W′)."""
+    return pooled("avgpool2d", x, size, stride, False)
+
+
+def pooled(op, x, size, stride, ceil_mode):
+    check_arrays(op, x=(x, "N C H W"))
+    check_integer(op, "size", size, 1)
+    check_integer(op, "stride", stride, 1)
     answer = tuple(output_size(extent, size, stride, 0, ceil_mode) for extent in x.shape[2:])
     if min(answer) < 1:
-        raise ShapeError(f"maxpool2d: x {x.shape} is smaller than one window of {size}×{size}; "
+        raise ShapeError(f"{op}: x {x.shape} is smaller than one window of {size}×{size}; "
                          "give a larger x or a smaller window")
     return *x.shape[:2], *answer
 
 
-def batchnorm2d(x, weight, bias, mean, var, eps):
+def batchnorm2d(x, weight, bias, mean, var, eps=1e-5):
     """x (N, C, H, W), the others (C,) → (N, C, H, W)."""
-    vectors = {"weight": weight, "bias": bias, "mean": mean, "var": var}
-    check_arrays("batchnorm2d", x=(x, "N C H W"), **{name: (vector, "C") for name, vector in vectors.items()})
-    check_number("batchnorm2d", "eps", eps, 0)
+    return normalised("batchnorm2d", x, "N C H W", "channels", weight, bias, mean, var, eps)
+
+
+def batchnorm1d(x, weight, bias, mean, var, eps=1e-5):
+    """x (N, features), the others (features,) → (N, features)."""
+    return normalised("batchnorm1d", x, "N features", "features", weight, bias, mean, var, eps)
+
+
+def normalised(op, x, axes, what, weight, bias, mean, var, eps):
+    vectors, axis = {"weight": weight, "bias": bias, "mean": mean, "var": var}, axes.split()[1]
+    check_arrays(op, x=(x, axes), **{name: (vector, axis) for name, vector in vectors.items()})
+    check_number(op, "eps", eps, 0)
     for name, vector in vectors.items():
-        check_length("batchnorm2d", name, vector, x.shape[1], f"x {x.shape} has {x.shape[1]} channels")
+        check_length(op, name, vector, x.shape[1], f"x {x.shape} has {x.shape[1]} {what}")
     return x.shape
 
 
@@ -99,7 +141,7 @@ def dense(x, weight, bias):
     return x.shape[0], outputs
 
 
-def local_response_norm(x, size, alpha, beta, k):
+def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
     """x (N, C, H, W) → (N, C, H, W)."""
     check_arrays("local_response_norm", x=(x, "N C H W"))
     check_integer("local_response_norm", "size", size, 1)
@@ -108,10 +150,19 @@ def local_response_norm(x, size, alpha, beta, k):
     return x.shape
 
 
-def adaptive_avgpool2d(x, size):
+def adaptive_avgpool2d(x, size=7):
     """x (N, C, H, W) → (N, C, size, size)."""
-    check_arrays("adaptive_avgpool2d", x=(x, "N C H W"))
-    check_integer("adaptive_avgpool2d", "size", size, 1)
+    return pooled_to("adaptive_avgpool2d", x, size)
+
+
+def adaptive_maxpool2d(x, size=7):
+    """x (N, C, H, W) → (N, C, size, size)."""
+    return pooled_to("adaptive_maxpool2d", x, size)
+
+
+def pooled_to(op, x, size):
+    check_arrays(op, x=(x, "N C H W"))
+    check_integer(op, "size", size, 1)
     return *x.shape[:2], size, size
 
 
@@ -134,7 +185,7 @@ def flatten(x):
     return x.shape[0], math.prod(x.shape[1:])
 
 
-def dropout(x, p):
+def dropout(x, p=0.5):
     """x of any shape → the same shape."""
     check_arrays("dropout", x=(x, None))
     check_number("dropout", "p", p, 0, 1)
@@ -152,7 +203,7 @@ def check_arrays(op, **arrays):
     """Each of name=(array, "N C H W") holds floats, has those axes (None: any) and the dtype of the first."""
     first = next(iter(arrays))
     for name, (array, axes) in arrays.items():
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, (np.ndarray, Outline)):
             raise ShapeError(f"{op}: {name} is a {type(array).__name__}, expected a NumPy array; "
                              f"convert it with np.asarray({name}, np.float32)")
         if array.dtype not in (np.float32, np.float64):
@@ -176,8 +227,8 @@ def check_arrays(op, **arrays):
 
 
 def check_length(op, name, vector, expected, because):
-    if len(vector) != expected:
-        raise ShapeError(f"{op}: {because} but {name} {vector.shape} holds {len(vector)}; "
+    if vector.shape != (expected,):
+        raise ShapeError(f"{op}: {because} but {name} {vector.shape} holds {vector.shape[0]}; "
                          f"give it a {name} of shape ({expected},)")
 
 
@@ -190,3 +241,8 @@ def check_number(op, name, value, least=-math.inf, most=math.inf):
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
         limits = f" from {least} to {most}" if most < math.inf else f" of at least {least}" if least > -math.inf else ""
         raise UsageError(f"{op}: {name} is {value!r}, expected a number{limits}; change {name}")
+
+
+OPERATIONS = {operation.__name__: operation for operation in (
+    reflection_pad2d, conv2d, batchnorm2d, relu, maxpool2d, avgpool2d, local_response_norm, adaptive_avgpool2d,
+    adaptive_maxpool2d, flatten, dense, batchnorm1d, dropout, softmax, log_softmax)}

@@ -90,9 +90,12 @@ def operations(functional):
     """torch.nn.functional → {operation: function} that take what those of npvgg.kernels take."""
     return {
         "reflection_pad2d": lambda x, size: functional.pad(x, (size,) * 4, "reflect"),
-        "conv2d": lambda x, weight, bias, padding: functional.conv2d(x, weight, bias, padding=padding),
+        "conv2d": lambda x, weight, bias=None, padding=1: functional.conv2d(x, weight, bias, padding=padding),
         "batchnorm2d": lambda x, weight, bias, mean, var, eps: functional.batch_norm(x, mean, var, weight, bias, eps=eps),
+        "batchnorm1d": lambda x, weight, bias, mean, var, eps: functional.batch_norm(x, mean, var, weight, bias, eps=eps),
         "relu": functional.relu,
+        "avgpool2d": lambda x, size, stride: functional.avg_pool2d(x, size, stride),
+        "adaptive_maxpool2d": lambda x, size: functional.adaptive_max_pool2d(x, size),
         "maxpool2d": lambda x, size, stride: functional.max_pool2d(x, size, stride),
         "local_response_norm": functional.local_response_norm,
         "adaptive_avgpool2d": lambda x, size: functional.adaptive_avg_pool2d(x, size),

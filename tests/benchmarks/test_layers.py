@@ -4,7 +4,7 @@ import pytest
 from witnesses.networks import lively
 
 from benchmarks import layers, peak, result_file
-from npvgg.architecture import describe
+from npvgg.counting import describe
 
 SIZES = {"width": 1 / 16, "hidden": (12,), "num_classes": 5, "input_size": 64}
 

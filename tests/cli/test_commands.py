@@ -9,7 +9,8 @@ import pytest
 from witnesses.command import npvgg
 
 from npvgg import cli, hub
-from npvgg.architecture import NAMES, architecture, describe, operations
+from npvgg.architecture import NAMES, architecture
+from npvgg.counting import describe, operations
 from npvgg.kernels import tiers
 from weights_convert import catalog
 

@@ -9,7 +9,7 @@ from npvgg.kernels import tiers
 
 TIERS = {tier: tiers.choose(tier) for tier in tiers.LADDER}
 each_tier = pytest.mark.parametrize("tier", tiers.LADDER)
-EXACT = {"relu", "maxpool2d", "flatten", "dropout"}          # no arithmetic, so every bit can be compared
+EXACT = {"relu", "maxpool2d", "adaptive_maxpool2d", "flatten", "dropout"}          # no arithmetic, so every bit can be compared
 SPECIAL = {"nan": [np.nan], "infinity": [np.inf], "minus-infinity": [-np.inf], "both-infinities": [np.inf, -np.inf],
            "nan-and-infinity": [np.nan, np.inf], "minus-zero": [-0.0], "denormal": [1e-40, -1e-40]}
 
@@ -21,7 +21,7 @@ def plantable(case):
     image depends on the algorithm it picks.  Nor that of a batch norm: PyTorch computes x·scale + (bias − mean·scale),
     where infinities of opposite sign meet that do not meet in (x − mean)·scale + bias, and which is less exact.
     """
-    if case.op == "batchnorm2d" or case.op == "conv2d" and case.options.get("padding", 1):
+    if case.op in ("batchnorm2d", "batchnorm1d") or case.op == "conv2d" and case.options.get("padding", 1):
         return [position for position in range(len(case.shapes)) if position != 1]
     return range(len(case.shapes))
 

@@ -9,8 +9,9 @@ from witnesses.operations import CASES
 from npvgg.errors import UnsupportedError, UsageError
 from npvgg.kernels import tiers
 
-OPERATIONS = {"reflection_pad2d", "conv2d", "batchnorm2d", "relu", "maxpool2d", "local_response_norm",
-              "adaptive_avgpool2d", "flatten", "dense", "dropout", "softmax", "log_softmax"}
+OPERATIONS = {"reflection_pad2d", "conv2d", "batchnorm2d", "relu", "maxpool2d", "avgpool2d", "local_response_norm",
+              "adaptive_avgpool2d", "adaptive_maxpool2d", "flatten", "dense", "batchnorm1d", "dropout", "softmax",
+              "log_softmax"}
 
 
 @pytest.mark.parametrize("tier", tiers.LADDER)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from npvgg import images
-from npvgg.architecture import WITH_BATCH_NORM, architecture, describe
+from npvgg.architecture import WITH_BATCH_NORM, architecture
+from npvgg.counting import describe
 from npvgg.errors import UnsupportedError, UsageError
 from weights_convert import catalog, sources
 from weights_convert.sources.torchvision import TORCHVISION

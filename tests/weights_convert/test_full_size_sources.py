@@ -18,7 +18,8 @@ from witnesses.networks import photograph
 from witnesses.torchvision_witness import torchvision
 
 from npvgg import images, network
-from npvgg.architecture import architecture, torchvision_names
+from npvgg.architecture import architecture
+from npvgg.layer_names import torchvision_names
 from npvgg.parity import recorded_answers, report
 from weights_convert.convert import convert
 

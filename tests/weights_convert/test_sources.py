@@ -90,7 +90,7 @@ def test_a_whole_torchvision_network(tmp_path, nested):
     model.avgpool = torch.nn.AdaptiveAvgPool2d(1)
     content = {"model": model, "epoch": 3} if nested else model
     vgg = network.open(convert(saved(tmp_path / "net.pth", content), tmp_path / "out.h5").path)
-    assert vgg.architecture.padding_mode == "zeros" and vgg.architecture.hidden == ()
+    assert vgg.architecture.padding_mode == "zeros" and len(vgg.architecture.dense_sizes) == 1
     assert agrees(vgg, model.eval(), pictures())
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from npvgg.architecture import describe
+from npvgg.counting import describe
 
 IR_VERSIONS = {3: 3, 6: 3, 7: 3, 8: 3, 9: 4, 11: 6, 12: 7, 13: 7, 14: 7, 17: 8, 21: 10}
 
@@ -103,7 +103,7 @@ def timm(vgg, opset=13):
             out.node("Relu", layer.name)
         elif layer.op == "maxpool2d":
             out.node("MaxPool", layer.name, kernel_shape=[2, 2], strides=[2, 2])
-        elif layer.op == "dense" and layer.name != f"fc{6 + len(net.hidden)}":
+        elif layer.op == "dense" and layer.name != f"fc{5 + len(net.dense_sizes)}":
             side = net.pooled_size if layer.name == "fc6" else 1
             out.node("Conv", layer.name, arrays[0].reshape(len(arrays[0]), -1, side, side), arrays[1], kernel_shape=[side] * 2)
         elif layer.op == "dense":

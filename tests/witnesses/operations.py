@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-POSITIVE = {"batchnorm2d": (4,)}          # arguments that are variances
+POSITIVE = {"batchnorm2d": (4,), "batchnorm1d": (4,)}          # arguments that are variances
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ CASES = {
     "conv2d-oblong-filter": Case("conv2d", ((2, 3, 6, 8), (5, 3, 2, 4), (5,)), {"padding": 2}),
     "conv2d-many-tiles": Case("conv2d", ((2, 19, 23, 13), (133, 19, 3, 3), (133,))),
     "conv2d-one-pixel": Case("conv2d", ((2, 3, 1, 1), (4, 3, 3, 3), (4,))),
+    "conv2d-no-bias": Case("conv2d", ((2, 5, 6, 9), (7, 5, 3, 3))),
+    "conv2d-one-channel": Case("conv2d", ((2, 1, 19, 17), (5, 1, 3, 3), (5,))),
+    "conv2d-four-channels": Case("conv2d", ((1, 4, 18, 21), (6, 4, 3, 3), (6,))),
     "conv2d-no-image": Case("conv2d", ((0, 3, 5, 4), (2, 3, 3, 3), (2,))),
     "reflection_pad2d": Case("reflection_pad2d", ((2, 3, 4, 7),)),
     "reflection_pad2d-two": Case("reflection_pad2d", ((1, 2, 3, 5),), {"size": 2}),
@@ -50,6 +53,9 @@ CASES = {
     "maxpool2d-3x3-ceil": Case("maxpool2d", ((2, 3, 8, 5),), {"size": 3, "stride": 2, "ceil_mode": True}),
     "maxpool2d-wide-stride": Case("maxpool2d", ((2, 1, 8, 11),), {"size": 2, "stride": 3, "ceil_mode": True}),
     "maxpool2d-no-image": Case("maxpool2d", ((0, 3, 4, 6),)),
+    "avgpool2d-2x2": Case("avgpool2d", ((2, 3, 7, 10),)),
+    "avgpool2d-3x3-stride-2": Case("avgpool2d", ((1, 4, 9, 6),), {"size": 3, "stride": 2}),
+    "avgpool2d-no-image": Case("avgpool2d", ((0, 3, 4, 6),)),
     "batchnorm2d": Case("batchnorm2d", ((2, 5, 4, 7), (5,), (5,), (5,), (5,))),
     "batchnorm2d-eps": Case("batchnorm2d", ((3, 2, 5, 4), (2,), (2,), (2,), (2,)), {"eps": 1e-2}),
     "batchnorm2d-no-image": Case("batchnorm2d", ((0, 2, 5, 4), (2,), (2,), (2,), (2,))),
@@ -68,6 +74,13 @@ CASES = {
     "adaptive_avgpool2d-smaller-map": Case("adaptive_avgpool2d", ((2, 3, 1, 4),)),
     "adaptive_avgpool2d-to-one": Case("adaptive_avgpool2d", ((2, 3, 5, 4),), {"size": 1}),
     "adaptive_avgpool2d-no-image": Case("adaptive_avgpool2d", ((0, 3, 5, 4),)),
+    "adaptive_maxpool2d": Case("adaptive_maxpool2d", ((2, 3, 15, 22),)),
+    "adaptive_maxpool2d-smaller-map": Case("adaptive_maxpool2d", ((2, 3, 1, 4),)),
+    "adaptive_maxpool2d-to-one": Case("adaptive_maxpool2d", ((2, 3, 5, 4),), {"size": 1}),
+    "adaptive_maxpool2d-no-image": Case("adaptive_maxpool2d", ((0, 3, 5, 4),)),
+    "batchnorm1d": Case("batchnorm1d", ((3, 7), (7,), (7,), (7,), (7,))),
+    "batchnorm1d-eps": Case("batchnorm1d", ((2, 5), (5,), (5,), (5,), (5,)), {"eps": 1e-2}),
+    "batchnorm1d-no-image": Case("batchnorm1d", ((0, 5), (5,), (5,), (5,), (5,))),
     "softmax": Case("softmax", ((3, 1000),)),
     "softmax-one-class": Case("softmax", ((4, 1),)),
     "softmax-no-image": Case("softmax", ((0, 10),)),
@@ -85,12 +98,16 @@ def pytorch(case, arrays):
     from torch.nn import functional
 
     answers = {
-        "conv2d": lambda x, weight, bias, padding=1: functional.conv2d(x, weight, bias, padding=padding),
+        "conv2d": lambda x, weight, bias=None, padding=1: functional.conv2d(x, weight, bias, padding=padding),
         "reflection_pad2d": lambda x, size=1: functional.pad(x, (size,) * 4, "reflect"),
         "maxpool2d": lambda x, size=2, stride=2, ceil_mode=False: functional.max_pool2d(x, size, stride,
                                                                                         ceil_mode=ceil_mode),
         "batchnorm2d": lambda x, weight, bias, mean, var, eps=1e-5: functional.batch_norm(x, mean, var, weight, bias,
                                                                                           eps=eps),
+        "batchnorm1d": lambda x, weight, bias, mean, var, eps=1e-5: functional.batch_norm(x, mean, var, weight, bias,
+                                                                                          eps=eps),
+        "avgpool2d": lambda x, size=2, stride=2: functional.avg_pool2d(x, size, stride),
+        "adaptive_maxpool2d": lambda x, size=7: functional.adaptive_max_pool2d(x, size),
         "relu": torch.relu,
         "dense": functional.linear,
         "local_response_norm": lambda x, size=5, alpha=1e-4, beta=0.75, k=2.0: functional.local_response_norm(

@@ -5,11 +5,11 @@
 fc1 takes the map flattened as (i, j, c).  Some of Keras 3's files name layers by their class: conv2d, conv2d_1, …
 Source: keras/src/applications/vgg16.py, imagenet_utils.py (mode "caffe").
 """
-from npvgg.architecture import CONFIGURATIONS, POOLINGS
+from npvgg.architecture import BLOCKS, CONFIGURATIONS
 from weights_convert import arrangement
 from weights_convert.sources.naming import Source
 
-HEAD = {f"fc{POOLINGS + 1}": "fc1", f"fc{POOLINGS + 2}": "fc2", f"fc{POOLINGS + 3}": "predictions"}
+HEAD = {f"fc{BLOCKS + 1}": "fc1", f"fc{BLOCKS + 2}": "fc2", f"fc{BLOCKS + 3}": "predictions"}
 FIELDS = {"weight": "/kernel", "bias": "/bias"}
 
 
@@ -34,7 +34,7 @@ def arrange(net, layer, kind, shape):
         return arrangement.same(shape)
     if len(shape) == 4:
         return arrangement.channels_last(shape)
-    return arrangement.transposed(shape, net.pooled_size if layer == f"fc{POOLINGS + 1}" else 1)
+    return arrangement.transposed(shape, net.pooled_size if layer == f"fc{BLOCKS + 1}" else 1)
 
 
 OPTIONS = {"fields": FIELDS, "arrange": arrange, "preset": "caffe", "output": "probabilities", "is_channels_last": True,

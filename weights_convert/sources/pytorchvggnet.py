@@ -4,7 +4,7 @@
 
 A and A-LRN have the same tensors.  Source: models/VGGA.py … VGGE.py, train.py.
 """
-from npvgg.architecture import CONFIGURATIONS, POOLINGS
+from npvgg.architecture import BLOCKS, CONFIGURATIONS
 from weights_convert.sources.naming import Source
 
 
@@ -13,7 +13,7 @@ def modules(net):
 
 
 def renumbered(dense):
-    return f"fc{int(dense.removeprefix('fc')) - POOLINGS}"
+    return f"fc{int(dense.removeprefix('fc')) - BLOCKS}"
 
 
 CONVOLUTIONS = r"conv([1-5])_(\d)\.weight"

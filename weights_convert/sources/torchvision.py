@@ -8,7 +8,7 @@ Until 2017 the dropout stood before the dense layers instead of behind them, whi
 
 Source: torchvision/models/vgg.py; the older form pytorch/vision#107.
 """
-from npvgg.architecture import torchvision_names
+from npvgg.layer_names import torchvision_names
 from weights_convert.sources.naming import Source
 
 NUMBERED = r"features\.(\d{1,4})\.weight"
@@ -22,7 +22,7 @@ def modules(net):
 def modules_to_2017(net):
     """The dense layers at 1, 4, …; the last one has no dropout before it."""
     dense = [layer.name for layer in net.layers if layer.op == "dense"]
-    positions = [3 * k + (k < len(net.hidden)) for k in range(len(dense))]
+    positions = [3 * k + (k < len(dense) - 1) for k in range(len(dense))]
     return modules(net) | {name: f"classifier.{position}" for name, position in zip(dense, positions)}
 
 

@@ -16,15 +16,17 @@ from npvgg.kernels.engine.program import Average, Convolution, Dense
 from npvgg.kernels.engine.winograd import TILES
 
 
-def conv2d(x, weight, bias, *, padding=1):
+def conv2d(x, weight, bias=None, *, padding=1):
     """Correlate every image with every filter: (N, C, H, W) → (N, O, H′, W′), all float32.
 
         y[n, o, i, j] = bias[o] + Σ_c,u,v  weight[o, c, u, v] · x[n, c, i+u−padding, j+v−padding]
 
-    weight is (O, C, kh, kw), bias (O,), H′ = H + 2·padding − kh + 1.  3×3 filters padded by 1 run through Winograd's algorithm
+    weight is (O, C, kh, kw), bias (O,) or None for none, H′ = H + 2·padding − kh + 1.
+    3×3 filters padded by 1 run through Winograd's algorithm
     where the picture is large enough.
     """
     n, outputs, height, width = contracts.conv2d(x, weight, bias, padding)
+    bias = np.zeros(outputs, x.dtype) if bias is None else bias
     if n == 0:
         return np.empty((0, outputs, height, width), x.dtype)
     algorithm = program.algorithm_for(x.shape, weight.shape, padding)

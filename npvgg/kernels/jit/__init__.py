@@ -7,6 +7,9 @@ on the number of threads nor on the other images of the batch.
 flatten, dropout and reflection_pad2d compute nothing: the ones of `reference` serve this tier too.
 """
 from npvgg.kernels.jit.adaptive_avgpool2d import adaptive_avgpool2d
+from npvgg.kernels.jit.adaptive_maxpool2d import adaptive_maxpool2d
+from npvgg.kernels.jit.avgpool2d import avgpool2d
+from npvgg.kernels.jit.batchnorm1d import batchnorm1d
 from npvgg.kernels.jit.batchnorm2d import batchnorm2d
 from npvgg.kernels.jit.conv2d import conv2d
 from npvgg.kernels.jit.dense import dense
@@ -21,9 +24,12 @@ OPERATIONS = {
     "batchnorm2d": batchnorm2d,
     "relu": relu,
     "maxpool2d": maxpool2d,
+    "avgpool2d": avgpool2d,
     "local_response_norm": local_response_norm,
     "adaptive_avgpool2d": adaptive_avgpool2d,
+    "adaptive_maxpool2d": adaptive_maxpool2d,
     "dense": dense,
+    "batchnorm1d": batchnorm1d,
     "softmax": softmax,
     "log_softmax": log_softmax,
 }

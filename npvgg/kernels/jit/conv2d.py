@@ -16,16 +16,17 @@ BLOCK = 128
 GRAIN = 16              # a strip that is cut short is filled up to a multiple of this, a whole number of vectors
 
 
-def conv2d(x, weight, bias, *, padding=1):
+def conv2d(x, weight, bias=None, *, padding=1):
     """Correlate every image with every filter: (N, C, H, W) → (N, O, H′, W′).
 
         y[o, p] = bias[o] + Σ_k  weight[o, k] · columns[k, p]
 
     with k = (c, u, v), p = (n, i, j) and columns[k, p] = x[n, c, i+u−padding, j+v−padding] (im2col.py, gemm.py).
-    weight is (O, C, kh, kw), bias (O,), H′ = H + 2·padding − kh + 1.
+    weight is (O, C, kh, kw), bias (O,) or None for none, H′ = H + 2·padding − kh + 1.
     """
     y = np.empty(contracts.conv2d(x, weight, bias, padding), x.dtype)
     outputs, _, kh, kw = weight.shape
+    bias = np.zeros(outputs, x.dtype) if bias is None else bias
     every_tile(operand(x), operand(weight, outputs, -1), operand(bias), kh, kw, padding, y)
     return y
 

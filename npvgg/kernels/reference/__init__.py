@@ -1,5 +1,8 @@
 """The definition of every operation: its equation in NumPy, without tricks.  The other tiers are tested against it."""
 from npvgg.kernels.reference.adaptive_avgpool2d import adaptive_avgpool2d
+from npvgg.kernels.reference.adaptive_maxpool2d import adaptive_maxpool2d
+from npvgg.kernels.reference.avgpool2d import avgpool2d
+from npvgg.kernels.reference.batchnorm1d import batchnorm1d
 from npvgg.kernels.reference.batchnorm2d import batchnorm2d
 from npvgg.kernels.reference.conv2d import conv2d
 from npvgg.kernels.reference.dense import dense
@@ -18,10 +21,13 @@ OPERATIONS = {
     "batchnorm2d": batchnorm2d,
     "relu": relu,
     "maxpool2d": maxpool2d,
+    "avgpool2d": avgpool2d,
     "local_response_norm": local_response_norm,
     "adaptive_avgpool2d": adaptive_avgpool2d,
+    "adaptive_maxpool2d": adaptive_maxpool2d,
     "flatten": flatten,
     "dense": dense,
+    "batchnorm1d": batchnorm1d,
     "dropout": dropout,
     "softmax": softmax,
     "log_softmax": log_softmax,

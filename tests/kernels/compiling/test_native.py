@@ -72,7 +72,8 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(warm, copy):
 
 
 def test_a_full_disk_or_no_folder_at_all_costs_only_time(warm, tmp_path):
-    full = "from npvgg.kernels.compiling import code_files\ndef full(*_): raise OSError(28, 'No space left')\ncode_files.write = full\n"
+    full = "from npvgg.kernels.compiling import code_files\n" \
+           "def full(*_): raise OSError(28, 'No space left')\ncode_files.write = full\n"
     assert run(tmp_path / "never", full + ANSWER) == (warm[1], 2, True)
     (tmp_path / "file").write_bytes(b"")
     assert run(tmp_path / "file" / "inside") == (warm[1], 2, True)

@@ -6,7 +6,7 @@ Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, Ave
 """
 import numpy as np
 
-from npvgg.architecture import POOLINGS
+from npvgg.architecture import BLOCKS
 from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
 from weights_convert.formats.onnx.classifier import dense_layer
 from weights_convert.refusals import damaged
@@ -26,7 +26,7 @@ def conv(found, node):
     found.border = ()
     if mode == "reflect" and any(pads):
         raise unsupported(node, "pads a border that is reflected already")
-    is_dense = found.block > POOLINGS
+    is_dense = found.block > BLOCKS
     require(node, {"kernel_shape": [side, side], "strides": [1, 1], "dilations": [1, 1], "group": 1})
     if {pad + border for pad in pads} != {0 if is_dense else side // 2} or side % 2 == 0 and not is_dense:
         raise unsupported(node, f"has the padding {[pad + border for pad in pads]} with filters of "
@@ -156,5 +156,5 @@ def reduced_mean(found, node):
 
 def require_pooling(found, node):
     """Refuse a mean anywhere but between pool5 and the classifier."""
-    if found.block <= POOLINGS or found.dense:
+    if found.block <= BLOCKS or found.dense:
         raise unsupported(node, "stands where a VGG has none")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from npvgg.architecture import MINIMUM_INPUT, POOLINGS
+from npvgg.architecture import BLOCKS, MINIMUM_INPUT
 from npvgg.errors import NpvggError, UnsupportedError
 from weights_convert.formats.onnx import classifier, features
 from weights_convert.formats.onnx.attributes import unsupported
@@ -70,7 +70,7 @@ class Layers:
     @property
     def here(self):
         """The number of the last convolution or dense layer: "1_2", "6"."""
-        return str(POOLINGS + self.dense) if self.dense else f"{self.block}_{self.position}"
+        return str(BLOCKS + self.dense) if self.dense else f"{self.block}_{self.position}"
 
     @property
     def padding_mode(self):
@@ -84,7 +84,7 @@ class Layers:
         """The sizes that follow from the whole."""
         if self.border:
             raise UnsupportedError("it ends with a border around its last map; no VGG does")
-        first = self.tensors.get(f"fc{POOLINGS + 1}.W")
+        first = self.tensors.get(f"fc{BLOCKS + 1}.W")
         if first is None:
             self.pooled_size = self.side or POOLED
             if self.pooled_size != POOLED or self.is_flat:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from npvgg import __version__
-from npvgg.architecture import describe
+from npvgg.counting import describe
 from npvgg.errors import UnsupportedError, UsageError
 from npvgg.storage import atomic_file
 from weights_convert.formats import description
