@@ -60,11 +60,9 @@ class VGG:
         """The network as programs of the engine; None on another tier, in float64, and with layers it does not know."""
         if self.dtype != np.float32 or "engine" not in tiers.rungs(self.tier):
             return None
-        from npvgg.plan import OPERATIONS, Plan  # not at the top: the reference tier works without LLVM
+        from npvgg.plan import Plan, refused  # not at the top: the reference tier works without LLVM
 
-        net = self.architecture
-        is_served = net.bias and net.input_channels == 3 and all(layer.op in OPERATIONS for layer in net.layers)
-        return Plan(self.architecture, self.parameters) if is_served else None
+        return None if refused(self.architecture.layers) else Plan(self.architecture.layers, self.parameters)
 
     @cached_property
     def dtype(self):
@@ -88,7 +86,8 @@ class VGG:
         the engine runs its plan; otherwise every tier goes layer by layer.
         """
         if self.plan and not watch and not last:
-            return self.plan.forward(x, self.threads, self.algorithm)
+            last = self.architecture.layers[-1].name
+            return self.plan.run(x, [last], self.threads, self.algorithm)[last]
         describe(self.architecture, x.shape[2:])                  # refuses pictures that are too small
         with threads.limited(self.threads):
             for layer in self.architecture.layers:
@@ -119,8 +118,8 @@ class VGG:
             if name in wanted.values():
                 found[name] = array
 
-        if self.plan and all(map(self.plan.keeps, wanted.values())):
-            found = self.plan.features(x, sorted(set(wanted.values())), self.threads, self.algorithm)
+        if self.plan:
+            found = self.plan.run(x, sorted(set(wanted.values())), self.threads, self.algorithm)
         else:
             order = [layer.name for layer in self.architecture.layers]
             self.forward(x, keep, last=max(wanted.values(), key=order.index))
