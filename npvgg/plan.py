@@ -19,8 +19,8 @@ from weakref import WeakSet
 import numpy as np
 
 from npvgg.counting import describe
-from npvgg.kernels import contracts
-from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels import contracts, tiers
+from npvgg.kernels.compiling.threads import limited, number_of
 from npvgg.kernels.engine import layerwise, program
 from npvgg.kernels.engine.float32 import packing
 from npvgg.kernels.engine.winograd import TILES
@@ -73,6 +73,19 @@ class Plan:
             return {name: np.empty((0, *shapes[name]), x.dtype) for name in names}
         pieces = self.answers(x, threads, algorithm, tuple(names))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
+
+    def run(self, x, names, threads=None, algorithm="auto"):
+        """(N, C, H, W) float32 → {name: the output of that layer}."""
+        if tuple(names) == (self.architecture.layers[-1].name,):
+            return {names[0]: self.forward(x, threads, algorithm)}
+        if all(map(self.keeps, names)):
+            return self.features(x, names, threads, algorithm)
+        kernels, kept = tiers.choose("engine"), {}
+        with limited(threads):
+            for layer in self.architecture.layers:
+                x = kept[layer.name] = kernels[layer.op](x, *layer.arrays(self.parameters), **dict(layer.options))
+                if set(names) <= kept.keys():
+                    return {name: kept[name] for name in names}
 
     def keeps(self, name):
         """Whether the output of a layer exists in a program: what a ReLU or a batch norm rides on does not."""
@@ -151,6 +164,14 @@ class Plan:
         if layer.name not in self.packed:
             self.packed[layer.name] = layerwise.pack_dense(*layer.arrays(self.parameters), relu)
         return replace(self.packed[layer.name], relu=relu)
+
+
+def refused(architecture):
+    """The first layer that the engine does not know, for people; None where it knows them all."""
+    for layer in architecture.layers:
+        if layer.op not in OPERATIONS or (layer.op == "conv2d" and (len(layer.shapes) < 2 or architecture.input_channels != 3)):
+            return layer.name
+    return None
 
 
 def after_fork():

@@ -72,7 +72,7 @@ def test_features_without_a_classifier_come_out_as_a_map():
 def test_features_are_those_of_the_network_layer_by_layer(vgg):
     x = picture(2, 50, 70)
     exact = vgg.using(dtype=np.float64).trace(x.astype(np.float64))
-    names = [layer.name for layer in vgg.architecture.layers if vgg.plan.keeps(layer.name)]
+    names = [layer.name for layer in vgg.architecture.layers if vgg.runner.plan.keeps(layer.name)]
     assert {"relu1_1", "pool3", "avgpool", "flatten", "fc6", "relu7", "fc8"} <= set(names)
     together = vgg.features(x, names)
     assert list(together) == names
@@ -81,7 +81,7 @@ def test_features_are_those_of_the_network_layer_by_layer(vgg):
         assert difference.measure(together[name], exact[name]).within(1e-5), name
         assert np.array_equal(vgg.features(x, name)[name], together[name]), name
     assert np.array_equal(together["fc8"], vgg.forward(x))
-    assert vgg.plan.features(x[:0], ["relu1_1"])["relu1_1"].shape == (0, *together["relu1_1"].shape[1:])
+    assert vgg.runner.plan.features(x[:0], ["relu1_1"])["relu1_1"].shape == (0, *together["relu1_1"].shape[1:])
 
 
 def test_what_exists_in_no_program_is_computed_layer_by_layer():
@@ -95,17 +95,17 @@ def test_what_exists_in_no_program_is_computed_layer_by_layer():
 def test_layers_behind_the_last_one_asked_for_are_not_computed():
     vgg = lively("vgg11", **SIZES)
     vgg.features(picture(), ["relu2_1"])
-    assert set(vgg.plan.packed) == {("conv1_1", "first"), ("conv2_1", "F(4×4)")}
+    assert set(vgg.runner.plan.packed) == {("conv1_1", "first"), ("conv2_1", "F(4×4)")}
 
 
 def test_weights_are_packed_once_for_all_sizes_and_threads():
     vgg = lively("vgg11", **SIZES)
     vgg.forward(picture())
-    packed = dict(vgg.plan.packed)
+    packed = dict(vgg.runner.plan.packed)
     vgg.forward(picture(3, 80, 64))
     vgg.using(threads=1).forward(picture())
-    assert vgg.using(threads=1).plan is vgg.plan
-    assert all(vgg.plan.packed[key] is operation for key, operation in packed.items())
+    assert vgg.using(threads=1).runner.plan is vgg.runner.plan
+    assert all(vgg.runner.plan.packed[key] is operation for key, operation in packed.items())
 
 
 def test_other_parameters_give_another_answer():
@@ -122,13 +122,13 @@ def test_programs_are_kept_for_few_sizes():
     vgg = lively("vgg11", **SIZES)
     for n in range(1, plan.PROGRAMS + 4):
         vgg.forward(picture(n, 32, 32))
-    assert len(vgg.plan.programs) == plan.PROGRAMS
+    assert len(vgg.runner.plan.programs) == plan.PROGRAMS
 
 
 def test_memory_is_released_with_the_model():
     vgg = lively("vgg11", **SIZES)
     vgg.forward(picture())
-    left = weakref.ref(vgg.plan), weakref.ref(next(iter(vgg.plan.programs.values())))
+    left = weakref.ref(vgg.runner.plan), weakref.ref(next(iter(vgg.runner.plan.programs.values())))
     del vgg
     gc.collect()
     assert [reference() for reference in left] == [None, None]
@@ -154,7 +154,7 @@ def test_the_first_call_may_come_from_many_threads_at_once():
 def test_a_network_with_layers_the_engine_does_not_know_runs_layer_by_layer():
     vgg = lively("vgg11", padding_mode="reflect", **SIZES)
     x = picture()
-    assert vgg.plan is None
+    assert vgg.runner.plan is None
     exact = vgg.using(dtype=np.float64).forward(x.astype(np.float64))
     assert difference.measure(vgg.forward(x), exact).within(1e-5)
     assert vgg.features(x, "relu3_1")["relu3_1"].shape == (2, 24, 16, 16)
