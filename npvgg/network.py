@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from npvgg.checks import check_choice
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.kernels import tiers
+from npvgg.layer import Layer
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
@@ -91,7 +93,7 @@ class VGG:
         """float32 or float64: that of the parameters, of the input and of every answer."""
         return next(iter(self.parameters.values())).dtype
 
-    def check_file(self):
+    def check_file(self) -> None:
         """BadFileError where the weights file was changed, cut short or replaced since it was opened."""
         for file in self.files:
             file.check()
@@ -144,7 +146,7 @@ class VGG:
         self.require_probabilities()
         return sigmoid(logits) if self.architecture.output == "sigmoid" else self.runner.kernels["softmax"](logits)
 
-    def require_probabilities(self):
+    def require_probabilities(self) -> None:
         """UnsupportedError for a network whose numbers stand for no classes."""
         if self.architecture.output == "none":
             raise UnsupportedError(f"this {self.architecture.name} gives features and no logits, so it has no probabilities; "
@@ -155,19 +157,19 @@ class VGG:
         x = self.prepare(inputs)
         return {"input": x} | self.runner.trace(x)
 
-    def predict(self, inputs: Any, top: int = 5) -> list:
+    def predict(self, inputs: Any, top: int = 5) -> list[labels.Prediction] | list[list[labels.Prediction]]:
         """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""
         self.require_classifier()
         answers = labels.top(self(inputs), self.class_names, top)
         return answers[0] if images.is_single(inputs) else answers
 
-    def require_classifier(self):
+    def require_classifier(self) -> None:
         """UnsupportedError for a network that gives features."""
         if self.architecture.num_classes is None:
             raise UnsupportedError(f"{self.source or self.architecture.name} holds features without a classifier, so it "
                                    "cannot name what it sees; use features(…) or load a network with a classifier")
 
-    def arguments(self, layer) -> list[np.ndarray]:
+    def arguments(self, layer: Layer) -> list[np.ndarray]:
         """The arrays of one layer in the order in which its kernel takes them."""
         return layer.arrays(self.parameters)
 
@@ -241,7 +243,7 @@ class VGG:
         return gap
 
     def save(self, path: str | PathLike, *, source_name: str = "", source_sha256: str = "", notes: str = "",
-             force: bool = False):
+             force: bool = False) -> Path:
         """Write the network to an npvgg weights file, with a self-test computed in float64, and return its path."""
         self.check_file()
         seed = 0

@@ -14,7 +14,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 ARRAYS = (np.ndarray, np.memmap)          # and no other kinds of array, for a mask, say, would be lost
 
 
-def checked(net, parameters: Mapping) -> MappingProxyType:
+def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """{path: array} → the same in the order of `net.parameters`, read-only.
 
     An array that somebody could still write is copied; one that is sealed, or mapped for reading, is taken as it is.

@@ -9,9 +9,10 @@
 All three are one path, `run`: the engine's plan, or, in the other tiers and in float64, the loop over the layers.
 """
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from npvgg.kernels.compiling import threads
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import ARRAYS
 from npvgg.storage.identity import MappedFile
+
+if TYPE_CHECKING:
+    from npvgg.plan import Plan
 
 ENGINE = tiers.LADDER[-1]
 BELOW = tiers.LADDER[-2]                  # the tier that runs what the engine does not
@@ -105,18 +109,18 @@ class Runner:
         return kept
 
     @property
-    def plan(self):
+    def plan(self) -> "Plan | None":
         """The npvgg.plan.Plan that runs this network; None in another tier, in float64, and where the engine lacks a layer."""
         return self.packed.plan() if self.is_engine else None
 
     @property
-    def kernels(self) -> dict:
+    def kernels(self) -> dict[str, Callable]:
         """{operation: function} of the loop, and of the soft-max."""
         if self.chosen is None:
             self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
         return self.chosen
 
-    def check(self, x):
+    def check(self, x: np.ndarray) -> None:
         """ShapeError unless x is an array (N, C, H, W) of the network's channels and dtype, large enough for its layers."""
         net, channels = self.architecture, self.architecture.input_channels
         if type(x) not in ARRAYS:

@@ -53,7 +53,7 @@ class MappedFile(mmap.mmap):
         weakref.finalize(self, os.close, self.descriptor)
         return self
 
-    def check(self):
+    def check(self) -> None:
         """BadFileError where the file was written to, cut short or replaced since it was opened.
 
         A file that was deleted or moved lives on in its mapping; of that one, renaming has changed the time `changed`.
