@@ -12,6 +12,7 @@ import numpy as np
 from npvgg import hub, images, labels, network
 from npvgg.errors import NpvggError, UsageError
 from npvgg.kernels import tiers
+from npvgg.runner import Options
 
 
 def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
@@ -19,11 +20,12 @@ def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", veri
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the
     bundled network.  `verify`: True checks every digest, False none, "new" those of a file not seen before.  `progress`
-    is shown while something is downloaded (see `hub.download`).
+    is shown while something is downloaded (see `hub.download`).  UsageError for an option that is not possible.
     """
+    Options(tier, threads, algorithm)                                # refused now rather than after a download
     name = hub.DEFAULT if model is None else str(model)
     path = Path(model) if is_path(name) else hub.locate(name, offline=offline, progress=progress)
-    return network.open(path, tier=tier, threads=threads, algorithm=algorithm, verify=verify)
+    return network.load_file(path, tier=tier, threads=threads, algorithm=algorithm, verify=verify)
 
 
 def is_path(name):

@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from npvgg.errors import INTERRUPTED, NpvggError, UncheckedWarning
+from npvgg.errors import INTERRUPTED, NpvggError, TierWarning, UncheckedWarning
 
 
 def run(command, program, arguments=None):
@@ -48,7 +48,7 @@ def run(command, program, arguments=None):
 
 def show(program, otherwise, message, category, *where, **options):
     """A warning of npvgg's own as one line; of others as it was."""
-    if issubclass(category, UncheckedWarning):
+    if issubclass(category, (TierWarning, UncheckedWarning)):
         print(f"{program}: {message}", file=sys.stderr)
     else:
         otherwise(message, category, *where, **options)

@@ -38,6 +38,7 @@ from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.storage import atomic_file, hdf5_arrays
 from npvgg.storage.cache_folder import cache_folder
+from npvgg.storage.identity import MappedFile
 
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")
@@ -74,6 +75,7 @@ class Weights:
     converted_by: str
     self_test: SelfTest | None
     source_output: str
+    file: MappedFile = field(repr=False)      # in which they lie
 
 
 def write(path, parameters, *, architecture, preset, labels=None, source_name="", source_sha256="", notes="",
@@ -115,18 +117,19 @@ def read(path, *, verify="new"):
         for name in net.parameters:
             contents.verify(name)
         remember(contents)
+    contents.memory.check()
     header = contents.attributes[""]
     return Weights(
         path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
         preset_json=header["preset"], labels=read_labels(contents), self_test=read_self_test(contents),
-        source_output=header.get("source_output", OUTPUTS[0]),
+        source_output=header.get("source_output", OUTPUTS[0]), file=contents.memory,
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
 
 
 def self_test_input(architecture, seed):
-    """(1, 3, S, S) float32 standard normal numbers from PCG64(seed), S = architecture.input_size."""
-    size = architecture.input_size
-    return np.random.Generator(np.random.PCG64(seed)).standard_normal((1, 3, size, size), dtype=np.float32)
+    """(1, C, S, S) float32 standard normal numbers from PCG64(seed); C = architecture.input_channels, S its input_size."""
+    shape = (1, architecture.input_channels, architecture.input_size, architecture.input_size)
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------------------------- inspecting
@@ -331,7 +334,7 @@ def read_self_test(contents):
     seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
     if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or seed < 0:
         raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance; convert it again")
-    return SelfTest(seed, contents.array("self_test/output"), tolerance)
+    return SelfTest(seed, contents.array("self_test/output").copy(), tolerance)
 
 
 # ------------------------------------------------------------------------------------------------- files seen before

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors"],
-    ["npvgg.checks", "npvgg.layer", "npvgg.storage", "npvgg.command_line", "npvgg.text_table"],
+    ["npvgg.checks", "npvgg.layer", "npvgg.parameters", "npvgg.storage", "npvgg.command_line", "npvgg.text_table"],
     ["npvgg.heads", "npvgg.kernels.contracts"],
     ["npvgg.architecture"],
     ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],
@@ -23,6 +23,7 @@ FLOORS = [
     ["npvgg.kernels.tiers"],
     ["npvgg.images", "npvgg.weights", "npvgg.labels"],
     ["npvgg.plan"],
+    ["npvgg.runner"],
     ["npvgg.network"],
     ["weights_convert"],
     ["npvgg.hub"],

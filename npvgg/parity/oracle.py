@@ -45,7 +45,7 @@ def errors(layers, x, *, exact, runs):
 
 def steps(vgg, tier=None):
     """A VGG → step(layer, x) → y, with the parameters brought to the dtype of x; `tier` by default the network's own."""
-    kernels = tiers.choose(tier or vgg.tier)
+    kernels = tiers.choose(tier or vgg.options.tier)
 
     def step(layer, x):
         parameters = [array.astype(x.dtype, copy=False) for array in vgg.arguments(layer)]

@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import math
-import mmap
 import os
 import re
 import stat
@@ -35,6 +34,7 @@ from npvgg.errors import (
     UsageError,
 )
 from npvgg.storage import atomic_file
+from npvgg.storage.identity import FileIdentity, MappedFile
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUPERBLOCK = b"\x03"                          # its version in HDF5 1.10, the first whose every header has a checksum
@@ -214,7 +214,7 @@ class Contents:
     entries: dict                             # {name: Entry}
     digest: str                               # of the header
     status: os.stat_result
-    memory: mmap.mmap
+    memory: MappedFile
 
     def array(self, name):
         """The array, read-only, without copying: its pages are read from the disk when they are first touched."""
@@ -236,6 +236,7 @@ def read(path, kind, expected):
     not what was written), UnsupportedError (a later format) and StorageError (cannot be opened).
     """
     with open_file(path) as file:
+        status = os.fstat(file.fileno())
         check_signature(path, file, kind)
         try:
             with h5py.File(file, "r") as hdf5:
@@ -253,14 +254,13 @@ def read(path, kind, expected):
             raise BadFileError(f"{path} is not as npvgg writes it: {error}; convert or download it again") from None
         except HDF5_ERRORS as error:
             raise BadFileError(f"{path} is damaged ({reason(error)}); convert or download it again") from None
-        status = os.fstat(file.fileno())
         check_places(path, entries, status.st_size)
         digests = {name: entry.sha256 for name, entry in entries.items()}
         if digest != header_digest(attributes, entries, digests):
             raise HashMismatchError(f"{path}: the header differs from its recorded digest; "
                                     "convert or download the file again")
         try:
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            memory = MappedFile(file.fileno(), FileIdentity.of(path, status, digest))
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be mapped into memory ({error}); copy it to a local disk") from None
     return Contents(os.fsdecode(path), attributes, entries, digest, status, memory)

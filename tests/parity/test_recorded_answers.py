@@ -212,4 +212,4 @@ def test_it_reads_what_npvgg_itself_writes(vgg, tmp_path):
 def test_on_every_tier(vgg_file, vgg, tmp_path):
     recorded(tmp_path, pictures(1), answers(vgg, pictures(1)))
     for tier in ("reference", "jit", "engine"):
-        assert checked(network.open(vgg_file, tier=tier), tmp_path).verdict == report.CLOSE
+        assert checked(network.load_file(vgg_file, tier=tier), tmp_path).verdict == report.CLOSE
