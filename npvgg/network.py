@@ -132,6 +132,8 @@ class VGG:
 
     def probabilities(self, logits):
         """(N, classes) logits → (N, classes) probabilities."""
+        if self.architecture.output == "sigmoid":
+            return labels.probabilities(logits, "sigmoid").astype(logits.dtype)
         return self.kernels["softmax"](logits)
 
     def trace(self, inputs):
@@ -144,13 +146,11 @@ class VGG:
     def predict(self, inputs, top=5):
         """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""
         self.require_classifier()
-        answers = labels.top(self(inputs), self.class_names, top)
+        answers = labels.top(self(inputs), self.class_names, top, self.architecture.output)
         return answers[0] if images.is_single(inputs) else answers
 
     def require_classifier(self):
-        if self.architecture.num_classes is None:
-            raise UnsupportedError(f"{self.source or self.architecture.name} holds features without a classifier, so it "
-                                   "cannot name what it sees; use features(…) or load a network with a classifier")
+        labels.check_classifier(self.architecture, self.source)
 
     def using(self, *, tier=None, threads=None, algorithm=None, dtype=None):
         """The same network run otherwise: another kernel tier, number of threads, algorithm or dtype (float32, float64)."""
@@ -198,11 +198,11 @@ class VGG:
     def __repr__(self):
         net = self.architecture
         parameters = sum(row.parameters for row in describe(net))
-        output = f"{net.num_classes} classes" if net.num_classes else "features, no classifier"
+        departures = "".join(f", {what} {words}" for what, words in summary.departures_of(net).items() if what != "output")
         size = "" if net.width == 1 else f" at width {net.width:g}"
         origin = f", from {self.source}" if self.source else ""
-        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {output}, "
-                f"{self.tier} tier in {self.dtype}{origin}>")
+        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {summary.answer(net)}, "
+                f"{self.tier} tier in {self.dtype}{departures}{origin}>")
 
 
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for the soft-max
@@ -223,6 +223,6 @@ def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, ti
     one of `initialisation.INITIALISATIONS`.  The same seed gives the same parameters.
     """
     net = architecture(name, **sizes)
-    chosen = images.preset(preset) if preset else images.preset("torchvision").resized(net.input_size)
+    chosen = images.preset(preset) if preset else images.default_preset(net)
     return VGG(net, initialisation.initial(net, seed=seed, how=how), chosen, class_names and tuple(class_names), tier,
                threads, algorithm, f"seed {seed}")

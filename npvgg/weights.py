@@ -124,9 +124,9 @@ def read(path, *, verify="new"):
 
 
 def self_test_input(architecture, seed):
-    """(1, 3, S, S) float32 standard normal numbers from PCG64(seed), S = architecture.input_size."""
-    size = architecture.input_size
-    return np.random.Generator(np.random.PCG64(seed)).standard_normal((1, 3, size, size), dtype=np.float32)
+    """(1, C, S, S) float32 standard normal numbers from PCG64(seed), of the network's input channels and size."""
+    shape = 1, architecture.input_channels, *[architecture.input_size] * 2
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------------------------- inspecting
