@@ -142,8 +142,8 @@ BATCH_NORM = {
     "left out": lambda op, x, *_, **o: x,
 }
 
-# {operation: {mistake: the layer with it}}, each called with the kernel, the layer's input, parameters and options; *b is the bias
-# of a convolution that has one.
+# {operation: {mistake: the layer with it}}, each called with the kernel, the layer's input, parameters and options; *b is the
+# bias of a convolution that has one.
 MISTAKES = {
     "conv2d": {
         "without its bias": lambda op, x, w, *b, **o: op(x, w, None, **o),
