@@ -24,7 +24,7 @@ from PIL import Image
 from npvgg.architecture import CHANNELS
 from npvgg.errors import ShapeError, UsageError
 from npvgg.images.preparing import prepare
-from npvgg.images.presets import Preset
+from npvgg.images.presets import Preset, check_preset
 
 DTYPES = (np.float32, np.float64, "float32", "float64")
 HEADROOM = 4          # × the largest value the preset gives: 10.6 for torchvision, so standard normal noise passes
@@ -38,6 +38,7 @@ def batch(inputs, preset: Preset, dtype=np.float32, *, exif: bool = False, backg
     """
     if dtype not in DTYPES:
         raise UsageError(f"dtype {dtype} is not possible; choose float32 or float64")
+    check_preset(preset)
     refuse_iterable(inputs)
     if not isinstance(inputs, (list, tuple)):
         parts = [prepared(inputs, "the input", preset, exif, background)]

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from npvgg.errors import ImageError
-from npvgg.images.presets import Preset
+from npvgg.images.presets import Preset, check_preset
 from npvgg.images.reading import MAX_PIXELS, read
 
 
@@ -31,6 +31,7 @@ def pixels(image, preset: Preset, **options) -> np.ndarray:
 
     The channels are grey, RGB or RGBA; blue comes first in `prepare` only.  Pillow resizes colours weighted by their alpha.
     """
+    check_preset(preset)
     picture = read(image, mode=preset.mode, **options)
     if preset.resize is not None:
         picture = resized(picture, preset)

@@ -38,8 +38,15 @@ def default_preset(net: Architecture) -> "Preset":
     return PRESETS[DEFAULTS[net.input_channels]].resized(net.input_size)
 
 
+def check_preset(recipe):
+    """UsageError unless it is a Preset, not its name for example."""
+    if not isinstance(recipe, Preset):
+        raise UsageError(f"the preset is of type {type(recipe).__name__}; give a Preset, as images.preset('torchvision')")
+
+
 def check_channels(recipe: "Preset", net: Architecture):
     """UsageError unless the preset prepares as many channels as the network takes."""
+    check_preset(recipe)
     if recipe.channels != net.input_channels:
         raise UsageError(f"preset {recipe.name} prepares {recipe.channels} channels ({recipe.order}) but this {net.name} takes "
                          f"{net.input_channels}; give images.default_preset(architecture), or a preset whose order has as many")

@@ -12,7 +12,7 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, UsageError
-from npvgg.images import PRESETS, Preset, check_channels, default_preset, prepare, preset
+from npvgg.images import PRESETS, Preset, batch, check_channels, default_preset, prepare, preset
 
 
 def test_the_presets_are_these():
@@ -77,6 +77,13 @@ def test_the_default_preset_is_for_the_networks_channels_and_size(channels, name
     ours = default_preset(net)
     assert ours == preset(name).resized(64) and (ours.channels, ours.resize, ours.crop) == (channels, 73, 64)
     check_channels(ours, net)
+
+
+@pytest.mark.parametrize("call", [lambda name: batch("a.png", name), lambda name: prepare("a.png", name),
+                                  lambda name: check_channels(name, architecture("vgg11"))], ids=["batch", "prepare", "check"])
+def test_a_name_is_no_preset(call):
+    with pytest.raises(UsageError, match=r"^the preset is of type str; give a Preset, as images.preset\('torchvision'\)$"):
+        call("torchvision")
 
 
 def test_a_preset_of_other_channels_than_the_networks_is_refused():
