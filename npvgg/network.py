@@ -73,6 +73,7 @@ class VGG:
             if not isinstance(getattr(self, name), kind):
                 raise UsageError(f"{name} is {getattr(self, name)!r:.80}; give a {kind.__module__}.{kind.__name__}")
         check_choice("source_output", self.source_output, weights.OUTPUTS)
+        images.check_channels(self.preset, self.architecture)
         put(self, "class_names", checked_names(self.class_names, self.architecture))
         put(self, "parameters", checked(self.architecture, self.parameters))
         put(self, "files", tuple(set(map(mapped_file, self.parameters.values())) - {None}))
@@ -144,7 +145,9 @@ class VGG:
         UnsupportedError for a network whose output is "none".
         """
         self.require_probabilities()
-        return sigmoid(logits) if self.architecture.output == "sigmoid" else self.runner.kernels["softmax"](logits)
+        if self.architecture.output == "sigmoid":
+            return labels.probabilities(logits, "sigmoid").astype(logits.dtype)
+        return self.runner.kernels["softmax"](logits)
 
     def require_probabilities(self) -> None:
         """UnsupportedError for a network whose numbers stand for no classes."""
@@ -160,14 +163,12 @@ class VGG:
     def predict(self, inputs: Any, top: int = 5) -> list[labels.Prediction] | list[list[labels.Prediction]]:
         """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""
         self.require_classifier()
-        answers = labels.top(self(inputs), self.class_names, top)
+        answers = labels.top(self(inputs), self.class_names, top, self.architecture.output)
         return answers[0] if images.is_single(inputs) else answers
 
     def require_classifier(self) -> None:
         """UnsupportedError for a network that gives features."""
-        if self.architecture.num_classes is None:
-            raise UnsupportedError(f"{self.source or self.architecture.name} holds features without a classifier, so it "
-                                   "cannot name what it sees; use features(…) or load a network with a classifier")
+        labels.check_classifier(self.architecture, self.source)
 
     def arguments(self, layer: Layer) -> list[np.ndarray]:
         """The arrays of one layer in the order in which its kernel takes them."""
@@ -262,11 +263,11 @@ class VGG:
     def __repr__(self):
         net = self.architecture
         parameters = sum(row.parameters for row in describe(net))
-        output = f"{net.num_classes} classes" if net.num_classes else "features, no classifier"
+        departures = "".join(f", {what} {words}" for what, words in summary.departures_of(net).items() if what != "output")
         size = "" if net.width == 1 else f" at width {net.width:g}"
         origin = f", from {self.source}" if self.source else ""
-        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {output}, "
-                f"{self.options.tier} tier in {self.dtype}{origin}>")
+        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {summary.answer(net)}, "
+                f"{self.options.tier} tier in {self.dtype}{departures}{origin}>")
 
 
 def load_file(path: str | PathLike, *, tier: str = tiers.DEFAULT, threads: int | None = None, algorithm: str = "auto",
@@ -291,7 +292,7 @@ def create(name: str | Architecture, *, seed: int = 0, how: str = "torchvision",
     options = Options(tier, threads, algorithm)
     net = architecture(name, **sizes)
     if preset is None:
-        preset = images.preset("torchvision").resized(net.input_size)
+        preset = images.default_preset(net)
     elif not isinstance(preset, images.Preset):
         preset = images.preset(preset)
     names = checked_names(class_names, net)
@@ -381,9 +382,3 @@ def checked_dtype(dtype):
         shown = repr(dtype)[:80] if found is None else found
         raise UsageError(f"dtype is {shown}; npvgg computes in float32 or float64")
     return found
-
-
-def sigmoid(x):
-    """1 / (1 + exp(−x)), of each number by itself; exp is given nothing positive, so that it never overflows."""
-    small = np.exp(-abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
