@@ -3,7 +3,7 @@ import mmap
 
 import numpy as np
 
-from npvgg.kernels.contracts import ceil_div
+from npvgg.arithmetic import ceil_div
 
 
 def release_pages(array: np.ndarray) -> None:
