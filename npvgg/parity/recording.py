@@ -79,8 +79,11 @@ def steps(torch, parameters):
     """{npvgg path: array} → step(layer, x) → y on tensors, the parameters brought to the dtype of x."""
     kernels = operations(torch.nn.functional)
 
+    def tensor(array):
+        return torch.from_numpy(array if array.flags.writeable else array.copy())        # PyTorch has no read-only tensors
+
     def step(layer, x):
-        own = [torch.from_numpy(parameters[f"{layer.name}/{kind}"]).to(x.dtype) for kind, _ in layer.shapes]
+        own = [tensor(array).to(x.dtype) for array in layer.arrays(parameters)]
         return kernels[layer.op](x, *own, **dict(layer.options))
 
     return step

@@ -34,7 +34,7 @@ def checkpoint(torch, path, name="vgg11_bn", change=dict, **sizes):
     """A state dict as PyTorch would save it."""
     vgg = lively(name, **SIZES | sizes)
     mapping = TORCHVISION.paths(vgg.architecture)
-    torch.save(change({key: torch.from_numpy(vgg.parameters[ours]) for key, ours in mapping.items()}), path)
+    torch.save(change({key: torch.tensor(vgg.parameters[ours]) for key, ours in mapping.items()}), path)
     return path
 
 

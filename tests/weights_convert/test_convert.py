@@ -18,7 +18,7 @@ SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "input_size": 224
 
 def state_dict(net, seed=3):
     parameters = initialisation.initial(net, seed=seed, how="he")
-    tensors = {key: torch.from_numpy(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
+    tensors = {key: torch.tensor(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
     return tensors | {key: torch.tensor(7) for key in TORCHVISION.ignorable(net)}
 
 
