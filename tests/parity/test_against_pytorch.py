@@ -11,7 +11,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parity import difference, oracle, recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
