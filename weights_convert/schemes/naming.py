@@ -86,7 +86,7 @@ class Scheme:
         """Whether any convolution has a bias."""
         fields = self.fields or TORCH_FIELDS
         return any(match[0].removesuffix(fields["weight"]) + fields["bias"] in tensors
-                   for match, _ in matching(tensors, self.convolutions))
+                   for match, array in matching(tensors, self.convolutions) if array.ndim == 4)
 
     def refusal(self, net: Architecture) -> str:
         """What of a network nothing under these names computes, as "no …"; "" where it can be written.
