@@ -53,7 +53,7 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     atomic_file.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
-        found = convert.understood(arrays_of(state), model, preset, input_size)
+        found = convert.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
     x = images.batch(list(pictures), found.preset, dtype=getattr(np, dtype))

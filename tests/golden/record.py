@@ -13,7 +13,7 @@ from witnesses import golden
 from witnesses.networks import lively, synthetic
 
 from npvgg.parity import recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 
 def main():

@@ -12,7 +12,7 @@ from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parameters import sealed
 from npvgg.parity import difference, oracle, recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 

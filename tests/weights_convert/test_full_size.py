@@ -14,7 +14,7 @@ from witnesses.networks import photograph, stirred
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parity import difference, recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
