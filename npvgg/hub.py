@@ -12,36 +12,22 @@ NPVGG_OFFLINE=1 nothing is fetched.  At any moment vgg16.h5 is a whole, converte
 carries a temporary name.
 """
 import errno
-import hashlib
-import math
 import os
-import shutil
-import sys
 import time
 import uuid
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from http import HTTPStatus
-from ipaddress import ip_address
 from os.path import getmtime, getsize, isfile
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
-from npvgg.architecture import architecture
-from npvgg.errors import DownloadError, HashMismatchError, NpvggError, StorageError, UncheckedWarning, UsageError
+from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
+from npvgg.errors import DownloadError, StorageError, UsageError
 from npvgg.storage.cache_folder import cache_folder
 
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}
 DEFAULT = "vgg13_bn-cifar10"
 
-TIMEOUT_S = 30                  # for a connection, and for the next bytes on it
-ATTEMPTS = 2                    # where the server falters; not where it answers something else than the file
-PAUSE_S = 1
-CHUNK = 1 << 20
-SPARE_BYTES = 64 << 20          # left free on the disk
 STALE_S = 24 * 3600             # a temporary file untouched for so long belongs to no living process
 
 
@@ -80,12 +66,12 @@ def locate(name=DEFAULT, *, offline=False, progress=None):
     return download(name, progress=progress, offline=offline)
 
 
-def download(name, *, progress=None, force=False, keep=False, offline=False, timeout=TIMEOUT_S):
+def download(name, *, progress=None, force=False, offline=False):
     """Fetch, check and convert the published weights of `name`, and return the Path of the weights file.
 
     What is here already is returned at once, unless `force`, which replaces it.  `progress` is told of the bytes under
-    pooch's protocol: an attribute `total`, and update(bytes), reset(), close().  `keep` leaves the checkpoint beside
-    the result; `timeout` is in seconds.  Whatever goes wrong, the cache is as it was, and the next call starts afresh.
+    pooch's protocol: an attribute `total`, and update(bytes), reset(), close().  Whatever goes wrong, the cache is as
+    it was, and the next call starts afresh.
 
     Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
     UnsupportedError (nobody publishes such weights).  Warns with UncheckedWarning where no digest is published.
@@ -109,10 +95,8 @@ def download(name, *, progress=None, force=False, keep=False, offline=False, tim
         require_space(folder, entry)
         part = folder / f".{entry.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
         try:
-            fetch(entry, part, target, progress, timeout)
+            fetch(entry, part, target, progress)
             write_weights(entry, part, target)
-            if keep:
-                keep_as(folder / entry.file, part)
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -157,42 +141,6 @@ def published(name):
         raise UsageError(f"there is no model called {name!r}; there are {names} and the letters A, B, D and E of the "
                          "paper, those that `npvgg models --all` lists, and weights files, given as a path such as "
                          "./model.h5") from None
-
-
-def is_offline():
-    return os.environ.get("NPVGG_OFFLINE", "").lower() not in ("", "0", "false", "no")
-
-
-def address(entry):
-    """The URL of a checkpoint, on $NPVGG_MIRROR where that is set."""
-    mirror = os.environ.get("NPVGG_MIRROR")
-    if not mirror:
-        return entry.url
-    url = f"{mirror.rstrip('/')}/{entry.file}"
-    if not is_trusted(url, url):
-        raise UsageError(f"NPVGG_MIRROR is {mirror!r}; give an address that begins with https:// (http:// is for "
-                         "servers on this computer only)")
-    return url
-
-
-def is_trusted(url, origin):
-    """https, or http on this computer for whoever began on this computer."""
-    try:
-        scheme = urlsplit(url).scheme
-        return scheme == "https" or scheme == "http" and is_loopback(url) and is_loopback(origin)
-    except ValueError:
-        return False
-
-
-def is_loopback(url):
-    host = urlsplit(url).hostname
-    return host == "localhost" or ip_address(host).is_loopback
-
-
-def by_hand(entry, target):
-    """The way around npvgg's own download, for the end of a message."""
-    arrived = entry.url.rpartition("/")[2]
-    return f"fetch {entry.url} in another way and run `python -m weights_convert {arrived} {target}`"
 
 
 # ------------------------------------------------------------------------------------------------- disk
@@ -251,159 +199,6 @@ def wait_for(lock):
                 if error.errno != errno.EDEADLK:                    # EDEADLK: ten seconds have passed; go on waiting
                     raise
     fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-def keep_as(path, part):
-    try:
-        os.replace(part, path)
-    except OSError as error:
-        raise StorageError(unwritable(path, error)) from None
-
-
-def require_space(folder, entry):
-    """StorageError unless the checkpoint, the weights file made from it and something to spare fit on the disk."""
-    net = architecture(entry.architecture, num_classes=entry.num_classes)
-    weights_bytes = 4 * sum(math.prod(shape) for shape in net.parameters.values())
-    needed, free = entry.size_bytes + weights_bytes + SPARE_BYTES, shutil.disk_usage(folder).free
-    if free < needed:
-        raise StorageError(f"{folder} has {free >> 20:,} MiB free and {entry.name} needs {needed >> 20:,} MiB while it "
-                           "is converted; free some space, or set NPVGG_CACHE to a folder on another disk")
-
-
-def unwritable(path, error):
-    return (f"{path} cannot be written ({error.strerror or error}); free some space, or set NPVGG_CACHE to a folder "
-            "that you may write to")
-
-
-# ------------------------------------------------------------------------------------------------- network
-
-
-class Faltered(DownloadError):
-    """The server or the connection broke off: worth another attempt."""
-
-
-def fetch(entry, part, target, progress, timeout):
-    """The published bytes of `entry` → the file `part`, proven to be those; once more where the server falters."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return receive(entry, part, target, progress, timeout)
-        except Faltered:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(PAUSE_S)
-
-
-def receive(entry, part, target, progress, timeout):
-    import pooch
-
-    url, outside = address(entry), sys.exception()
-    arrival = Arrival(entry, url, part, by_hand(entry, target))
-    load = pooch.HTTPDownloader(progressbar=progress or False, chunk_size=CHUNK, timeout=timeout,
-                                headers={"Accept-Encoding": "identity"}, hooks={"response": arrival.answered})
-    try:
-        with arrival:
-            load(url, arrival, None)
-            arrival.check()
-    except NpvggError:
-        raise
-    except (OSError, ValueError) as error:                # requests' own errors, and a URL or header that is none
-        kind = DownloadError if arrival.response is None else Faltered
-        raise kind(f"{url} could not be fetched ({innermost(error, outside)}); check the network and try again, or "
-                   f"{arrival.otherwise}") from None
-    finally:
-        if progress:
-            progress.close()
-
-
-def innermost(error, outside):
-    """What lies under the layers of a network error, in a few words; `outside` is what was being handled before it."""
-    while (inner := error.__cause__ or error.__context__) and inner is not outside:
-        error = inner
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-class Arrival:
-    """The file that pooch writes to: counts and hashes what comes, and refuses what cannot be the checkpoint.
-
-    A response of another size is refused at its first line, an endless one at the first byte too many, and a redirect
-    before it is followed if it leads away from https.
-    """
-
-    def __init__(self, entry, url, part, otherwise):
-        self.entry, self.url, self.part, self.otherwise = entry, url, part, otherwise
-        self.algorithm, _, self.expected = (entry.digest or "SHA-256").partition(":")
-        # MD5 is not there for security: nothing that comes is run.  Where OpenSSL is in FIPS mode there is none otherwise.
-        self.digest = hashlib.new(self.algorithm.replace("-", ""), usedforsecurity=False)
-        self.count, self.response = 0, None
-
-    def __enter__(self):
-        try:
-            # Emptied, for a second attempt starts from nothing; its owner's alone (0600) until it is checked.
-            self.file = open(self.part, "wb", opener=partial(os.open, mode=0o600))
-        except OSError as error:
-            raise StorageError(unwritable(self.part, error)) from None
-        return self
-
-    def __exit__(self, *_):
-        # After a failed write, close fails again for what is left in the buffer: the first error is the one to tell.
-        with suppress(OSError):
-            self.file.close()
-        if self.response is not None:
-            self.response.close()
-
-    def answered(self, response, **_):
-        """Called by requests for every response, redirects included, before its body is read."""
-        onward = urljoin(response.url, response.headers["location"]) if response.is_redirect else response.url
-        if not is_trusted(onward, self.url):
-            raise DownloadError(f"{self.url} leads to {onward}, which is not https; {self.otherwise}")
-        if response.is_redirect:
-            return
-        self.response, code = response, response.status_code
-        status = f"{code} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else str(code)
-        if code >= 500 or code == HTTPStatus.TOO_MANY_REQUESTS:
-            raise Faltered(f"the server answered {status} for {self.url}; try again later, or {self.otherwise}")
-        if code != HTTPStatus.OK:
-            raise DownloadError(f"the server answered {status} for {self.url}; {self.otherwise}")
-        length = response.headers.get("content-length")
-        # Compressed on the way, the length is another; what is unpacked is counted in any case.
-        if length is not None and "content-encoding" not in response.headers and not self.entry.has_size(int(length)):
-            raise DownloadError(self.of_another_size(f"{int(length):,}"))
-
-    def write(self, data):
-        self.count += len(data)
-        if self.count > self.entry.size_bytes + self.entry.size_slack:
-            raise DownloadError(self.of_another_size(f"more than {self.entry.size_bytes:,}"))
-        self.digest.update(data)
-        self.stored(self.file.write, data)
-
-    def flush(self):
-        self.stored(self.file.flush)
-
-    def check(self):
-        """Everything has come: is it the checkpoint?"""
-        if not self.entry.has_size(self.count):
-            raise Faltered(self.of_another_size(f"{self.count:,}"))
-        found = self.digest.hexdigest()
-        if not found.startswith(self.expected):
-            beginning = "" if len(found) == len(self.expected) else "one that begins with "
-            raise HashMismatchError(f"{self.url} gave a file whose {self.algorithm} is {found}, where {beginning}"
-                                    f"{self.expected} is published; nothing was kept: try again, or {self.otherwise}")
-        if not self.expected:
-            warnings.warn(f"no digest of {self.url} is published, so only its size could be checked; its {self.algorithm} is "
-                          f"{found}", UncheckedWarning, stacklevel=2)
-        self.flush()
-        self.stored(os.fsync, self.file.fileno())
-
-    def stored(self, operation, *arguments):
-        # A full disk must not be taken for a fault of the network: to requests and pooch both are an OSError.
-        try:
-            return operation(*arguments)
-        except OSError as error:
-            raise StorageError(unwritable(self.part, error)) from None
-
-    def of_another_size(self, found):
-        return (f"{self.url} gave {found} bytes where {self.entry.size_bytes:,} are published; check the network and "
-                f"try again, or {self.otherwise}")
 
 
 def write_weights(entry, checkpoint, target):

@@ -18,7 +18,7 @@
       /self_test/output (1, 1000)      float64           the answer to `self_test_input(architecture, seed)`
 
 Each array is contiguous, little-endian, uncompressed and begins at a multiple of 64 bytes, so that loading maps the
-file into memory and all processes of a machine share one copy.  `hdf5_arrays` describes the container.  The digests
+file into memory and all processes of a machine share one copy.  `storage/hdf5_reading.py` describes the container.  The digests
 tell damage and truncation; whoever can write the file can also write its digests.
 """
 import hashlib
@@ -32,11 +32,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import __version__, text_table
+from npvgg import __version__
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
-from npvgg.storage import atomic_file, hdf5_arrays
+from npvgg.storage import atomic_file, hdf5_reading, hdf5_writing
 from npvgg.storage.cache_folder import cache_folder
 
 KIND = "npvgg weights"
@@ -44,7 +44,6 @@ ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256"
 OPTIONAL_ATTRIBUTES = ("source_output",)      # not in the first files
 OUTPUTS = ("logits", "probabilities")
 LONGEST_LABEL = 4096          # bytes
-LISTED_LABELS = 10
 # A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
 SETTLED_NS = 2_000_000_000
 
@@ -96,7 +95,7 @@ def write(path, parameters, *, architecture, preset, labels=None, source_name=""
     if self_test is not None:
         arrays["self_test/output"] = self_test_output(self_test, architecture)
         groups["self_test"] = {"seed": int(self_test.seed), "tolerance": float(self_test.tolerance)}
-    hdf5_arrays.write(path, KIND, arrays, {"": attributes} | groups, force=force,
+    hdf5_writing.write(path, KIND, arrays, {"": attributes} | groups, force=force,
                       check=lambda temporary: read(temporary, verify=True))
     return Path(os.fsdecode(path))
 
@@ -127,57 +126,6 @@ def self_test_input(architecture, seed):
     """(1, 3, S, S) float32 standard normal numbers from PCG64(seed), S = architecture.input_size."""
     size = architecture.input_size
     return np.random.Generator(np.random.PCG64(seed)).standard_normal((1, 3, size, size), dtype=np.float32)
-
-
-# ------------------------------------------------------------------------------------------------- inspecting
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One array of the file, as its header describes it."""
-
-    path: str
-    shape: tuple
-    dtype: str
-    nbytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """The header of a weights file; `str` of it is a page for people."""
-
-    path: str
-    size_bytes: int
-    header: dict                              # the attributes of the root
-    labels: tuple | None
-    self_test: SelfTest | None
-    tensors: tuple                            # every array: parameters, labels, self-test output
-
-    def __str__(self):
-        fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
-        if self.labels:
-            more = ", …" if len(self.labels) > LISTED_LABELS else ""
-            fields["labels"] = f"{len(self.labels):,}: {', '.join(self.labels[:LISTED_LABELS])}{more}"
-        if self.self_test:
-            fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
-        width = max(map(len, fields))
-        # A terminal obeys control characters, and these texts are whatever the file says.
-        lines = [re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", "?", f"{name:<{width}}  {value}")
-                 for name, value in fields.items() if value != ""]
-        table = text_table.render(("tensor", "shape", "dtype", "bytes", "SHA-256"),
-                                  [(t.path, str(t.shape), t.dtype, f"{t.nbytes:,}", t.sha256) for t in self.tensors],
-                                  left=(0, 1, 2, 4))
-        return "\n".join([*lines, "", *table])
-
-
-def inspect(path):
-    """A weights file → Inspection; the parameters are not read.  Errors: those of `read`."""
-    contents, _ = open_contents(path)
-    tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
-                           entry.sha256) for name, entry in contents.entries.items())
-    return Inspection(contents.path, contents.status.st_size, contents.attributes[""], read_labels(contents),
-                      read_self_test(contents), tensors)
 
 
 # ------------------------------------------------------------------------------------------------- checks on writing
@@ -271,21 +219,21 @@ def now():
 
 
 def open_contents(path):
-    """A file whose structure and header are those of a weights file → (hdf5_arrays.Contents, Architecture)."""
+    """A file whose structure and header are those of a weights file → (hdf5_reading.Contents, Architecture)."""
     nets = []
 
     def expected(attributes):
         names = set(attributes) - set(OPTIONAL_ATTRIBUTES)
         if names != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()) \
                 or attributes.get("source_output", OUTPUTS[0]) not in OUTPUTS:
-            raise hdf5_arrays.Malformed("its attributes are not those of a weights file")
+            raise hdf5_reading.Malformed("its attributes are not those of a weights file")
         try:
             nets.append(Architecture.from_json(attributes["architecture"]))
         except BadFileError as error:
             raise BadFileError(f"{path}: {error}") from None
         return nets[0].parameters, ("labels", "self_test/output")
 
-    contents = hdf5_arrays.read(path, KIND, expected)
+    contents = hdf5_reading.read(path, KIND, expected)
     check_shapes(contents, nets[0])
     return contents, nets[0]
 

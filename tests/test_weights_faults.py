@@ -19,10 +19,10 @@ from witnesses import small_weights, weights_writers
 from witnesses.failing_disk import FailingDisk, FailingFile
 from witnesses.small_weights import NET, PRESET, parameters, said
 
-from npvgg import weights
+from npvgg import weights, weights_page
 from npvgg.errors import BadFileError, HashMismatchError, NpvggError, StorageError, UsageError
 from npvgg.parity import traces
-from npvgg.storage import hdf5_arrays
+from npvgg.storage import hdf5_writing
 
 ROOT = Path(__file__).parents[1]
 FUZZ_SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 6))
@@ -209,7 +209,7 @@ def test_hostile_hdf5_is_refused_before_anything_is_read(path, secret, case, cap
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         edit(file, pipe)
     opened.clear()
-    for read in (weights.read, weights.inspect):
+    for read in (weights.read, weights_page.inspect):
         with pytest.raises(BadFileError, match=sentence) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -219,7 +219,7 @@ def test_hostile_hdf5_is_refused_before_anything_is_read(path, secret, case, cap
 
 def test_arrays_that_are_not_aligned_are_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(hdf5_arrays, "ALIGNMENT", 1)
+        patch.setattr(hdf5_writing, "ALIGNMENT", 1)
         path = small_weights.write(tmp_path / "small.h5")
     with pytest.raises(BadFileError, match="does not begin where it may"):
         weights.read(path)
@@ -260,7 +260,7 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
         "no seed", "no tolerance", "seed 0.5", "seed -1", "output's shape", "attribute of a layer"])
 def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, attributes, arrays, groups, sentence):
     path = tmp_path / "small.h5"
-    hdf5_arrays.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)
+    hdf5_writing.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)
     with pytest.raises(BadFileError, match=sentence) as caught:
         weights.read(path)
     assert "\n" not in str(caught.value)
@@ -278,7 +278,7 @@ def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, 
     (b"\x89HDF\n\x1a\n", "does not begin like an HDF5 file"),
     (bytes(1 << 20), "does not begin like an HDF5 file"),
 ], ids=["empty", "Git LFS", "zip", "pickle", "HTML", "signature", "superblock", "zeros behind", "line ends", "zeros"])
-@pytest.mark.parametrize("read", [weights.read, weights.inspect, traces.read], ids=["weights", "inspect", "trace"])
+@pytest.mark.parametrize("read", [weights.read, weights_page.inspect, traces.read], ids=["weights", "inspect", "trace"])
 def test_a_file_of_another_kind_is_named(tmp_path, content, sentence, read):
     path = tmp_path / "small.h5"
     path.write_bytes(content)
@@ -508,7 +508,7 @@ def test_a_disk_that_returns_other_bytes_is_noticed_before_the_file_gets_its_nam
 
         return FailingFile(file, write)
 
-    monkeypatch.setattr(weights.hdf5_arrays.atomic_file, "open", losing_a_bit, raising=False)
+    monkeypatch.setattr(hdf5_writing.atomic_file, "open", losing_a_bit, raising=False)
     with pytest.raises(StorageError, match="was not written, because the disk gave back other bytes than it was given"):
         small_weights.write(tmp_path / "small.h5")
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ def command(model):
     """Show the header of a weights file and every tensor with its shape, bytes and digest; nothing is computed."""
     from pathlib import Path
 
-    from npvgg import classify, hub, weights
+    from npvgg import classify, hub, weights_page
 
     path = Path(model) if classify.is_path(model) else hub.locate(model, offline=True)
-    print(weights.inspect(path))
+    print(weights_page.inspect(path))
