@@ -5,23 +5,24 @@
     locate("vgg16@keras")             cache_folder()/models/vgg16@keras.h5     another publisher's (weights_convert.catalog)
 
     models/.vgg16.<pid>.<uuid>.part   the download; hashed while it arrives, removed after the conversion
-    models/.vgg16.lock                held by the one process that downloads vgg16, while others wait
+    models/.vgg16.lock                held by the one process that downloads vgg16, while others wait (storage.file_lock)
 
 Environment: NPVGG_CACHE moves the cache, NPVGG_MIRROR=https://… fetches the same files from another server, and with
 NPVGG_OFFLINE=1 nothing is fetched.  At any moment vgg16.h5 is a whole, converted file or absent: everything unfinished
 carries a temporary name.
 """
-import errno
 import os
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from os.path import getmtime, getsize, isfile
 from pathlib import Path
 
 from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
 from npvgg.errors import DownloadError, StorageError, UsageError
+from npvgg.storage import file_lock
 from npvgg.storage.cache_folder import cache_folder
 
 DATA = Path(__file__).with_name("data")
@@ -57,32 +58,90 @@ BUNDLED_FACTS = {"vgg13_bn-cifar10": {
     "accuracy_source": "docs/bundled-network"}}
 
 
-def locate(name=DEFAULT, *, offline=False, progress=None):
+def locate(name: str = DEFAULT, *, offline: bool = False, progress=None) -> Path:
     """A model's name → the Path of its weights file, downloaded and converted at the first use.
 
-    `name`: one of `list_models`, or a letter of the paper; `progress` as in `download`.  Raises what `download` raises,
-    and DownloadError where the file is not here and `offline` (or NPVGG_OFFLINE=1) forbids to fetch it.
-    """
-    return download(name, progress=progress, offline=offline)
-
-
-def download(name, *, progress=None, force=False, offline=False):
-    """Fetch, check and convert the published weights of `name`, and return the Path of the weights file.
-
-    What is here already is returned at once, unless `force`, which replaces it.  `progress` is told of the bytes under
-    pooch's protocol: an attribute `total`, and update(bytes), reset(), close().  Whatever goes wrong, the cache is as
-    it was, and the next call starts afresh.
-
-    Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
-    UnsupportedError (nobody publishes such weights).  Warns with UncheckedWarning where no digest is published.
+    `name`: one of `list_models`, or a letter of the paper.  Raises DownloadError where the file is not here and `offline` (or
+    NPVGG_OFFLINE=1) forbids to fetch it; `progress` and the other errors are those of `download`.
     """
     if name in BUNDLED:
         return bundled(name)
     entry = published(name)
-    folder = cache_folder() / "models"
-    target = folder / f"{entry.name}.h5"
-    if isfile(target) and not force:
+    target = cached(entry)
+    if isfile(target):
         return target
+    return made(entry, target, progress, force=False, offline=offline)
+
+
+def download(name: str, *, force: bool = False, progress=None) -> Path:
+    """Fetch, check and convert the published weights of `name`, and return the Path of the weights file.
+
+    What is here already is returned at once, unless `force`, which replaces it.  `progress` is told of the bytes under
+    pooch's protocol: an attribute `total`, and update(bytes), reset(), close().  While another process fetches the same
+    weights, this one says so (a warning of the logger npvgg) and waits.  Whatever goes wrong, the cache is as it was, and the
+    next call starts afresh.
+
+    Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
+    UnsupportedError (nobody publishes such weights).  Warns with UncheckedWarning where no digest is published.
+    """
+    if not force or name in BUNDLED:
+        return locate(name, progress=progress)
+    entry = published(name)
+    return made(entry, cached(entry), progress, force=True, offline=False)
+
+
+def list_models() -> list[ModelEntry]:
+    """Every network that has a name: [ModelEntry, …], the bundled ones first."""
+    from weights_convert import catalog
+
+    models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), publisher="npvgg", checked_by="SHA-256", url=None,
+                         opset=None, **BUNDLED_FACTS[name])
+              for name, file in BUNDLED.items()]
+    for entry in catalog.CHECKPOINTS.values():
+        path = cached(entry)
+        here = ("cached", path, size_of(path)) if isfile(path) else ("downloadable", None, entry.size_bytes)
+        models.append(ModelEntry(entry.name, *here, entry.num_classes, entry.top1, entry.top5, entry.dataset, entry.publisher,
+                                 entry.checked_by, entry.preset, entry.accuracy_source, entry.url, entry.opset))
+    return models
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+
+def bundled(name: str) -> Path:
+    """A bundled network's name → the Path of its file; StorageError where it is missing."""
+    path = DATA / BUNDLED[name]
+    if not isfile(path):
+        raise StorageError(f"{path}, the bundled network, is missing from this installation; install npvgg again")
+    return path
+
+
+def published(name: str):
+    """A name → its weights_convert.catalog.Checkpoint; UsageError lists the names there are."""
+    from weights_convert import catalog
+
+    try:
+        return catalog.find(name)
+    except UsageError:
+        if "@" in str(name):
+            raise
+        names = ", ".join([*BUNDLED, *(entry.name for entry in catalog.CHECKPOINTS.values() if "@" not in entry.name)])
+        raise UsageError(f"there is no model called {name!r}; there are {names} and the letters A, B, D and E of the "
+                         "paper, those that `npvgg models --all` lists, and weights files, given as a path such as "
+                         "./model.h5") from None
+
+
+def cached(entry) -> Path:
+    """A catalogue entry → where its weights file is, or will be."""
+    return cache_folder() / "models" / f"{entry.name}.h5"
+
+
+# ------------------------------------------------------------------------------------------------- making the file
+
+
+def made(entry, target: Path, progress, *, force: bool, offline: bool) -> Path:
+    """Fetch and convert `entry`, under the lock of its name → `target`.  Errors: those of `download`."""
+    folder = target.parent
     make(folder)                # before anything can fail, for the messages send people there
     if offline or is_offline():
         raise DownloadError(f"{entry.name} would have to be fetched, which offline=True or NPVGG_OFFLINE forbids; "
@@ -103,107 +162,49 @@ def download(name, *, progress=None, force=False, offline=False):
     return target
 
 
-def list_models():
-    """Every network that has a name: [ModelEntry, …], the bundled ones first."""
-    from weights_convert import catalog
-
-    models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), publisher="npvgg", checked_by="SHA-256", url=None,
-                         opset=None, **BUNDLED_FACTS[name])
-              for name, file in BUNDLED.items()]
-    for entry in catalog.CHECKPOINTS.values():
-        path = cache_folder() / "models" / f"{entry.name}.h5"
-        here = ("cached", path, size_of(path)) if isfile(path) else ("downloadable", None, entry.size_bytes)
-        models.append(ModelEntry(entry.name, *here, entry.num_classes, entry.top1, entry.top5, entry.dataset, entry.publisher,
-                                 entry.checked_by, entry.preset, entry.accuracy_source, entry.url, entry.opset))
-    return models
+@contextmanager
+def exclusive(folder: Path, entry) -> Iterator[None]:
+    """Run the block while no other process fetches `entry`, after clearing away what killed ones have left."""
+    path = folder / f".{entry.name}.lock"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock.held(path, f"{entry.name} is being fetched by another process; waiting for it"))
+        except OSError as error:
+            raise StorageError(unwritable(path, error)) from None
+        remove_leftovers(folder, entry)
+        yield
 
 
-# ------------------------------------------------------------------------------------------------- names
+def write_weights(entry, checkpoint: Path, target: Path) -> None:
+    """The checkpoint → the weights file `target`, which appears whole or not at all."""
+    from weights_convert.convert import convert
+
+    convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
+            notes=f"the download was compared with the published {entry.checked_by}", force=True)
 
 
-def bundled(name):
-    path = DATA / BUNDLED[name]
-    if not isfile(path):
-        raise StorageError(f"{path}, the bundled network, is missing from this installation; install npvgg again")
-    return path
+def remove_leftovers(folder: Path, entry) -> None:
+    """Temporary files of processes that were killed; one that was touched within a day may belong to a living process."""
+    for pattern in (f".{entry.name}.*.part", ".npvgg-*.tmp"):
+        for left in folder.glob(pattern):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    left.unlink()
 
 
-def published(name):
-    """A name → its catalog entry; UsageError lists the names there are."""
-    from weights_convert import catalog
-
-    try:
-        return catalog.find(name)
-    except UsageError:
-        if "@" in str(name):
-            raise
-        names = ", ".join([*BUNDLED, *(entry.name for entry in catalog.CHECKPOINTS.values() if "@" not in entry.name)])
-        raise UsageError(f"there is no model called {name!r}; there are {names} and the letters A, B, D and E of the "
-                         "paper, those that `npvgg models --all` lists, and weights files, given as a path such as "
-                         "./model.h5") from None
-
-
-# ------------------------------------------------------------------------------------------------- disk
-
-
-def size_of(path):
-    return getsize(path) if isfile(path) else 0
-
-
-def modified(path):
-    return getmtime(path) if isfile(path) else None
-
-
-def make(folder):
+def make(folder: Path) -> None:
+    """Make the folder and those above it; StorageError where that cannot be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(unwritable(folder, error)) from None
 
 
-@contextmanager
-def exclusive(folder, entry):
-    """Wait until no other process downloads `entry`, and clear away what killed ones have left.
-
-    The operating system releases the lock of a process that dies.  Where the file system knows no locks the work may be
-    done twice; the outcome is the same, for it takes its name in one step.
-    """
-    path = folder / f".{entry.name}.lock"
-    try:
-        lock = open(path, "ab")  # noqa: SIM115
-    except OSError as error:
-        raise StorageError(unwritable(path, error)) from None
-    with lock:
-        with suppress(OSError):
-            wait_for(lock)
-        for pattern in (f".{entry.name}.*.part", ".npvgg-*.tmp"):
-            for left in folder.glob(pattern):
-                with suppress(OSError):
-                    if time.time() - left.stat().st_mtime > STALE_S:
-                        left.unlink()
-        yield
+def size_of(path: Path) -> int:
+    """Its size in bytes; 0 where there is no file."""
+    return getsize(path) if isfile(path) else 0
 
 
-def wait_for(lock):
-    """Hold the lock on an open file until it is closed: flock or, on Windows, the lock of its first byte."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        lock.seek(0)
-        while True:
-            try:
-                return msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError as error:
-                if error.errno != errno.EDEADLK:                    # EDEADLK: ten seconds have passed; go on waiting
-                    raise
-    fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-def write_weights(entry, checkpoint, target):
-    """The checkpoint → the weights file `target`, which appears whole or not at all."""
-    from weights_convert.convert import convert
-
-    convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
-            notes=f"the download was compared with the published {entry.checked_by}", force=True)
+def modified(path: Path) -> float | None:
+    """When it was last written; None where there is no file."""
+    return getmtime(path) if isfile(path) else None

@@ -1,8 +1,8 @@
 """A weights file → a page that says what is in it: the header, and every array with its shape, bytes and digest."""
-import re
+import os
 from dataclasses import dataclass
 
-from npvgg import text_table
+from npvgg import text, text_table
 from npvgg.weights import SelfTest, open_contents, read_labels, read_self_test
 
 LISTED_LABELS = 10
@@ -30,25 +30,24 @@ class Inspection:
     self_test: SelfTest | None
     tensors: tuple                            # every array: parameters, labels, self-test output
 
-    def __str__(self):
+    def __str__(self) -> str:
         fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
         if self.labels:
-            more = ", …" if len(self.labels) > LISTED_LABELS else ""
-            fields["labels"] = f"{len(self.labels):,}: {', '.join(self.labels[:LISTED_LABELS])}{more}"
+            fields["labels"] = f"{len(self.labels):,}: {text.listed(self.labels, LISTED_LABELS)}"
         if self.self_test:
             fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
         width = max(map(len, fields))
-        # A terminal obeys control characters, and these texts are whatever the file says.
-        lines = [re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", "?", f"{name:<{width}}  {value}")
-                 for name, value in fields.items() if value != ""]
+        # Texts are whatever the file says: their line breaks are kept, other control characters are shown as escapes.
+        lines = [text.shown(line) for name, value in fields.items() if value != ""
+                 for line in f"{name:<{width}}  {value}".split("\n")]
         table = text_table.render(("tensor", "shape", "dtype", "bytes", "SHA-256"),
                                   [(t.path, str(t.shape), t.dtype, f"{t.nbytes:,}", t.sha256) for t in self.tensors],
                                   left=(0, 1, 2, 4))
         return "\n".join([*lines, "", *table])
 
 
-def inspect(path):
-    """A weights file → Inspection; the parameters are not read.  Errors: those of `read`."""
+def inspect(path: str | bytes | os.PathLike) -> Inspection:
+    """A weights file → Inspection; the parameters are not read.  Errors: those of `weights.read`."""
     contents, _ = open_contents(path)
     tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
                            entry.sha256) for name, entry in contents.entries.items())

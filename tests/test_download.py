@@ -106,8 +106,10 @@ FAILURES = {
     "to http": (DownloadError, redirect(f"http://models.example/{FILE}"), 1,
                 f"leads to http://models.example/{FILE}, which is not https"),
     "to a file": (DownloadError, redirect("file:///etc/passwd"), 1, "which is not https"),
+    "to an escape": (DownloadError, redirect("http://models.example/\x1b[2J"), 1,
+                     r"leads to http://models.example/\x1b[2J, which is not https"),
     "to nowhere": (DownloadError, redirect("http://["), 1, "could not be fetched"),
-    "redirect loop": (DownloadError, redirect(f"/{FILE}"), 31, "could not be fetched (Exceeded 30 redirects.)"),
+    "redirect loop": (DownloadError, redirect(f"/{FILE}"), 31, "could not be fetched (Exceeded 30 redirects)"),
     "reset at once": (DownloadError, reset_after(0), None, "could not be fetched"),
     "reset inside": (DownloadError, reset_after(30_000), 2, "could not be fetched (Connection reset by peer)"),
     "reset before the last byte": (DownloadError, reset_after(len(CONTENT) - 1), 2, "could not be fetched"),
@@ -119,7 +121,7 @@ FAILURES = {
 def check_sentence(error, *parts):
     """One sentence for people, with the URL and the way around."""
     text = str(error)
-    assert "\n" not in text and not re.search(r"object at 0x|HTTPConnectionPool|Traceback", text)
+    assert text.isprintable() and not re.search(r"object at 0x|HTTPConnectionPool|Traceback", text)
     for part in (*parts, catalog.CHECKPOINTS["vgg16"].url, f"`python -m weights_convert {FILE} "):
         assert part in text
 

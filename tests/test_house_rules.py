@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors"],
-    ["npvgg.checks", "npvgg.layer", "npvgg.storage", "npvgg.command_line", "npvgg.text_table"],
+    ["npvgg.checks", "npvgg.gap", "npvgg.layer", "npvgg.text", "npvgg.text_table"],
+    ["npvgg.storage", "npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts"],
     ["npvgg.architecture"],
     ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],

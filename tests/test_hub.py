@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import filelock
 import pytest
 from witnesses import caffemodel_builder
 from witnesses.model_server import CONTENT, FILE, published, send, visible
@@ -159,27 +160,30 @@ def test_killed_at_any_step_the_cache_holds_nothing_or_the_whole(server, models)
 
 
 def test_without_locks_the_work_is_done_all_the_same(server, models, monkeypatch):
-    def unsupported(lock):
+    fcntl = pytest.importorskip("fcntl")
+
+    def unsupported(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
     server.answers[:] = [send()]
-    monkeypatch.setattr(hub, "wait_for", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     assert hub.locate("vgg16").read_bytes() == CONTENT
 
 
-def test_windows_waits_until_the_lock_is_free(models, monkeypatch, tmp_path):
-    tried = []
-
-    def locking(descriptor, mode, count):
-        tried.append((mode, count))
-        if len(tried) < 3:
-            raise OSError(errno.EDEADLK, "Resource deadlock avoided")
-
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_LOCK=1))
-    with open(tmp_path / "lock", "ab") as lock:
-        hub.wait_for(lock)
-    assert tried == [(1, 1)] * 3
+def test_who_waits_for_another_s_download_says_so_and_uses_it(server, models, caplog):
+    models.mkdir(parents=True)
+    asked, lock = threading.Event(), filelock.FileLock(models / ".vgg16.lock")
+    paths = []
+    with lock:
+        waiting = threading.Thread(target=lambda: paths.append(hub.locate("vgg16")))
+        waiting.start()
+        while not caplog.records and waiting.is_alive():
+            asked.wait(0.01)
+        (models / "vgg16.h5").write_bytes(b"made by the other")
+    waiting.join()
+    assert [record.getMessage() for record in caplog.records] == ["vgg16 is being fetched by another process; waiting for it"]
+    assert caplog.records[0].name.startswith("npvgg.") and caplog.records[0].levelname == "WARNING"
+    assert paths == [models / "vgg16.h5"] and paths[0].read_bytes() == b"made by the other" and not server.requests
 
 
 FACTS = (1000, 71.592, 90.382, "ImageNet-1K", "torchvision", "SHA-256", "torchvision",

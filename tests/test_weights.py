@@ -17,6 +17,7 @@ from witnesses.small_weights import LABELS, NET, PRESET, SELF_TEST, damage, para
 from npvgg import __version__, weights
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, HashMismatchError, ShapeError, StorageError, UsageError
+from npvgg.storage import verified_files
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def hashed(monkeypatch):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as settled at once."""
-    monkeypatch.setattr(weights, "SETTLED_NS", 0)
+    monkeypatch.setattr(verified_files, "SETTLED_NS", 0)
 
 
 def checks(path, hashed, verify):
@@ -355,7 +356,7 @@ def test_a_cache_folder_that_cannot_be_used_breaks_nothing(path, tmp_path, monke
         def unknown():
             raise StorageError("no home folder is known")
 
-        monkeypatch.setattr(weights, "cache_folder", unknown)
+        monkeypatch.setattr(verified_files, "cache_folder", unknown)
     else:
         weights.read(path)
         note, = (cache / "verified").iterdir()

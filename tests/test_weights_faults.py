@@ -1,6 +1,7 @@
 """Hostile files are refused before anything is read; damage, crashes and full disks never change what a file says."""
 import errno
 import json
+import math
 import operator
 import os
 import random
@@ -239,8 +240,10 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
 @pytest.mark.parametrize("attributes, arrays, groups, sentence", [
     (header(architecture="{}"), {}, {}, "small.h5: the architecture '{}' cannot be read"),
     (header(architecture="[" * 50_000), {}, {}, "cannot be read"),
-    (header(architecture=json.dumps({"name": "resnet", "hidden": []})), {}, {}, "there is no network called 'resnet'"),
-    (header(architecture=json.dumps({"name": "vgg11", "hidden": [1] * 15_000})), {}, {}, "is missing"),
+    (header(architecture=json.dumps({"name": "resnet", "hidden": []})), {}, {}, "its fields are name, hidden"),
+    (header(architecture=NET.to_json().replace("vgg11", "resnet")), {}, {}, "there is no network called 'resnet'"),
+    (header(architecture=NET.to_json().replace("4 relu", "1 relu " * 15_000)), {}, {}, "is missing|cannot be read"),
+    (header(architecture=NET.to_json().replace("{", '{"name": "vgg13", ')), {}, {}, "a field appears twice"),
     (header(architecture=7), {}, {}, "its attributes are not those"),
     (header(notes=None), {}, {}, "its attributes are not those"),
     (header(), {"fc6/weight": parameters()["fc6/weight"].T}, {}, "does not fit vgg11: fc6/weight is float32"),
@@ -253,11 +256,16 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
     (header(), ANSWER, {"self_test": {"seed": 1}}, "its self-test has no seed and tolerance"),
     (header(), ANSWER, {"self_test": {"seed": 0.5, "tolerance": 0.5}}, "no seed and tolerance"),
     (header(), ANSWER, {"self_test": {"seed": -1, "tolerance": 0.5}}, "no seed and tolerance"),
+    (header(), ANSWER, {"self_test": {"seed": 1, "tolerance": 1e9}}, "to judge a run by"),
+    (header(), ANSWER, {"self_test": {"seed": 1, "tolerance": math.nan}}, "to judge a run by"),
+    (header(), {"self_test/output": np.full((1, 3), np.nan)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "is not finite"),
     (header(), {"self_test/output": np.zeros(3)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "self_test/output is"),
     (header(), {}, {"fc6": {"seed": 1}}, "there are attributes on fc6"),
-], ids=["empty architecture", "deep JSON", "no such network", "15 000 layers", "number for text", "attribute missing",
+], ids=["empty architecture", "deep JSON", "other fields", "no such network", "15 000 layers", "a field twice",
+        "number for text", "attribute missing",
         "transposed", "text for numbers", "few labels", "numbers for labels", "labels not UTF-8", "escape in a label",
-        "no seed", "no tolerance", "seed 0.5", "seed -1", "output's shape", "attribute of a layer"])
+        "no seed", "no tolerance", "seed 0.5", "seed -1", "tolerance 1e9", "tolerance NaN", "answer NaN",
+        "output's shape", "attribute of a layer"])
 def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, attributes, arrays, groups, sentence):
     path = tmp_path / "small.h5"
     hdf5_writing.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)
@@ -268,10 +276,10 @@ def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, 
 
 @pytest.mark.parametrize("content, sentence", [
     (b"", "small.h5 is empty; convert or download it again"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer; fetch the file itself"),
-    (b"PK\x03\x04 and so on", "is a zip file; if it is a PyTorch checkpoint, convert it with `python -m weights_con"),
-    (b"\x80\x02\x8a\nl\xfc\x9c", "looks like a PyTorch checkpoint; convert it"),
-    (b"<!DOCTYPE html><html>", "looks like a web page, so its download failed"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not an HDF5 file; fetch the file"),
+    (b"PK\x03\x04 and so on", "is a zip archive, not an HDF5 file; if it is a PyTorch checkpoint, convert it with `python"),
+    (b"\x80\x02\x8a\nl\xfc\x9c", "is a Python pickle, not an HDF5 file; if it is a PyTorch checkpoint, convert it"),
+    (b"<!DOCTYPE html><html>", "is a web page, not an HDF5 file; the download failed; download it again"),
     (b"\x89HDF\r\n\x1a\n", "is an HDF5 file of another program"),
     (b"\x89HDF\r\n\x1a\n\x03", "is damaged"),
     (b"\x89HDF\r\n\x1a\n\x03" + bytes(5000), "is damaged"),
@@ -509,7 +517,7 @@ def test_a_disk_that_returns_other_bytes_is_noticed_before_the_file_gets_its_nam
         return FailingFile(file, write)
 
     monkeypatch.setattr(hdf5_writing.atomic_file, "open", losing_a_bit, raising=False)
-    with pytest.raises(StorageError, match="was not written, because the disk gave back other bytes than it was given"):
+    with pytest.raises(StorageError, match="was not written, because the disk gave back other bytes than were written"):
         small_weights.write(tmp_path / "small.h5")
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,12 @@
 
     atomic_file     a file that appears under its name when it is complete
     cache_folder    where npvgg keeps what it can make or fetch again
-    hdf5_writing    plain arrays → an HDF5 file
-    hdf5_reading    that file → its arrays, mapped; what the format is
+    file_lock       one process at a time
+    file_kinds      what a file is, by its first bytes
+    opening         opening a file without waiting
+    strict_json     JSON from strangers
+    hdf5_format     plain arrays in an HDF5 file: what is in it
+    hdf5_writing    arrays → that file
+    hdf5_reading    that file → its arrays, mapped
+    verified_files  which files have passed verification before
 """

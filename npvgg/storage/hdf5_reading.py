@@ -1,29 +1,22 @@
-"""Plain arrays in an HDF5 file, mapped back: what npvgg's file formats have in common.
+"""Plain arrays in an HDF5 file, mapped back; `hdf5_format` says what the file holds.
 
-    FILE                       HDF5 of version 1.10, no user block
-      attributes               format = "npvgg weights 1", …: text, an int64 or a float64 each
-                               digest = SHA-256 of the header (see `header_digest`), complete = 1
-      /NAME or /GROUP/NAME     one contiguous, unfiltered, little-endian array that begins at a multiple of 64 bytes:
-                               float32, float64 or UTF-8 text of fixed length, padded with zeros
-                               attribute sha256 of its bytes
-
-HDF5 composes the header in memory and is asked, when reading, only where each array lies; it never writes to the disk
-nor reads an array.  A full disk thus cannot leave the library half-way through a file, and external storage, filters
-and virtual datasets, which make it open or unpack other things, are refused before anything is read.
+HDF5 is asked only where each array lies; it reads none.  External storage, filters and virtual datasets, which make it open or
+unpack other things, are refused before anything is read.
 """
-import hashlib
-import json
 import math
 import mmap
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5s, h5t
 
+from npvgg import text
 from npvgg.errors import (
     BadFileError,
     ForeignFileError,
@@ -33,25 +26,30 @@ from npvgg.errors import (
     UnsupportedError,
     UsageError,
 )
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-SUPERBLOCK = b"\x03"                          # its version in HDF5 1.10, the first whose every header has a checksum
-ALIGNMENT = 64                                # a cache line, and the widest vector register
-VERSION = 1
-MAXIMUM_TEXT = 60_000                         # bytes; HDF5 keeps an attribute in an object header of at most 64 KiB
-MAXIMUM_ATTRIBUTES = 64
-MAXIMUM_RANK = 8
-
-NUMBERS = {int: h5t.STD_I64LE, float: h5t.IEEE_F64LE}
-FLOATS = {np.dtype("<f4"): h5t.IEEE_F32LE, np.dtype("<f8"): h5t.IEEE_F64LE}
-
-# What a wrong file begins with, and what to say about it.
-LOOKALIKES = (
-    (b"version https://git-lfs", "is a Git LFS pointer; fetch the file itself with `git lfs pull`"),
-    (b"PK\x03\x04", "is a zip file; if it is a PyTorch checkpoint, convert it with `python -m weights_convert`"),
-    (b"\x80\x02", "looks like a PyTorch checkpoint; convert it with `python -m weights_convert`"),
-    (b"<", "looks like a web page, so its download failed; download it again"),
+from npvgg.storage import file_kinds, opening
+from npvgg.storage.hdf5_format import (
+    ALIGNMENT,
+    FLOATS,
+    MAXIMUM_ATTRIBUTES,
+    MAXIMUM_RANK,
+    MAXIMUM_TEXT,
+    NUMBERS,
+    SUPERBLOCK,
+    VERSION,
+    header_digest,
+    is_sha256,
+    sha256,
 )
+
+# What to do with a file of another kind; with the others: give one that npvgg wrote.
+CONVERT = "if it is a PyTorch checkpoint, convert it with `python -m weights_convert`"
+ADVICE = {
+    "a Git LFS pointer": "fetch the file itself with `git lfs pull`",
+    "a zip archive": CONVERT,
+    "a Python pickle": CONVERT,
+    "a web page": "the download failed; download it again",
+}
+OURS = "give a file that npvgg or weights_convert wrote"
 # What h5py raises for a file that HDF5 cannot follow.
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -66,7 +64,8 @@ class Entry:
     sha256: str
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
+        """Its size in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -81,19 +80,19 @@ class Contents:
     status: os.stat_result
     memory: mmap.mmap
 
-    def array(self, name):
+    def array(self, name: str) -> np.ndarray:
         """The array, read-only, without copying: its pages are read from the disk when they are first touched."""
         entry = self.entries[name]
         return np.ndarray(entry.shape, entry.dtype, buffer=self.memory, offset=entry.offset)
 
-    def verify(self, name):
+    def verify(self, name: str) -> None:
         """HashMismatchError unless the array's bytes have the digest that was recorded when they were written."""
         if sha256(self.array(name)) != self.entries[name].sha256:
             raise HashMismatchError(f"{self.path}: the bytes of {name} differ from their recorded digest; "
                                     "convert or download the file again")
 
 
-def read(path, kind, expected):
+def read(path: str | bytes | os.PathLike, kind: str, expected: Callable[[dict], tuple[Iterable, Iterable]]) -> Contents:
     """Check a file's structure and header → Contents.
 
     `expected(attributes of the root)` returns the names of the arrays that must be there, and of those that may be;
@@ -112,14 +111,14 @@ def read(path, kind, expected):
                     raise BadFileError(f"{path} is incomplete: its writer was interrupted; "
                                        "convert or download it again")
                 entries = locate(root, *expected(attributes[""]), attributes)
+            status = os.fstat(file.fileno())
+            check_places(entries, status.st_size)
         except NpvggError:
             raise
         except Malformed as error:
             raise BadFileError(f"{path} is not as npvgg writes it: {error}; convert or download it again") from None
         except HDF5_ERRORS as error:
             raise BadFileError(f"{path} is damaged ({reason(error)}); convert or download it again") from None
-        status = os.fstat(file.fileno())
-        check_places(path, entries, status.st_size)
         digests = {name: entry.sha256 for name, entry in entries.items()}
         if digest != header_digest(attributes, entries, digests):
             raise HashMismatchError(f"{path}: the header differs from its recorded digest; "
@@ -135,13 +134,10 @@ class Malformed(Exception):
     """Something in a file that npvgg's writer never makes."""
 
 
-def open_file(path):
-    """The file, opened for reading.  A named pipe does not block."""
-    def without_waiting(name, flags):
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
+def open_file(path: str | bytes | os.PathLike) -> BinaryIO:
+    """The file, opened for reading; StorageError, BadFileError and UsageError say why it cannot be."""
     try:
-        return open(os.fsdecode(path), "rb", opener=without_waiting)
+        return open(os.fsdecode(path), "rb", opener=opening.without_waiting)
     except FileNotFoundError:
         raise StorageError(f"there is no file {path}; check the name") from None
     except IsADirectoryError:
@@ -152,58 +148,58 @@ def open_file(path):
         raise UsageError(f"{path!r} is not a path ({error}); give the name of a file") from None
 
 
-def check_signature(path, file, kind):
-    """Refuse whatever does not begin as HDF5 and say what it looks like."""
+def check_signature(path, file: BinaryIO, kind: str) -> None:
+    """Refuse whatever does not begin as HDF5 of version 1.10 and say what it is."""
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         raise BadFileError(f"{path} is not a regular file; give the name of a file that npvgg wrote")
     try:
-        start = file.read(len(max((magic for magic, _ in LOOKALIKES), key=len)))
+        start = file.read(file_kinds.ENOUGH)
     except OSError as error:
         raise StorageError(f"{path} cannot be read ({error.strerror or error}); check the disk") from None
-    if start.startswith(SIGNATURE + SUPERBLOCK):
+    if start.startswith(file_kinds.HDF5 + SUPERBLOCK):
         return
-    if start.startswith(SIGNATURE):
+    if start.startswith(file_kinds.HDF5):
         raise ForeignFileError(foreign(path, kind))
     if not start:
         raise BadFileError(f"{path} is empty; convert or download it again")
-    for magic, meaning in LOOKALIKES:
-        if start.startswith(magic):
-            raise BadFileError(f"{path} {meaning}")
-    raise BadFileError(f"{path} does not begin like an HDF5 file; give a file that npvgg or weights_convert wrote")
+    what = file_kinds.kind(start)
+    if what:
+        raise BadFileError(f"{path} is {what}, not an HDF5 file; {ADVICE.get(what, OURS)}")
+    raise BadFileError(f"{path} does not begin like an HDF5 file; {OURS}")
 
 
-def check_format(path, root, kind):
+def check_format(path, root: h5g.GroupID, kind: str) -> None:
     """Refuse another program's HDF5 after a look at one attribute."""
     try:
-        found = get_attribute(h5a.open(root, b"format")) if h5a.exists(root, b"format") else None
+        stated = get_attribute(h5a.open(root, b"format")) if h5a.exists(root, b"format") else None
     except Malformed:
-        found = None
-    if found == f"{kind} {VERSION}":
+        stated = None
+    if stated == f"{kind} {VERSION}":
         return
-    if isinstance(found, str) and re.fullmatch(rf"{kind} \d{{1,4}}", found):
-        raise UnsupportedError(f"{path} is in the format {found!r} and this npvgg reads \"{kind} {VERSION}\"; "
+    if isinstance(stated, str) and re.fullmatch(rf"{kind} \d{{1,4}}", stated):
+        raise UnsupportedError(f"{path} is in the format {stated!r} and this npvgg reads \"{kind} {VERSION}\"; "
                                "install a newer npvgg")
-    if isinstance(found, str) and found.startswith("npvgg "):
-        raise BadFileError(f"{path} is in the format {found[:40]!r}, not \"{kind} {VERSION}\"; "
-                           "give a file of that format")
+    if isinstance(stated, str) and stated.startswith("npvgg "):
+        raise BadFileError(f"{path} is in the format {stated[:40]!r}, not \"{kind} {VERSION}\"; give a file of that format")
     raise ForeignFileError(foreign(path, kind))
 
 
-def foreign(path, kind):
-    return (f"{path} is an HDF5 file of another program, not \"{kind} {VERSION}\"; "
-            "give a file that npvgg or weights_convert wrote")
+def foreign(path, kind: str) -> str:
+    """The sentence for a sound HDF5 file of another program."""
+    return f"{path} is an HDF5 file of another program, not \"{kind} {VERSION}\"; {OURS}"
 
 
-def get_attributes(owner):
-    """{name: text, int or float} of a group or dataset."""
+def get_attributes(owner) -> dict:
+    """{name: text, int or float} of a group or dataset; Malformed for any other attribute and for too many."""
     count = h5a.get_num_attrs(owner)
     if count > MAXIMUM_ATTRIBUTES:
         raise Malformed(f"{count} attributes on one object")
-    found = (h5a.open(owner, index=index) for index in range(count))
-    return {attribute.name.decode(): get_attribute(attribute) for attribute in found}
+    attributes = (h5a.open(owner, index=index) for index in range(count))
+    return {attribute.name.decode(): get_attribute(attribute) for attribute in attributes}
 
 
-def get_attribute(attribute):
+def get_attribute(attribute: h5a.AttrID) -> str | int | float:
+    """The value of an attribute; Malformed unless it is one text of fixed length, an int64 or a float64."""
     kind = attribute.get_type()
     if attribute.get_space().get_simple_extent_type() != h5s.SCALAR or kind.get_size() > MAXIMUM_TEXT:
         raise Malformed(f"the attribute {attribute.name[:40]!r} is not one text or number")
@@ -219,13 +215,18 @@ def get_attribute(attribute):
     return value.item().decode()
 
 
-def is_fixed_text(kind):
+def is_fixed_text(kind: h5t.TypeID) -> bool:
+    """Whether it is the type that `hdf5_writing.text_type` makes."""
     return (isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
             and kind.get_cset() == h5t.CSET_UTF8 and kind.get_strpad() == h5t.STR_NULLPAD)
 
 
-def locate(root, required, optional, attributes):
-    """Walk to the arrays that are expected, by hard links only → {name: Entry}; groups' attributes are added."""
+def locate(root: h5g.GroupID, required: Iterable[str], optional: Iterable[str], attributes: dict) -> dict:
+    """Walk to the arrays that are expected, by hard links only → {name: Entry}.
+
+    The attributes of the groups on the way are added to `attributes`.  Malformed for a member that is missing, a link or not
+    expected.
+    """
     names = [*required, *(name for name in optional if has_link(root, name.partition("/")[0]))]
     groups, members, entries = {"": root}, {"": set()}, {}
     for name in names:
@@ -234,9 +235,7 @@ def locate(root, required, optional, attributes):
             groups[group] = open_member(root, group, h5g.open, group)
             members[group] = set()
             members[""].add(group)
-            found = get_attributes(groups[group])
-            if found:
-                attributes[group] = found
+            attributes |= {group: values} if (values := get_attributes(groups[group])) else {}
         members[group].add(leaf)
         entries[name] = entry(open_member(groups[group], leaf, h5d.open, name), name)
     for group, leaves in members.items():
@@ -246,21 +245,22 @@ def locate(root, required, optional, attributes):
     return entries
 
 
-def has_link(group, name):
+def has_link(group: h5g.GroupID, name: str) -> bool:
+    """Whether the group has a member of that name."""
     return group.links.exists(name.encode())
 
 
-def open_member(group, name, opening, path):
-    """Open a member, unless it is a soft or external link, which may lead anywhere."""
+def open_member(group: h5g.GroupID, name: str, open_object: Callable, path: str):
+    """Open a member by h5g.open or h5d.open; Malformed for a soft or external link, which may lead anywhere."""
     if not has_link(group, name):
         raise Malformed(f"{path} is missing")
     if group.links.get_info(name.encode()).type != h5l.TYPE_HARD:
         raise Malformed(f"{path} is a link to somewhere else")
-    return opening(group, name.encode())
+    return open_object(group, name.encode())
 
 
-def entry(dataset, name):
-    """The Entry of a dataset, if it is laid out the way `compose` does it."""
+def entry(dataset: h5d.DatasetID, name: str) -> Entry:
+    """The Entry of a dataset; Malformed unless it is laid out the way `hdf5_writing.compose` does it."""
     creation = dataset.get_create_plist()
     if creation.get_layout() != h5d.CONTIGUOUS or creation.get_nfilters() or creation.get_external_count():
         raise Malformed(f"{name} is not stored contiguously, unfiltered and in this file")
@@ -271,55 +271,31 @@ def entry(dataset, name):
         dtype = np.dtype(f"S{kind.get_size()}")
     if dtype is None or len(shape) > MAXIMUM_RANK:
         raise Malformed(f"{name} holds something other than little-endian float32, float64 or UTF-8 text")
-    found = get_attributes(dataset)
-    if found.keys() != {"sha256"} or not is_sha256(found["sha256"]):
+    attributes = get_attributes(dataset)
+    if attributes.keys() != {"sha256"} or not is_sha256(attributes["sha256"]):
         raise Malformed(f"{name} has no digest")
     offset, stored, needed = dataset.get_offset(), dataset.get_storage_size(), math.prod(shape) * dtype.itemsize
     if offset is None or stored != needed or not needed:
         raise Malformed(f"{name} has {stored:,} bytes in the file instead of {needed:,}")
-    return Entry(tuple(shape), dtype, offset, found["sha256"])
+    return Entry(tuple(shape), dtype, offset, attributes["sha256"])
 
 
-def check_places(path, entries, size):
-    """Every array inside the file, aligned, and none on top of another."""
+def check_places(entries: dict, size: int) -> None:
+    """Malformed unless every array lies inside the file of `size` bytes, aligned, and none on top of another."""
     end = 0
     for name, place in sorted(entries.items(), key=lambda item: item[1].offset):
         if place.offset % ALIGNMENT or place.offset < end:
-            raise BadFileError(f"{path} is not as npvgg writes it: {name} does not begin where it may; "
-                               "convert or download it again")
+            raise Malformed(f"{name} does not begin where it may")
         end = place.offset + place.nbytes
         if end > size:
-            raise BadFileError(f"{path} is cut short: {name} ends at byte {end:,} and the file at {size:,}; "
-                               "convert or download it again")
+            raise Malformed(f"{name} ends at byte {end:,} and the file at {size:,}")
 
 
-# ------------------------------------------------------------------------------------------------- digests
-
-
-def header_digest(attributes, arrays, digests):
-    """SHA-256 of everything but the arrays' bytes: every attribute, and each array's name, dtype, shape and digest.
-
-    `arrays`: {name: anything with dtype and shape}.
-    """
-    header = {"attributes": {group: values for group, values in attributes.items() if values},
-              "arrays": {name: [array.dtype.str, list(array.shape), digests[name]] for name, array in arrays.items()}}
-    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(array):
-    """The digest of an array's bytes in C order."""
-    return hashlib.sha256(array).hexdigest()
-
-
-def is_sha256(text):
-    return isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) is not None
-
-
-def reason(error):
+def reason(error: Exception) -> str:
     """What HDF5 says, without the layers that say it: "Unable to … (bad symbol table)" → "bad symbol table"."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    cut = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", text)
+    whole = text.said(error, 1000)
+    cut = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", whole)
     if cut:
         return f"cut short: it has {int(cut[1]):,} of {int(cut[2]):,} bytes"
-    inner = re.search(r"\((.+)\)", text)
-    return (inner.group(1) if inner else text)[:120]
+    inner = re.search(r"\((.+)\)", whole)
+    return (inner.group(1) if inner else whole)[:120]

@@ -1,9 +1,10 @@
-"""Plain arrays → an HDF5 file, written whole or not at all; `hdf5_reading` describes the format and maps it back.
+"""Plain arrays → an HDF5 file, written whole or not at all; `hdf5_format` says what the file holds.
 
-HDF5 composes the header in memory.  The arrays' bytes are written past it, so that it never meets a full disk.
+HDF5 composes the header in memory and never writes to the disk: a full disk cannot leave the library half-way through a file.
 """
 import io
 import os
+from collections.abc import Callable
 
 import h5py
 import numpy as np
@@ -11,10 +12,11 @@ from h5py import h5a, h5d, h5p, h5s, h5t
 
 from npvgg.errors import UsageError
 from npvgg.storage import atomic_file
-from npvgg.storage.hdf5_reading import ALIGNMENT, FLOATS, MAXIMUM_TEXT, NUMBERS, VERSION, header_digest, sha256
+from npvgg.storage.hdf5_format import ALIGNMENT, FLOATS, MAXIMUM_TEXT, NUMBERS, VERSION, header_digest, sha256
 
 
-def write(path, kind, arrays, attributes, *, force=False, check=None):
+def write(path: str | bytes | os.PathLike, kind: str, arrays: dict, attributes: dict, *, force: bool = False,
+          check: Callable[[str], None] | None = None) -> None:
     """{"conv1_1/weight": array} and {"": {"notes": "…"}, "self_test": {"seed": 0}} → the file `path`.
 
     `attributes` are those of the root ("") and of groups.  `kind` begins the `format` attribute.  Text may have 60 000
@@ -36,14 +38,17 @@ def write(path, kind, arrays, attributes, *, force=False, check=None):
         file.truncate(header.size)
 
 
-def plain(array):
+def plain(array: np.ndarray) -> np.ndarray:
     """The array as it is stored: C order, little-endian."""
     array = np.asarray(array)
     return np.require(array, array.dtype.newbyteorder("<"), "C")
 
 
-def storable(name, value):
-    """An attribute as it will be read again: a file name may hold bytes that are no text."""
+def storable(name: str, value: str | int | float) -> str | int | float:
+    """An attribute as it will be read again; UsageError for text that is too long or holds a zero.
+
+    Bytes of a file name that are no text become escapes.
+    """
     if not isinstance(value, str):
         return value
     encoded = value.encode("utf-8", "backslashreplace")
@@ -53,7 +58,7 @@ def storable(name, value):
     return encoded.decode()
 
 
-def compose(arrays, attributes, digests):
+def compose(arrays: dict, attributes: dict, digests: dict) -> tuple["HeaderImage", dict]:
     """Let HDF5 lay the file out → (its header, {name: offset of the array's bytes})."""
     header, offsets = HeaderImage(), {}
     with h5py.File(header, "w", libver=("v110", "v110"), alignment_threshold=1, alignment_interval=ALIGNMENT) as file:
@@ -72,7 +77,7 @@ def compose(arrays, attributes, digests):
     return header, offsets
 
 
-def contiguous():
+def contiguous() -> h5p.PropDCID:
     """Space is set aside at once and never filled: its bytes are written past HDF5."""
     creation = h5p.create(h5p.DATASET_CREATE)
     creation.set_layout(h5d.CONTIGUOUS)
@@ -82,15 +87,18 @@ def contiguous():
     return creation
 
 
-def dataspace(shape):
+def dataspace(shape: tuple) -> h5s.SpaceID:
+    """A shape as HDF5 has it."""
     return h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
 
 
-def stored_type(dtype):
+def stored_type(dtype: np.dtype) -> h5t.TypeID:
+    """float32, float64 or bytes of one length as HDF5 has them."""
     return FLOATS[dtype] if dtype in FLOATS else text_type(dtype.itemsize)
 
 
-def text_type(size):
+def text_type(size: int) -> h5t.TypeStringID:
+    """UTF-8 of `size` bytes, padded with zeros."""
     text = h5t.C_S1.copy()
     text.set_size(max(1, size))               # HDF5 has no text of no bytes
     text.set_cset(h5t.CSET_UTF8)
@@ -98,7 +106,8 @@ def text_type(size):
     return text
 
 
-def set_attribute(owner, name, value):
+def set_attribute(owner, name: str, value: str | int | float) -> None:
+    """Give a group or dataset one more attribute."""
     if isinstance(value, str):
         kind = text_type(len(value.encode()))
         value = np.array(value.encode(), f"S{kind.get_size()}")

@@ -1,5 +1,4 @@
 """Several runtimes on one network: those that are installed, and made-up ones that misbehave."""
-import math
 import os
 from types import SimpleNamespace
 
@@ -187,8 +186,3 @@ def test_photographs_are_taken_in_turn(pictures):
     x = subject.pictures(vgg, 3, [pictures / "a.png", pictures / "b.jpg"])
     assert x.shape == (3, 3, 64, 64) and x.dtype == np.float32
     assert np.array_equal(x[0], x[2]) and not np.array_equal(x[0], x[1])
-
-
-def test_gap_is_the_largest_distance_over_the_largest_value():
-    assert subject.gap([[1.0, -3.5]], np.array([[1.25, -4.0]])) == 0.125
-    assert math.isnan(subject.gap([[math.nan, 1.0]], np.array([[1.0, 1.0]])))

@@ -16,7 +16,8 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-import pooch  # noqa: F401  (imported before the steps are counted)
+import filelock  # noqa: F401  (imported before the steps are counted)
+import pooch  # noqa: F401
 import requests  # noqa: F401
 
 from npvgg import download, hub
