@@ -1,7 +1,7 @@
 """PyTorch, eagerly, as torchvision's VGG runs; the state dict is mapped into memory."""
 import torch
 
-from weights_convert import record_trace
+from npvgg.parity import recording
 
 FILE = "pytorch.pt"
 
@@ -20,7 +20,7 @@ def load(folder, shape, threads):
     parameters = {path: tensor.numpy() for path, tensor in file["state"].items()}
 
     def run(x):
-        *_, (_, logits) = record_trace.outputs(torch, net, parameters, x)
+        *_, (_, logits) = recording.outputs(torch, net, parameters, x)
         return logits
 
     return run

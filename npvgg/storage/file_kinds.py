@@ -44,4 +44,4 @@ def kind(head: bytes) -> str:
     for offset, mark, name in SIGNATURES:
         if head.startswith(mark, offset):
             return name
-    return "a web page" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else ""
+    return "a web page (HTML)" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else ""

@@ -47,7 +47,7 @@ ADVICE = {
     "a Git LFS pointer": "fetch the file itself with `git lfs pull`",
     "a zip archive": CONVERT,
     "a Python pickle": CONVERT,
-    "a web page": "the download failed; download it again",
+    "a web page (HTML)": "the download failed; download it again",
 }
 OURS = "give a file that npvgg or weights_convert wrote"
 # What h5py raises for a file that HDF5 cannot follow.

@@ -46,7 +46,7 @@ MADE = {
     "a GIF picture": lambda: picture("GIF"),
     "a NumPy array": lambda: saved(lambda file: np.save(file, np.zeros(3))),
     "JSON text": lambda: b'{"error": "not found"}',
-    "a web page": lambda: b"\xef\xbb\xbf\n <!DOCTYPE html>",
+    "a web page (HTML)": lambda: b"\xef\xbb\xbf\n <!DOCTYPE html>",
     "a Git LFS pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 55\n",
 }
 
