@@ -129,7 +129,7 @@ def test_the_first_round_is_not_counted_and_ratios_are_taken_within_a_round(made
     ("ends", "ended with status 3; its last words were: cannot allocate"),
     ("hangs", "gave no answer within 1 s"),
     ("wrong", "disagrees with the float64 run by 5.0e-02 of the largest logit"),
-    ("nan", "disagrees with the float64 run by nan of the largest logit"),
+    ("nan", "disagrees with the float64 run by inf of the largest logit"),
     ("flat", "its logits have the shape (2,) instead of (2, 2)"),
     ("fewer", "its logits have the shape (1, 2) instead of (2, 2)"),
     ("spins", "its threads spin for more than 3 s after a run, which slows the others"),
