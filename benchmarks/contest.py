@@ -52,7 +52,7 @@ def opened(vgg, names, *, pictures=1, files=()):
         folder = Path(folder)
         subject.save(vgg, folder)
         np.save(folder / worker.PICTURES, x)
-        this = Contest(folder, vgg.architecture.name, vgg.tier, tuple(names), x.shape, subject.exact(vgg, x))
+        this = Contest(folder, vgg.architecture.name, vgg.options.tier, tuple(names), x.shape, subject.exact(vgg, x))
         del vgg, x
         for name in names:
             with this.leaving_out(name, this.left_out):

@@ -89,7 +89,7 @@ def layer_errors(vgg, x, tiers):
 def tier_times(vgg, x, tier, runs):
     """{layer: (median ms, algorithm, None)} by calling the kernels one after the other."""
     kernels, times = tiers.choose(tier), {}
-    with threads.limited(vgg.threads):
+    with threads.limited(vgg.options.threads):
         for layer in vgg.architecture.layers:
             arguments, options = vgg.arguments(layer), dict(layer.options)
             if layer.op in ("conv2d", "dense"):
@@ -101,7 +101,7 @@ def tier_times(vgg, x, tier, runs):
 def engine_times(vgg, x, _, runs):
     """{layer: (median ms, algorithm, operation)} by walking through the plan one step at a time."""
     size = x.shape[2:]
-    plan = vgg.plan.program(len(x), size, vgg.threads, "auto")
+    plan = vgg.runner.plan.program(len(x), size, vgg.options.threads, "auto")
     plan.run(x)
     arena = plan.free[-1]
     samples = [[0.0] * len(plan.operations) for _ in range(runs)]
@@ -109,7 +109,7 @@ def engine_times(vgg, x, _, runs):
         for number, owner in enumerate(plan.owners):
             taken = program.counters(1)
             start = time.perf_counter()
-            team.together(lambda thread: plan.walk(number, 1, taken, arena, x, thread), vgg.threads)  # noqa: B023
+            team.together(lambda thread: plan.walk(number, 1, taken, arena, x, thread), vgg.options.threads)  # noqa: B023
             sample[owner] += (time.perf_counter() - start) * 1e3
     medians = [statistics.median(column) for column in zip(*samples)]
     weighted = [layer for layer in vgg.architecture.layers if layer.op in ("conv2d", "dense")]

@@ -7,26 +7,36 @@
     >>> npvgg.create("vgg16", num_classes=10, width=0.125, seed=0).architecture.parameters["conv1_1/weight"]
     (8, 3, 3, 3)
 
-The modules in the order of the data: architecture, images, weights, network, labels, classify, hub; kernels holds the
+The modules in the order of the data: architecture, images, weights, network, runner, labels, classify, hub; kernels holds the
 arithmetic and parity the comparison of two runs.
 """
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npvgg import architecture, classify, hub, images, kernels, labels, network, parity, runner, weights
+    from npvgg.classify import load, predict
+    from npvgg.errors import NpvggError
+    from npvgg.hub import list_models
+    from npvgg.labels import Prediction
+    from npvgg.network import VGG, create
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "VGG", "NpvggError", "Prediction", "create", "list_models", "load", "predict",
+           "architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "weights"]
 
-# Names are resolved on first use, so that `import npvgg` and `npvgg --help` wait neither for Numba nor for h5py.
-LOCATIONS = {
-    "load": "npvgg.classify", "predict": "npvgg.classify", "create": "npvgg.network", "VGG": "npvgg.network",
-    "list_models": "npvgg.hub", "NpvggError": "npvgg.errors", "Prediction": "npvgg.labels",
-}
-__all__ = ["__version__", *LOCATIONS]
+# Where each name is, looked up at its first use, so that `import npvgg` and `npvgg --help` wait neither for Numba nor for h5py.
+HOMES = {"load": "classify", "predict": "classify", "create": "network", "VGG": "network", "list_models": "hub",
+         "NpvggError": "errors", "Prediction": "labels"}
 
 
-def __getattr__(name):
-    if name in LOCATIONS:
-        return getattr(import_module(LOCATIONS[name]), name)
+def __getattr__(name: str) -> Any:
+    if name in HOMES:
+        return getattr(import_module(f"npvgg.{HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"npvgg.{name}")
     raise AttributeError(f"module 'npvgg' has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted([*globals(), *LOCATIONS])
+def __dir__() -> list[str]:
+    return sorted(__all__)

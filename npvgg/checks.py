@@ -20,3 +20,9 @@ def check_choice(what, value, choices):
     """UsageError unless `value` is one of `choices`, of the same type."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise UsageError(f"{what} is {value!r}; choose one of {', '.join(map(str, choices))}")
+
+
+def check_count(what, value):
+    """UsageError unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise UsageError(f"{what} is {value!r}; give a whole number of at least 1")

@@ -4,14 +4,20 @@
     predict   pictures → [Prediction, …]
     stream    paths → one Answer each, in batches, a bad picture reported in its place
 """
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from npvgg import hub, images, labels, network
+from npvgg.checks import check_count
 from npvgg.errors import NpvggError, UsageError
+from npvgg.images.reading import rgb_of
 from npvgg.kernels import tiers
+from npvgg.runner import Options
 
 
 def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
@@ -19,28 +25,41 @@ def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", veri
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the
     bundled network.  `verify`: True checks every digest, False none, "new" those of a file not seen before.  `progress`
-    is shown while something is downloaded (see `hub.download`).
+    is shown while something is downloaded (see `hub.download`).  UsageError for an option that is not possible.
     """
-    name = hub.DEFAULT if model is None else str(model)
-    path = Path(model) if is_path(name) else hub.locate(name, offline=offline, progress=progress)
-    return network.open(path, tier=tier, threads=threads, algorithm=algorithm, verify=verify)
+    Options(tier, threads, algorithm)                                # refused now rather than after a download
+    if not isinstance(model, (str, os.PathLike, type(None))):
+        raise UsageError(f"model is of type {type(model).__name__}; give a name from `npvgg models`, the path of a weights "
+                         "file, or nothing for the bundled network")
+    name = hub.DEFAULT if model is None else os.fsdecode(model)
+    path = Path(name) if is_path(name) else hub.locate(name, offline=offline, progress=progress)
+    return network.load_file(path, tier=tier, threads=threads, algorithm=algorithm, verify=verify)
 
 
-def is_path(name):
+def is_path(name: str) -> bool:
     """Whether 'vgg16.h5', './vgg16' or 'models/vgg16' rather than the name of a model was given."""
     return Path(name).suffix != "" or Path(name).name != name or Path(name).is_file()
 
 
-def predict(inputs, model=None, top=5, **options):
+def predict(inputs, model=None, top: int = 5, **options):
     """Pictures → [Prediction(label, probability, logit, index), …]: one list for one picture, a list of lists for several.
 
-    `inputs`: whatever `images.batch` takes; `model` a VGG or what `load` takes, with its options.
+    `inputs`: whatever `images.batch` takes; `model` a VGG or what `load` takes, with its options.  What the probabilities are
+    depends on the network's `architecture.output`, see `labels`.
     """
+    check_count("top", top)
     return as_network(model, **options).predict(inputs, top)
 
 
 def as_network(model=None, **options):
-    return model if isinstance(model, network.VGG) else load(model, **options)
+    if not isinstance(model, network.VGG):
+        return load(model, **options)
+    if options:
+        raise UsageError(f"{', '.join(options)} and a VGG were given; give them to the network itself, vgg.using(…)")
+    return model
+
+
+NAMES_ONLY = "give names of picture files (npvgg.predict takes pictures in other forms)"
 
 
 class Answer(NamedTuple):
@@ -51,28 +70,43 @@ class Answer(NamedTuple):
     error: NpvggError | None = None
 
 
-def stream(paths, vgg, *, top=5, batch=8, exif=False, background=None):
+def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, exif: bool = False,
+           background: str | None = None) -> Iterator[Answer]:
     """Paths → an Answer for each, in order, computed `batch` pictures at a time.
 
-    A picture that cannot be read becomes an Answer with its error; the others are not affected.  Holds one batch in
-    memory.  `exif` and `background` as in `images.read`.
+    `paths`: one path, or any iterable of them, a generator too, of which one batch is taken at a time and held in memory.
+    A picture that cannot be read becomes an Answer with its error; the others are not affected.  `exif` and `background` as
+    in `images.read`.
+    UsageError for arguments that make no sense, at once and not at the first picture; UnsupportedError where the network has
+    no class scores.
     """
-    if batch < 1:
-        raise UsageError(f"batch is {batch}; give a whole number of at least 1")
+    check_count("batch", batch)
+    check_count("top", top)
+    rgb_of(background)
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    if isinstance(paths, (bytes, bytearray, np.ndarray)) or not isinstance(paths, Iterable):
+        raise UsageError(f"paths are of type {type(paths).__name__}; {NAMES_ONLY}")
+    if not isinstance(vgg, network.VGG):
+        raise UsageError(f"vgg is of type {type(vgg).__name__}; give what npvgg.load returns")
     vgg.require_classifier()
-    paths = list(paths)
-    for start in range(0, len(paths), batch):
-        yield from classified(paths[start:start + batch], vgg, top, exif, background)
+    return answers(iter(paths), vgg, top, batch, {"exif": exif, "background": background})
 
 
-def classified(paths, vgg, top, exif, background):
-    prepared, errors = {}, {}
-    for position, path in enumerate(paths):
-        try:
-            prepared[position] = images.prepare(images.read(path, exif=exif, background=background), vgg.preset)
-        except NpvggError as error:
-            errors[position] = error
-    logits = vgg(np.stack(list(prepared.values()))) if prepared else ()
-    predictions = dict(zip(prepared, labels.top(logits, vgg.class_names, top))) if prepared else {}
-    for position, path in enumerate(paths):
-        yield Answer(str(path), predictions.get(position), errors.get(position))
+def answers(paths, vgg, top, batch, options):
+    while part := list(islice(paths, batch)):
+        wrong = [type(path).__name__ for path in part if not isinstance(path, (str, os.PathLike))]
+        if wrong:
+            raise UsageError(f"one of the paths is of type {wrong[0]}; {NAMES_ONLY}")
+        prepared, errors = {}, {}
+        for position, path in enumerate(part):
+            try:
+                prepared[position] = images.prepare(path, vgg.preset, **options)
+            except NpvggError as error:
+                errors[position] = error
+        predictions = {}
+        if prepared:
+            logits = vgg.forward(np.stack(list(prepared.values())).astype(vgg.dtype, copy=False))
+            predictions = dict(zip(prepared, labels.top(logits, vgg.class_names, top, vgg.architecture.output), strict=True))
+        for position, path in enumerate(part):
+            yield Answer(os.fsdecode(path), predictions.get(position), errors.get(position))

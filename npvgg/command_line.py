@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from npvgg import text
-from npvgg.errors import INTERRUPTED, NpvggError, UncheckedWarning
+from npvgg.errors import INTERRUPTED, NpvggError, TierWarning, UncheckedWarning
 
 
 def run(command: click.Command, program: str, arguments: list[str] | None = None) -> NoReturn:
@@ -73,7 +73,7 @@ class Lines(logging.Handler):
 
 def show(program: str, otherwise, message, category, *where, **options) -> None:
     """A warning of npvgg's own as one line; of others as it was."""
-    if issubclass(category, UncheckedWarning):
+    if issubclass(category, (TierWarning, UncheckedWarning)):
         print(line(program, message), file=sys.stderr)
     else:
         otherwise(message, category, *where, **options)

@@ -4,6 +4,7 @@
     operations(rows, "thop")              the total that a published table prints under its own rule
 """
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -12,6 +13,8 @@ from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels import contracts
 from npvgg.kernels.contracts import Outline, ceil_div
 from npvgg.layer import Layer
+
+POOLINGS = ("maxpool2d", "avgpool2d", "adaptive_maxpool2d", "adaptive_avgpool2d")
 
 
 @dataclass(frozen=True)
@@ -114,23 +117,30 @@ def mac_count(layer, shape):
     return 0
 
 
-def operations(rows, rule="torchvision"):
+def operations(rows: Sequence[Row], rule: str = "torchvision") -> int:
     """The total that a published table would print under its own counting rule, as an exact integer.
 
         torchvision   MACs of convolutions and dense layers
-        mmpretrain    … + one addition a bias + one operation a ReLU output + one a max-pool input (+ 2 a batch-norm output)
-        thop          … MACs + 4 a batch-norm output               (the VastModelZOO tables)
-        fvcore        … MACs + 2 a batch-norm output               (the timm benchmark tables)
+        mmpretrain    … + one a bias of an output + one a ReLU output + one a pooling input + 2 a batch-norm output
+        thop          … MACs + 4 a batch-norm output + one an average-pooling output     (the VastModelZOO tables)
+        fvcore        … MACs + 2 a batch-norm output                                      (the timm benchmark tables)
+
+    Pooling is of any kind for mmpretrain (mmcv's counter has one rule for all), to a fixed side as well, except where a
+    map has that side already: the networks of its table have no such layer.  thop's count of pooling to a fixed side is left
+    out for the same reason.  Local response normalisation, flatten and dropout count as nothing.
+    UsageError for another rule.
     """
     def outputs(*ops):
         return sum(row.output_elements for row in rows if row.layer.op in ops)
 
-    macs, norm = sum(row.macs for row in rows), outputs("batchnorm2d")
-    pooled = sum(row.input_elements for row in rows if row.layer.op == "maxpool2d")
+    macs, norm = sum(row.macs for row in rows), outputs("batchnorm2d", "batchnorm1d")
+    biases = sum(row.output_elements for row in rows
+                 if row.layer.op in ("conv2d", "dense") and "bias" in dict(row.layer.shapes))
+    pooled = sum(row.input_elements for row in rows if row.layer.op in POOLINGS and row.input_elements != row.output_elements)
     totals = {
         "torchvision": macs,
-        "mmpretrain": macs + outputs("conv2d", "dense") + outputs("relu") + pooled + 2 * norm,
-        "thop": macs + 4 * norm,
+        "mmpretrain": macs + biases + outputs("relu") + pooled + 2 * norm,
+        "thop": macs + 4 * norm + outputs("avgpool2d"),
         "fvcore": macs + 2 * norm,
     }
     if rule not in totals:
@@ -138,6 +148,6 @@ def operations(rows, rule="torchvision"):
     return totals[rule]
 
 
-def activations(rows):
+def activations(rows: Sequence[Row]) -> int:
     """Outputs of convolutions and dense layers, the figure that timm's tables call activations."""
     return sum(row.output_elements for row in rows if row.layer.op in ("conv2d", "dense"))

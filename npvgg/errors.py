@@ -60,6 +60,10 @@ class UncheckedWarning(UserWarning):
     """Bytes that were taken as they came, for no digest of them is published."""
 
 
+class TierWarning(UserWarning):
+    """A network that runs on a slower tier than the one that was chosen."""
+
+
 class StorageError(NpvggError, OSError):
     """The disk: no space, no permission, no such folder."""
 

@@ -8,43 +8,57 @@
 Batch norm starts as the identity: weight 1, bias 0, mean 0, variance 1.
 """
 import math
+from numbers import Integral
 
 import numpy as np
 
+from npvgg.architecture import Architecture
 from npvgg.errors import UsageError
+from npvgg.layer import Layer
+from npvgg.parameters import sealed
 
 
-def torchvision(rng, layer, shape):
+def torchvision(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """N(0, 2/(O·kh·kw)) for a convolution, N(0, 0.01²) for a dense layer (torchvision.models.VGG)."""
     if layer.op == "dense":
         return 0.01 * normal(rng, shape)
     return math.sqrt(2 / (shape[0] * math.prod(shape[2:]))) * normal(rng, shape)
 
 
-def he(rng, layer, shape):
+def he(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """N(0, 2/(C·kh·kw)), or N(0, 2/inputs) (He et al. 2015, equation 10)."""
     return math.sqrt(2 / math.prod(shape[1:])) * normal(rng, shape)
 
 
-def glorot(rng, layer, shape):
+def glorot(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """Uniform on [−a, a), a² = 6/(fan in + fan out) (Glorot and Bengio 2010, equation 16)."""
     field = math.prod(shape[2:])
     limit = math.sqrt(6 / (field * (shape[0] + shape[1])))
     return rng.random(shape, np.float32) * np.float32(2 * limit) - np.float32(limit)
 
 
-def paper(rng, layer, shape):
+def paper(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """N(0, 10⁻²) (Simonyan and Zisserman, section 3.1)."""
     return 0.1 * normal(rng, shape)
 
 
-def normal(rng, shape):
+def normal(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """Standard normal numbers in float32."""
     return rng.standard_normal(shape, np.float32)
 
 
 INITIALISATIONS = {"torchvision": torchvision, "he": he, "glorot": glorot, "paper": paper}
 
 
-def initial(architecture, *, seed=0, how="torchvision"):
-    """An Architecture → {"conv1_1/weight": float32 array, …}; the same seed gives the same bits (PCG64)."""
-    if how not in INITIALISATIONS:
+def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvision") -> dict[str, np.ndarray]:
+    """An Architecture → {"conv1_1/weight": read-only float32 array, …}; the same seed gives the same bits (PCG64).
+
+    `how` is one of INITIALISATIONS.  UsageError for another, and for a seed that is no whole number of at least 0.
+    """
+    if not isinstance(how, str) or how not in INITIALISATIONS:
         raise UsageError(f"there is no initialisation {how!r}; npvgg has {', '.join(INITIALISATIONS)}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
     rng, parameters = np.random.Generator(np.random.PCG64(seed)), {}
     for layer in architecture.layers:
         for kind, shape in layer.shapes:
@@ -52,5 +66,5 @@ def initial(architecture, *, seed=0, how="torchvision"):
                 values = INITIALISATIONS[how](rng, layer, shape).astype(np.float32, copy=False)
             else:
                 values = np.full(shape, kind in ("weight", "var"), np.float32)
-            parameters[f"{layer.name}/{kind}"] = values
+            parameters[f"{layer.name}/{kind}"] = sealed(values)
     return parameters

@@ -9,11 +9,14 @@ from npvgg.errors import UsageError
 
 
 def canonical_layer(net: Architecture, name: str) -> str:
-    """The paper's name of a layer: 'features.28' → 'conv5_3', 'block5_pool' → 'pool5', 'fc7' → 'fc7'."""
+    """The paper's name of a layer: 'features.28' → 'conv5_3', 'block5_pool' → 'pool5', 'fc7' → 'fc7'.
+
+    UsageError with the names that there are for any other.
+    """
     if any(layer.name == name for layer in net.layers):
         return name
     aliases = torchvision_names(net) | foreign_names(net)
-    if name in aliases:
+    if isinstance(name, str) and name in aliases:
         return aliases[name]
     known = ", ".join(layer.name for layer in net.layers)
     raise UsageError(f"{net.name} has no layer {name!r}; it has {known}")

@@ -1,169 +1,233 @@
-"""Layers and parameters → a network that can be run.
+"""A VGG: what it is, what it has learned and how it is run, as one value that nothing changes.
 
-The forward pass is one loop: look the kernel of the layer up, apply it, go on.
-
-    vgg = network.open("vgg16.h5")                     or  network.create("vgg16", seed=0)
+    vgg = network.load_file("vgg16.h5")                or  network.create("vgg16", seed=0)
     vgg(x)                                             (N, 3, H, W) → (N, classes) logits
     vgg.features("cat.jpg", ["relu5_3", "fc7"])        → {"relu5_3": (1, 512, 14, 14), "fc7": (1, 4096)}
     vgg.trace("cat.jpg")                               → every intermediate array under its paper name
     vgg.predict("cat.jpg", top=3)                      → [Prediction(label, probability, logit, index), …]
+    vgg.with_parameters({"fc8/bias": array})           another VGG
+    vgg.using(tier="jit", threads=2)                   another VGG, of the same parameters
+
+The work is done by a Runner, made at the first call.  For other processes and machines `pickle` packs a VGG as the path and
+identity of its weights file, which is mapped again there, or by value where it came from no file.
 """
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from npvgg import images, initialisation, labels, summary, weights
 from npvgg.architecture import Architecture, architecture
+from npvgg.checks import check_choice
 from npvgg.counting import describe
-from npvgg.errors import HashMismatchError, UnsupportedError, UsageError
+from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
-from npvgg.kernels.compiling import threads
+from npvgg.layer import Layer
 from npvgg.layer_names import canonical_layer
+from npvgg.parameters import checked, sealed
+from npvgg.runner import Options, Runner
+from npvgg.storage.identity import FileIdentity, MappedFile, mapped_file
+
+PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
+
+
+class Unchanged(Enum):
+    """The value of an argument of `VGG.using` that was not given."""
+
+    UNCHANGED = "as it is"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VGG:
-    """One network: what it is (`architecture`), what it has learned (`parameters`), how it is run (`tier` and so on).
+    """One network.  UsageError for fields that make no sense or do not fit together.
 
-    `parameters` maps "conv1_1/weight" to an array; `preset` says how a picture becomes the input; `class_names` name
-    the logits.  Nothing here changes when the network runs, so one object may serve many calls.
+    `parameters` maps "conv1_1/weight" to a read-only array, float32 or float64, see `parameters.checked`; `preset` says how a
+    picture becomes the input; `class_names` name the logits; `options` say how it is run.  Nothing here changes when the
+    network runs, so one object may serve many calls, from several threads too.
     """
 
     architecture: Architecture
-    parameters: dict
+    parameters: Mapping[str, np.ndarray]
     preset: images.Preset
-    class_names: tuple | None = None
-    tier: str = tiers.DEFAULT
-    threads: int | None = None            # None: as many as the process may use
-    algorithm: str = "auto"               # of the engine's 3×3 convolutions, see tiers.ALGORITHMS
+    class_names: tuple[str, ...] | None = None
+    options: Options = Options()
     source: str = ""                      # where the parameters come from, for people
     self_test: weights.SelfTest | None = None
     source_output: str = "logits"         # what the last layer gives where the parameters come from; here always logits
+    # The weights file from which another process makes the same network, None where there is none; and every file that this one
+    # depends on: that, and those in which a parameter lies.
+    file: MappedFile | None = field(default=None, init=False)
+    files: tuple[MappedFile, ...] = field(default=(), init=False)
 
     def __post_init__(self):
-        count = self.architecture.label_count
-        if self.class_names is not None and len(self.class_names) != count:
-            raise UsageError(f"{len(self.class_names)} class names were given for {count} classes; give one for each")
-        if self.algorithm not in tiers.ALGORITHMS:
-            raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(tiers.ALGORITHMS)}")
+        for name, kind in (("architecture", Architecture), ("preset", images.Preset), ("options", Options)):
+            if not isinstance(getattr(self, name), kind):
+                raise UsageError(f"{name} is {getattr(self, name)!r:.80}; give a {kind.__module__}.{kind.__name__}")
+        check_choice("source_output", self.source_output, weights.OUTPUTS)
+        images.check_channels(self.preset, self.architecture)
+        put(self, "class_names", checked_names(self.class_names, self.architecture))
+        put(self, "parameters", checked(self.architecture, self.parameters))
+        put(self, "files", tuple(set(map(mapped_file, self.parameters.values())) - {None}))
 
-    @cached_property
-    def kernels(self):
-        return tiers.choose(self.tier)
+    # --------------------------------------------------------------------------------------------- running
 
-    @cached_property
-    def plan(self):
-        """The network as programs of the engine; None on another tier, in float64, and with layers it does not know."""
-        if self.dtype != np.float32 or "engine" not in tiers.rungs(self.tier):
-            return None
-        from npvgg.plan import OPERATIONS, Plan  # not at the top: the reference tier works without LLVM
+    @property
+    def runner(self) -> Runner:
+        """What runs it; it is made at the first call and not packed."""
+        runner = self.__dict__.get("kept_runner")
+        if runner is None:                # setdefault: all threads get the one that the first of them has made
+            made = Runner(self.architecture, self.parameters, self.options, self.files)
+            runner = self.__dict__.setdefault("kept_runner", made)
+        return runner
 
-        net = self.architecture
-        is_served = net.bias and net.input_channels == 3 and all(layer.op in OPERATIONS for layer in net.layers)
-        return Plan(self.architecture, self.parameters) if is_served else None
-
-    @cached_property
-    def dtype(self):
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64: that of the parameters, of the input and of every answer."""
         return next(iter(self.parameters.values())).dtype
 
-    def __call__(self, inputs):
+    def check_file(self) -> None:
+        """BadFileError where the weights file was changed, cut short or replaced since it was opened."""
+        for file in self.files:
+            file.check()
+
+    def __call__(self, inputs: Any) -> np.ndarray:
         """Pictures → logits (N, classes).  `inputs`: whatever `images.batch` takes.
 
-        Without a classifier the answer is the pooled map (N, C, s, s).
+        A network that ends elsewhere gives what its last layer gives, without a head the map (N, C, H/32, W/32).
         """
         return self.forward(self.prepare(inputs))
 
-    def prepare(self, inputs):
-        """Pictures → (N, 3, H, W) in the network's dtype, through the preset of its weights."""
+    def prepare(self, inputs: Any) -> np.ndarray:
+        """Pictures → (N, C, H, W) in the network's dtype, through the preset of its weights."""
         return images.batch(inputs, self.preset, dtype=self.dtype)
 
-    def forward(self, x, watch=None, last=None):
-        """(N, 3, H, W) → the output of the layer called `last`, by default the final one.
+    def forward(self, x: np.ndarray, last: str | None = None) -> np.ndarray:
+        """(N, C, H, W) in the network's dtype → the output of the layer called `last`, by default of the final one.
 
-        `watch(name, array)` sees every intermediate array as it appears; it must not change it.  Without one, and to the end,
-        the engine runs its plan; otherwise every tier goes layer by layer.
+        Layers behind it are not computed.  ShapeError where x does not fit, UsageError for a layer that does not exist,
+        BadFileError where the weights file was changed.
         """
-        if self.plan and not watch and not last:
-            return self.plan.forward(x, self.threads, self.algorithm)
-        describe(self.architecture, x.shape[2:])                  # refuses pictures that are too small
-        with threads.limited(self.threads):
-            for layer in self.architecture.layers:
-                x = self.kernels[layer.op](x, *self.arguments(layer), **dict(layer.options))
-                if watch:
-                    watch(layer.name, x)
-                if layer.name == last:
-                    break
-        return x
+        return self.runner.forward(x, last)
 
-    def arguments(self, layer):
+    def features(self, inputs: Any, names: str | Iterable[str]) -> dict[str, np.ndarray]:
+        """Pictures → {name as asked for: array}; layers behind the last one asked for are not computed.
+
+        Paper names, and torchvision's ("features.28"), Caffe's and Keras' ("block5_conv3") as aliases; "prob" is what
+        `probabilities` makes of the logits.  Errors: those of `forward`, of `images.batch` and of `probabilities`.
+        """
+        wanted = {name: self.layer_of(name) for name in asked_for(names)}
+        arrays = self.runner.features(self.prepare(inputs), wanted.values())
+        return {name: self.probabilities(arrays[layer]) if name in PROBABILITIES else arrays[layer]
+                for name, layer in wanted.items()}
+
+    def layer_of(self, name: str) -> str:
+        """A name of a layer → the paper's; "prob" → the layer that gives the logits."""
+        if name not in PROBABILITIES:
+            return canonical_layer(self.architecture, name)
+        self.require_probabilities()
+        return self.architecture.layers[-1].name
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """(N, classes) logits → (N, classes) probabilities, as `architecture.output` says.
+
+            softmax    p[k] = exp(x[k]) / Σ_l exp(x[l])              one class of several
+            sigmoid    p[k] = 1 / (1 + exp(−x[k]))                   each label by itself
+
+        UnsupportedError for a network whose output is "none".
+        """
+        self.require_probabilities()
+        if self.architecture.output == "sigmoid":
+            return labels.probabilities(logits, "sigmoid").astype(logits.dtype)
+        return self.runner.kernels["softmax"](logits)
+
+    def require_probabilities(self) -> None:
+        """UnsupportedError for a network whose numbers stand for no classes."""
+        if self.architecture.output == "none":
+            raise UnsupportedError(f"this {self.architecture.name} gives features and no logits, so it has no probabilities; "
+                                   f"ask for its last layer, {self.architecture.layers[-1].name}, or load one with classes")
+
+    def trace(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""
+        x = self.prepare(inputs)
+        return {"input": x} | self.runner.trace(x)
+
+    def predict(self, inputs: Any, top: int = 5) -> list[labels.Prediction] | list[list[labels.Prediction]]:
+        """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""
+        self.require_classifier()
+        answers = labels.top(self(inputs), self.class_names, top, self.architecture.output)
+        return answers[0] if images.is_single(inputs) else answers
+
+    def require_classifier(self) -> None:
+        """UnsupportedError for a network that gives features."""
+        labels.check_classifier(self.architecture, self.source)
+
+    def arguments(self, layer: Layer) -> list[np.ndarray]:
         """The arrays of one layer in the order in which its kernel takes them."""
         return layer.arrays(self.parameters)
 
-    def features(self, inputs, names):
-        """Pictures → {name as asked for: array}; layers behind the last one asked for are not computed.
+    # --------------------------------------------------------------------------------------------- other networks
 
-        Paper names, and torchvision's ("features.28"), Caffe's and Keras' ("block5_conv3") as aliases; "prob" is the
-        soft-max of the logits.
+    def using(self, *, tier: str | Unchanged = UNCHANGED, threads: int | None | Unchanged = UNCHANGED,
+              algorithm: str | Unchanged = UNCHANGED, dtype: Any = UNCHANGED) -> "VGG":
+        """The same network run otherwise: another kernel tier, number of threads (None: all), algorithm or dtype.
+
+        `dtype` is float32 or float64, by its NumPy type or name; parameters of another one are converted, and rounded where
+        they become float32.  UsageError for what is not possible.
         """
-        names = [names] if isinstance(names, str) else list(names)
-        if not names:
-            raise UsageError("no layer was asked for; name at least one, for example features(x, ['relu5_3'])")
-        wanted = {name: self.layer_of(name) for name in names}
-        found, x = {}, self.prepare(inputs)
+        given = {"tier": tier, "threads": threads, "algorithm": algorithm}
+        options = replace(self.options, **{name: value for name, value in given.items() if value is not UNCHANGED})
+        dtype = self.dtype if dtype is UNCHANGED else checked_dtype(dtype)
+        if dtype == self.dtype:
+            other = of_file(replace(self, options=options), self.file)
+            other.__dict__["kept_runner"] = self.runner.using(options)
+            return other
+        self.check_file()
+        other = replace(self, options=options,
+                        parameters={path: sealed(array.astype(dtype)) for path, array in self.parameters.items()})
+        # Converted for the second time, numbers may have been rounded and are no longer the file's.
+        is_first = self.file is mapped_file(next(iter(self.parameters.values())))
+        return of_file(other, self.file if is_first else None)
 
-        def keep(name, array):
-            if name in wanted.values():
-                found[name] = array
+    def with_parameters(self, parameters: Mapping[str, np.ndarray]) -> "VGG":
+        """The same network with other arrays in the place of those under these paths: {"conv3_1/weight": array, …}.
 
-        if self.plan and all(map(self.plan.keeps, wanted.values())):
-            found = self.plan.features(x, sorted(set(wanted.values())), self.threads, self.algorithm)
-        else:
-            order = [layer.name for layer in self.architecture.layers]
-            self.forward(x, keep, last=max(wanted.values(), key=order.index))
-        return {name: self.probabilities(found[layer]) if name in PROBABILITIES else found[layer]
-                for name, layer in wanted.items()}
+        The arrays are copied unless nobody can write them.  The new network has no self-test, for its answer is another.
+        ShapeError as for a new VGG.
+        """
+        if not isinstance(parameters, Mapping):
+            raise UsageError(f"the parameters are a {type(parameters).__name__}; give {{path: array}}, for example "
+                             "{'fc8/bias': array}")
+        names, more = list(map(str, parameters))[:3], f" and {len(parameters) - 3} more" if len(parameters) > 3 else ""
+        return replace(self, parameters={**self.parameters, **parameters}, self_test=None,
+                       source=f"{self.source or self.architecture.name} with other {', '.join(names)}{more}")
 
-    def layer_of(self, name):
-        return canonical_layer(self.architecture, "logits" if name in PROBABILITIES else name)
+    # --------------------------------------------------------------------------------------------- travelling
 
-    def probabilities(self, logits):
-        """(N, classes) logits → (N, classes) probabilities."""
-        return self.kernels["softmax"](logits)
+    def __copy__(self):
+        return self
 
-    def trace(self, inputs):
-        """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""
-        x = self.prepare(inputs)
-        arrays = {"input": x}
-        self.forward(x, arrays.__setitem__)
-        return arrays
+    def __deepcopy__(self, memo):
+        return self
 
-    def predict(self, inputs, top=5):
-        """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""
-        self.require_classifier()
-        answers = labels.top(self(inputs), self.class_names, top)
-        return answers[0] if images.is_single(inputs) else answers
+    def __reduce__(self):
+        """By path where the network is that of a file, by value otherwise."""
+        self.check_file()
+        if self.file is not None:
+            return mapped_again, (self.file.identity, self.source, self.options, self.dtype.str)
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
+        return from_values, (values | {"parameters": dict(self.parameters)},)
 
-    def require_classifier(self):
-        if self.architecture.num_classes is None:
-            raise UnsupportedError(f"{self.source or self.architecture.name} holds features without a classifier, so it "
-                                   "cannot name what it sees; use features(…) or load a network with a classifier")
+    # --------------------------------------------------------------------------------------------- its file
 
-    def using(self, *, tier=None, threads=None, algorithm=None, dtype=None):
-        """The same network run otherwise: another kernel tier, number of threads, algorithm or dtype (float32, float64)."""
-        parameters = self.parameters
-        if dtype is not None and np.dtype(dtype) != self.dtype:
-            if np.dtype(dtype) not in (np.float32, np.float64):
-                raise UsageError(f"dtype is {np.dtype(dtype).name}; npvgg computes in float32 or float64")
-            parameters = {path: array.astype(dtype) for path, array in parameters.items()}
-        other = replace(self, tier=tier or self.tier, threads=threads or self.threads, algorithm=algorithm or self.algorithm,
-                        parameters=parameters)
-        if other.tier == self.tier and parameters is self.parameters:
-            other.__dict__["plan"] = self.plan                    # the packed weights are the same
-        return other
-
-    def run_self_test(self):
+    def run_self_test(self) -> float:
         """The largest gap between the stored answer to the seeded input and today's, over the largest value.
 
         Raises UnsupportedError where the file carries no self-test, HashMismatchError where the gap is too large.
@@ -178,8 +242,10 @@ class VGG:
                                     f"{self.self_test.tolerance:.0e}; convert or download the file again")
         return gap
 
-    def save(self, path, *, source_name="", source_sha256="", notes="", force=False):
+    def save(self, path: str | PathLike, *, source_name: str = "", source_sha256: str = "", notes: str = "",
+             force: bool = False) -> Path:
         """Write the network to an npvgg weights file, with a self-test computed in float64, and return its path."""
+        self.check_file()
         seed = 0
         exact = self.using(dtype=np.float64)
         output = exact.forward(weights.self_test_input(self.architecture, seed).astype(np.float64))
@@ -189,38 +255,129 @@ class VGG:
             source_output=self.source_output,
             self_test=weights.SelfTest(seed, output, FLOAT32_BOUND), force=force)
 
-    def summary(self, input_size=None):
+    def summary(self, input_size: int | tuple[int, int] | None = None) -> str:
         """A table of the layers for people: shapes, parameters, MACs, receptive fields, bytes."""
         return summary.table(self.architecture, input_size)
 
     def __repr__(self):
         net = self.architecture
         parameters = sum(row.parameters for row in describe(net))
-        output = f"{net.num_classes} classes" if net.num_classes else "features, no classifier"
+        departures = "".join(f", {what} {words}" for what, words in summary.departures_of(net).items() if what != "output")
         size = "" if net.width == 1 else f" at width {net.width:g}"
         origin = f", from {self.source}" if self.source else ""
-        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {output}, "
-                f"{self.tier} tier in {self.dtype}{origin}>")
+        return (f"<VGG {net.name}{size}: {parameters:,} parameters, {net.input_size}×{net.input_size} → {summary.answer(net)}, "
+                f"{self.options.tier} tier in {self.dtype}{departures}{origin}>")
 
 
-PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for the soft-max
+def load_file(path: str | PathLike, *, tier: str = tiers.DEFAULT, threads: int | None = None, algorithm: str = "auto",
+              verify: bool | str = "new") -> VGG:
+    """A weights file → VGG; its parameters stay on disk, mapped into memory.
 
-
-def open(path, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new"):
-    """A weights file → VGG; its parameters stay on disk, mapped into memory.  Errors: those of `weights.read`."""
-    file = weights.read(path, verify=verify)
-    return VGG(file.architecture, file.parameters, images.Preset.from_json(file.preset_json), file.labels, tier, threads,
-               algorithm, str(path), file.self_test, file.source_output)
-
-
-def create(name, *, seed=0, how="torchvision", preset=None, class_names=None, tier=tiers.DEFAULT, threads=None,
-           algorithm="auto", **sizes):
-    """A network with fresh parameters.
-
-    `name` as in `architecture.NAMES`; `sizes` are its num_classes, width, hidden, input_size and pooled_size; `how` is
-    one of `initialisation.INITIALISATIONS`.  The same seed gives the same parameters.
+    Raises UsageError for an option, and what `weights.read` raises; `verify` is its.
     """
+    options = Options(tier, threads, algorithm)
+    return of_weights(weights.read(path, verify=verify), str(path), options)
+
+
+def create(name: str | Architecture, *, seed: int = 0, how: str = "torchvision", preset: str | images.Preset | None = None,
+           class_names: Iterable[str] | None = None, tier: str = tiers.DEFAULT, threads: int | None = None,
+           algorithm: str = "auto", **sizes: Any) -> VGG:
+    """A network with fresh parameters, float32.
+
+    `name` as in `architecture.NAMES`; `sizes` are those of `architecture.architecture`; `how` is one of
+    `initialisation.INITIALISATIONS`; `preset` a Preset or a name of `images.PRESETS`.  The same seed gives the same parameters.
+    UsageError for an argument that makes no sense.
+    """
+    options = Options(tier, threads, algorithm)
     net = architecture(name, **sizes)
-    chosen = images.preset(preset) if preset else images.preset("torchvision").resized(net.input_size)
-    return VGG(net, initialisation.initial(net, seed=seed, how=how), chosen, class_names and tuple(class_names), tier,
-               threads, algorithm, f"seed {seed}")
+    if preset is None:
+        preset = images.default_preset(net)
+    elif not isinstance(preset, images.Preset):
+        preset = images.preset(preset)
+    names = checked_names(class_names, net)
+    return VGG(net, initialisation.initial(net, seed=seed, how=how), preset, names, options, f"seed {seed}")
+
+
+# ------------------------------------------------------------------------------------------------- made of a file, or unpacked
+
+
+def of_weights(content: weights.Weights, source: str, options: Options) -> VGG:
+    """What `weights.read` gives → VGG."""
+    vgg = VGG(content.architecture, content.parameters, images.Preset.from_json(content.preset_json), content.labels, options,
+              source, content.self_test, content.source_output)
+    return of_file(vgg, content.file)
+
+
+def of_file(vgg: VGG, file: MappedFile | None) -> VGG:
+    """A VGG that was just made, as one that `file` holds; of none for None."""
+    put(vgg, "file", file)
+    put(vgg, "files", tuple({*vgg.files, file} - {None}))
+    return vgg
+
+
+def mapped_again(identity: FileIdentity, source: str, options: Options, dtype: str) -> VGG:
+    """The VGG of a file that another process had opened.
+
+    A file of another inode, on another machine say, has its digests checked, unless it has passed here before.  BadFileError
+    where it holds something else than it did there.
+    """
+    content = weights.read(identity.path, verify=False)
+    if content.file.identity != identity:
+        content = weights.read(identity.path, verify="new")
+    if content.file.identity.digest != identity.digest:
+        raise BadFileError(f"{identity.path} is another file than the one of the network that was packed; load it again, or "
+                           "copy that file here")
+    return of_weights(content, source, options).using(dtype=dtype)
+
+
+def from_values(values: dict) -> VGG:
+    """The VGG of fields that were just unpacked."""
+    return VGG(**values | {"parameters": {path: sealed(array) for path, array in values["parameters"].items()}})
+
+
+def put(vgg, name, value):
+    """Fill a field of a VGG that is still being made."""
+    object.__setattr__(vgg, name, value)
+
+
+# ------------------------------------------------------------------------------------------------- arguments
+
+
+def asked_for(names):
+    """The layers that a caller names, as a list; UsageError where there is none, or something else."""
+    try:
+        listed = [names] if isinstance(names, str) else list(names)
+    except TypeError:
+        raise UsageError(f"the layers asked for are {names!r:.80}; give a list of names such as ['relu5_3', 'fc7']") from None
+    if not listed:
+        raise UsageError("no layer was asked for; name at least one, for example features(x, ['relu5_3'])")
+    for name in listed:
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r:.80} is no name of a layer; give text, for example 'relu5_3'")
+    return listed
+
+
+def checked_names(names, net):
+    """The names of the classes as a tuple; UsageError unless there is one for each."""
+    if names is None:
+        return None
+    try:
+        listed = None if isinstance(names, (str, bytes)) else tuple(names)
+    except TypeError:
+        listed = None
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise UsageError(f"the class names are {names!r:.80}; give a list of texts, one for each class")
+    if len(listed) != net.label_count:
+        raise UsageError(f"{len(listed)} class names were given for {net.label_count or 'no'} classes; give one for each")
+    return listed
+
+
+def checked_dtype(dtype):
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        shown = repr(dtype)[:80] if found is None else found
+        raise UsageError(f"dtype is {shown}; npvgg computes in float32 or float64")
+    return found

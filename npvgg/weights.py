@@ -35,6 +35,7 @@ from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
+from npvgg.storage.identity import MappedFile
 
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")
@@ -68,6 +69,7 @@ class Weights:
     converted_by: str
     self_test: SelfTest | None
     source_output: str
+    file: MappedFile = field(repr=False)      # in which they lie
 
 
 def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture: Architecture, preset,
@@ -106,15 +108,16 @@ def read(path: str | bytes | os.PathLike, *, verify: bool | str = "new") -> Weig
     if verify not in ("new", True, False):
         raise UsageError(f"verify is {verify!r}; give True, False or 'new'")
     contents, net = open_contents(path)
-    if not verified_files.is_known(contents) if verify == "new" else verify:
+    if not verified_files.is_known(contents.memory.identity) if verify == "new" else verify:
         for name in net.parameters:
             contents.verify(name)
-        verified_files.remember(contents)
+        verified_files.remember(contents.memory.identity)
+    contents.memory.check()
     header = contents.attributes[""]
     return Weights(
         path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
         preset_json=header["preset"], labels=read_labels(contents), self_test=read_self_test(contents),
-        source_output=header.get("source_output", OUTPUTS[0]),
+        source_output=header.get("source_output", OUTPUTS[0]), file=contents.memory,
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
 
 
@@ -284,7 +287,7 @@ def read_self_test(contents: hdf5_reading.Contents) -> SelfTest | None:
     seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
     if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or not is_bound(seed, tolerance):
         raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance to judge a run by; convert it again")
-    output = contents.array("self_test/output")
+    output = contents.array("self_test/output").copy()
     if not np.isfinite(output).all():
         raise BadFileError(f"{contents.path}: the answer of its self-test is not finite; convert it again")
     return SelfTest(seed, output, tolerance)

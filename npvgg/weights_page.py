@@ -51,5 +51,5 @@ def inspect(path: str | bytes | os.PathLike) -> Inspection:
     contents, _ = open_contents(path)
     tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
                            entry.sha256) for name, entry in contents.entries.items())
-    return Inspection(contents.path, contents.status.st_size, contents.attributes[""], read_labels(contents),
+    return Inspection(contents.path, contents.memory.identity.size, contents.attributes[""], read_labels(contents),
                       read_self_test(contents), tensors)

@@ -210,6 +210,34 @@ def test_an_unknown_counting_rule_is_answered_with_the_known_ones():
         operations(describe(architecture("vgg11")), "guess")
 
 
+# One picture of 32×32 through VGG-11 at width 1/64, filters 1 2 4 4 8 8 8 8, by hand: maps of 32², 16², 8², 8², 4², 4², 2², 2².
+MAPS = [(1, 1024), (2, 256), (4, 64), (4, 64), (8, 16), (8, 16), (8, 4), (8, 4)]        # (filters, pixels) of each convolution
+POOLED_INPUTS = [1 * 1024, 2 * 256, 4 * 64, 8 * 16, 8 * 4]
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
+def test_the_counting_rules_say_what_they_count(name, bias, pooling):
+    net = architecture(name, width=1 / 64, input_size=32, input_channels=1, bias=bias, pooling=pooling,
+                       head="relu max1 flatten bn 6 bn relu 5")
+    rows = describe(net)
+    outputs = sum(filters * pixels for filters, pixels in MAPS)
+    channels = [1, *(filters for filters, _ in MAPS)]
+    macs = sum(9 * before * filters * pixels for before, (filters, pixels) in zip(channels, MAPS)) + 8 * 6 + 6 * 5
+    norm = (outputs if name.endswith("_bn") else 0) + 8 + 6
+    assert operations(rows) == macs
+    # The last maps are 1×1 already, so max1 counts as nothing; in front of it stands a ReLU of its own.
+    assert operations(rows, "mmpretrain") == (macs + (outputs if bias else 0) + 6 + 5 + outputs + 8 + 6 + sum(POOLED_INPUTS)
+                                              + 2 * norm)
+    assert operations(rows, "thop") == macs + 4 * norm + (sum(POOLED_INPUTS) // 4 if pooling == "avg" else 0)
+    assert operations(rows, "fvcore") == macs + 2 * norm
+    assert activations(rows) == outputs + 6 + 5
+    flat = 8 * 6 + 6 * 5 + 6 + 5 + 6 + 2 * (8 + 6)           # what a larger picture does not change
+    larger, smaller = (operations(describe(net, side), "mmpretrain") for side in (64, 32))
+    assert larger - flat == 4 * (smaller - flat) + 8 * 4     # now max1 pools maps of 2×2
+
+
 HEADS = {                         # head → what its layers are, what the answer means, how many names it needs
     "avg7 flatten 4096 relu drop 4096 relu drop 1000": (
         "avgpool flatten fc6 relu6 drop6 fc7 relu7 drop7 fc8", "softmax", 1000),

@@ -25,7 +25,7 @@ def test_it_is_small_and_says_how_it_was_made():
 
 @pytest.mark.parametrize("tier", tiers.LADDER)
 def test_it_still_gives_the_answer_it_gave_when_it_was_made(tier):
-    assert network.open(PATH, tier=tier).run_self_test() < 1e-5
+    assert network.load_file(PATH, tier=tier).run_self_test() < 1e-5
 
 
 @pytest.mark.heavy
@@ -34,7 +34,7 @@ def test_it_names_as_many_test_pictures_correctly_as_it_claims():
         pytest.skip("NPVGG_CIFAR10 does not name the folder of CIFAR-10's pictures")
     paths = images.find([Path(os.environ["NPVGG_CIFAR10"]) / "test"])
     assert len(paths) == 10_000
-    answers = classify.stream(paths, network.open(PATH), top=1, batch=250)
+    answers = classify.stream(paths, network.load_file(PATH), top=1, batch=250)
     hits = sum(answer.predictions[0].label == Path(answer.image).parent.name for answer in answers)
     assert hits / len(paths) == pytest.approx(hub.BUNDLED_FACTS[hub.DEFAULT]["top1"] / 100, abs=1e-9)
     assert hits >= 9_000

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 import npvgg
-from npvgg import classify
-from npvgg.errors import ImageError, NpvggError, UsageError
+from npvgg import classify, images, network
+from npvgg.errors import ImageError, NpvggError, UnsupportedError, UsageError
 
 
 @pytest.mark.parametrize("name, path", [("vgg16.h5", True), ("./vgg16", True), ("models/vgg16", True), ("vgg16", False),
@@ -39,10 +39,66 @@ def test_the_stream_keeps_order_and_puts_errors_in_their_place(tiny, pictures):
     assert answers[1].predictions == tiny.predict(paths[1])
 
 
-@pytest.mark.parametrize("batch", [0, -3])
-def test_an_impossible_batch_is_refused(tiny, batch):
-    with pytest.raises(UsageError, match=f"batch is {batch}; give a whole number of at least 1"):
-        list(classify.stream([], tiny, batch=batch))
+@pytest.mark.parametrize("paths, options, message", [
+    ([], {"batch": 0}, "batch is 0; give a whole number of at least 1"),
+    ([], {"batch": 2.0}, "batch is 2.0; give a whole number of at least 1"),
+    ([], {"top": True}, "top is True; give a whole number of at least 1"),
+    ([], {"background": "whitish"}, "background 'whitish' is not an opaque colour"),
+    (5, {}, "paths are of type int; give names of picture files"), (b"a.png", {}, "paths are of type bytes; give names of"),
+    (np.zeros((2, 32, 32, 3), np.uint8), {}, "paths are of type ndarray; give names of picture files (npvgg.predict takes"),
+], ids=str)
+def test_an_argument_that_makes_no_sense_is_refused_at_once(tiny, paths, options, message):
+    with pytest.raises(UsageError) as caught:
+        classify.stream(paths, tiny, **options)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_network_is_wanted_and_one_with_class_scores(tiny):
+    with pytest.raises(UsageError, match="vgg is of type str; give what npvgg.load returns"):
+        classify.stream([], "vgg16")
+    with pytest.raises(UnsupportedError, match="cannot name what it sees"):
+        classify.stream([], network.create("vgg11", width=1 / 32, num_classes=None, input_size=32))
+    with pytest.raises(UsageError, match="model is of type int; give a name from `npvgg models`"):
+        classify.load(5)
+    with pytest.raises(UsageError, match=r"threads and a VGG were given; give them to the network itself, vgg.using\(…\)"):
+        classify.predict("a.png", tiny, threads=1)
+    with pytest.raises(UsageError, match="top is 0; give a whole number of at least 1"):
+        classify.predict("nowhere.png", "nowhere.h5", top=0)
+
+
+def test_something_that_is_no_path_ends_the_stream(tiny, pictures):
+    for wrong, kind in ((b"bytes", "bytes"), (np.zeros((32, 32, 3), np.uint8), "ndarray"), (None, "NoneType")):
+        with pytest.raises(UsageError, match=f"one of the paths is of type {kind}; give names of picture files"):
+            list(classify.stream([pictures / "a.png", wrong], tiny))
+
+
+def test_paths_may_come_one_by_one_and_a_batch_of_them_is_taken_at_a_time(tiny, pictures):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(str(pictures / "a.png"))
+            yield taken[-1]
+
+    stream = classify.stream(endless(), tiny, batch=3)
+    assert not taken
+    assert [next(stream).predictions for _ in range(4)] == [tiny.predict(pictures / "a.png")] * 4 and len(taken) == 6
+    (answer,) = classify.stream(str(pictures / "a.png"), tiny)
+    assert answer == next(classify.stream(pictures / "a.png", tiny)) == (str(pictures / "a.png"), answer.predictions, None)
+
+
+def test_a_picture_is_read_once_and_prepared_once(tiny, pictures, monkeypatch):
+    reads = []
+    monkeypatch.setattr(images.preparing, "read", lambda *source, **options: reads.append(source) or images.read(*source,
+                                                                                                                 **options))
+    list(classify.stream([pictures / "a.png", pictures / "b.jpg"], tiny))
+    assert reads == [(pictures / "a.png",), (pictures / "b.jpg",)]
+
+
+def test_the_stream_answers_what_the_library_answers_in_float64_too(tiny, pictures):
+    vgg = tiny.using(dtype=np.float64, tier="reference")
+    (answer,) = classify.stream([pictures / "a.png"], vgg)
+    assert answer.predictions == vgg.predict(pictures / "a.png")
 
 
 def test_the_bundled_network_answers_offline(monkeypatch, pictures):

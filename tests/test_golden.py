@@ -55,7 +55,7 @@ def test_a_checkpoint_of_pytorch_is_read_bit_for_bit(name):
 def test_a_converted_checkpoint_follows_pytorchs_trace(name, tier, tmp_path):
     """The whole way without PyTorch: its file, our reader, our format, our pictures, our layers."""
     path = convert(golden.FOLDER / name, tmp_path / "tiny.h5").path
-    trace = network.open(path, tier=tier).trace(golden.FOLDER / "tiny.png")
+    trace = network.load_file(path, tier=tier).trace(golden.FOLDER / "tiny.png")
     comparison = report.compare(trace, traces.read(golden.FOLDER / "tiny-trace.h5"), tolerance=1e-5)
     assert not comparison.diverges, comparison.text()
     assert comparison.rows[0].verdict == report.EQUAL
@@ -64,7 +64,7 @@ def test_a_converted_checkpoint_follows_pytorchs_trace(name, tier, tmp_path):
 
 def test_class_names_beside_the_state_dict_are_found(tmp_path):
     path = convert(golden.FOLDER / "tiny-zip.pth", tmp_path / "tiny.h5").path
-    assert network.open(path).class_names == ("ant", "bee", "cat", "dog")
+    assert network.load_file(path).class_names == ("ant", "bee", "cat", "dog")
 
 
 def test_a_recording_that_is_missing_names_the_command(tmp_path):

@@ -227,7 +227,7 @@ def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
     monkeypatch.setattr(hub, "write_weights", TRUE_WRITE_WEIGHTS)
     server.answers[:] = [send(content)]
 
-    loaded = network.open(hub.locate("vgg16"), tier="reference")
+    loaded = network.load_file(hub.locate("vgg16"), tier="reference")
     assert visible(models) == ["vgg16.h5"]
     assert loaded.class_names[0] == "tench" and loaded.preset.name == "torchvision" and loaded.preset.crop == 224
     x = np.random.default_rng(0).standard_normal((1, 3, 33, 47), np.float32)
@@ -287,7 +287,7 @@ def test_what_others_publish_is_fetched_by_name_and_converted(server, models, mo
     server.answers[:] = [send(content)]
 
     path = hub.locate(name.upper())
-    found = network.open(path, tier="reference")
+    found = network.load_file(path, tier="reference")
     assert path == models / f"{name}.h5" and server.requests == [f"/{entry.file}"]
     assert found.architecture == vgg.architecture and found.preset.name == entry.preset
     assert found.source_output == ("probabilities" if entry.preset == "caffe" else "logits")

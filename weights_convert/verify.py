@@ -3,6 +3,7 @@ import numpy as np
 
 from npvgg import text_table
 from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.parameters import sealed
 from weights_convert.refusals import printable
 
 # Pooling to the size the map has already, and what only matters in training or changes a shape.
@@ -10,7 +11,7 @@ UNORDERED = ("adaptive_avgpool2d", "flatten", "dropout")
 
 
 def placed(tensors, places, shapes, ignorable=frozenset()):
-    """{source key: array} → {npvgg path: float32 array}, in the order of `places`.
+    """{source key: array} → {npvgg path: read-only float32 array}, in the order of `places`.
 
     `places` is {source key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
     BadFileError where something is missing, left over, of another shape, not a float, or not finite: the sentence has
@@ -30,7 +31,8 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
             if fault:
                 faults.append((key, fault))
             else:
-                parameters[place.path] = place.arrangement.ours(array, shapes[place.path])
+                ours = place.arrangement.ours(array, shapes[place.path])
+                parameters[place.path] = sealed(np.require(ours, requirements="CA"))
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         rows = [(printable(key), fault) for key, fault in faults]

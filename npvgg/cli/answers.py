@@ -6,74 +6,97 @@ from contextlib import contextmanager
 
 from npvgg.cli.progress import say
 from npvgg.errors import PARTIAL_SUCCESS
+from npvgg.images.reading import shown
 from npvgg.storage import atomic_file
 
-COLUMNS = ("image", "rank", "label", "index", "probability", "logit", "error")
+COLUMNS = ("image", "rank", "label", "index", "probability", "logit", "error", "output")
 
 # Below three times the probability of guessing, over many classes, the picture was most likely prepared in another way
 # than the network was trained for, or the weights are not what they claim to be.
 GUESSING, MANY_CLASSES = 3, 100
 
 
-def deliver(stream, total, classes, write):
-    """Write every Answer, report what went wrong, and return the exit status."""
-    failures = []
+def deliver(stream, total, net, write):
+    """Write every Answer of a network of this architecture, report what went wrong, and return the exit status."""
+    failures, guesses = [], []
     for answer in stream:
         write(answer)
         if answer.error:
-            failures.append(answer.error)
+            failures.append(answer.error.exit_code)
             say(f"{answer.error}")
-        elif classes >= MANY_CLASSES and answer.predictions[0].probability < GUESSING / classes:
-            say(f"{answer.image}: the best of {classes} classes has {answer.predictions[0].probability:.4f}, hardly more than "
-                "a guess; `npvgg verify` checks the weights, `npvgg inspect` shows how they want pictures prepared")
+        elif is_guess(answer, net):
+            guesses.append((answer.predictions[0].probability, shown(answer.image)))
+    if guesses:
+        which = guesses[0][1] if len(guesses) == 1 else f"{len(guesses)} of {total} pictures"
+        best = f"{'at most ' if len(guesses) > 1 else ''}{max(guesses)[0]:.4f}"
+        say(f"{which}: the best of {net.num_classes} classes has {best}, hardly more than a guess; `npvgg verify` checks the "
+            "weights, `npvgg inspect` shows how they want pictures prepared")
     if not failures:
         return 0
     if total > 1:
         say(f"{len(failures)} of {total} pictures could not be classified")
-    return failures[0].exit_code if len(failures) == total else PARTIAL_SUCCESS
+    return failures[0] if len(failures) == total else PARTIAL_SUCCESS
+
+
+def is_guess(answer, net):
+    """Whether a soft-max over many classes has chosen none; independent labels may all be improbable."""
+    return (net.output == "softmax" and net.num_classes >= MANY_CLASSES
+            and answer.predictions[0].probability < GUESSING / net.num_classes)
 
 
 @contextmanager
-def writer(form, output, force):
-    """A function that writes one Answer, to standard output, or to a file that appears only when all is written."""
+def writer(form, target, force, net):
+    """A function that writes one Answer of a network of this architecture.
+
+    `form`: "json", "csv" or None for people; `target`: a file that appears only when all is written, or None or "-" for
+    standard output.
+    """
     render = {None: for_people, "json": as_json, "csv": as_csv}[form]
-    if output is None:
+    if target in (None, "-"):
         if form == "csv":
             print(csv_line(COLUMNS))
-        yield lambda answer: print(render(answer), flush=True)
+        yield lambda answer: print(render(answer, net.output), flush=True)
         return
-    with atomic_file.writing(output, force=force) as stream:
+    with atomic_file.writing(target, force=force) as stream:
         def write(answer):
-            stream.write((render(answer) + "\n").encode())
+            stream.write((render(answer, net.output) + "\n").encode())
 
         if form == "csv":
             stream.write((csv_line(COLUMNS) + "\n").encode())
         yield write
 
 
-def for_people(answer):
+def for_people(answer, _):
+    name = shown(answer.image)
     if answer.error:
-        return f"{answer.image}\n     not classified"
-    lines = [f"{100 * p.probability:8.2f} %  {p.label}" for p in answer.predictions]
-    return "\n".join([answer.image, *lines])
+        return f"{name}\n     not classified"
+    return "\n".join([name, *(f"{percent(p.probability):>8} %  {p.label}" for p in answer.predictions)])
 
 
-def as_json(answer):
+def percent(probability):
+    """Two decimals; what they would round to 0 or 100 is neither, for no logit gives these."""
+    text = f"{100 * probability:.2f}"
+    return {"0.00": "<0.01", "100.00": ">99.99"}.get(text, text)
+
+
+def as_json(answer, output):
+    """One line; `output` says what the probabilities are: "softmax" (they sum to 1) or "sigmoid" (each by itself)."""
     if answer.error:
         return json.dumps({"image": answer.image, "error": str(answer.error)}, ensure_ascii=False)
     predictions = [{"label": p.label, "index": p.index, "probability": p.probability, "logit": p.logit}
                    for p in answer.predictions]
-    return json.dumps({"image": answer.image, "predictions": predictions}, ensure_ascii=False)
+    return json.dumps({"image": answer.image, "output": output, "predictions": predictions}, ensure_ascii=False)
 
 
-def as_csv(answer):
+def as_csv(answer, output):
     if answer.error:
-        return csv_line([answer.image, "", "", "", "", "", str(answer.error)])
-    return "\n".join(csv_line([answer.image, rank, p.label, p.index, p.probability, p.logit, ""])
+        return csv_line([answer.image, "", "", "", "", "", str(answer.error), output])
+    return "\n".join(csv_line([answer.image, rank, p.label, p.index, p.probability, p.logit, "", output])
                      for rank, p in enumerate(answer.predictions, start=1))
 
 
 def csv_line(cells):
+    """The cells as a line without its end; csv quotes a cell that holds a character of the line's end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")

@@ -29,8 +29,8 @@ def command(model, batch, runs, threads, tier, algorithm):
     from npvgg.kernels.compiling.threads import number_of
 
     vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
-    side = vgg.architecture.input_size
-    x = np.random.default_rng(0).standard_normal((max(batch), 3, side, side), np.float32)
+    channels, side = vgg.architecture.input_channels, vgg.architecture.input_size
+    x = np.random.default_rng(0).standard_normal((max(batch), channels, side, side), np.float32)
     exact = vgg.using(dtype=np.float64).forward(x[:1].astype(np.float64))
     gap = relative_gap(vgg.forward(x[:1]), exact)
     rows = []

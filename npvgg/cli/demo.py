@@ -26,8 +26,8 @@ def command(model, top, threads, tier, algorithm):
     paths = photographs()
     vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     stream = (answer._replace(image=Path(answer.image).name) for answer in classify.stream(paths, vgg, top=top))
-    with answers.writer(None, None, False) as write:
-        return answers.deliver(stream, len(paths), vgg.architecture.num_classes, write)
+    with answers.writer(None, None, False, vgg.architecture) as write:
+        return answers.deliver(stream, len(paths), vgg.architecture, write)
 
 
 def photographs():

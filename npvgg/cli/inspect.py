@@ -5,10 +5,19 @@ import click
 @click.command(short_help="Show what a weights file holds.")
 @click.argument("model", metavar="NAME|FILE")
 def command(model):
-    """Show the header of a weights file and every tensor with its shape, bytes and digest; nothing is computed."""
+    """Show what network a weights file holds, its header, and every tensor with its shape, bytes and digest.
+
+    The first lines say in words what such a network does: channels, border, bias, ε, pooling, head, and what its last numbers
+    mean.  Nothing is computed.
+    """
     from pathlib import Path
 
-    from npvgg import classify, hub, weights_page
+    from npvgg import classify, hub, summary, weights_page
+    from npvgg.architecture import Architecture
 
     path = Path(model) if classify.is_path(model) else hub.locate(model, offline=True)
-    print(weights_page.inspect(path))
+    page = weights_page.inspect(path)
+    facts = summary.facts(Architecture.from_json(page.header["architecture"]))
+    width = max(map(len, facts))
+    print("\n".join(f"{what:<{width}}  {words}" for what, words in facts.items()), end="\n\n")
+    print(page)

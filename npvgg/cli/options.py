@@ -12,7 +12,7 @@ tier = click.option("--tier", type=click.Choice(tiers.LADDER), default=tiers.DEF
                     help="Which kernels: the NumPy definition, the compiled loops, or the compiled vector instructions.")
 algorithm = click.option("--algorithm", type=click.Choice(tiers.ALGORITHMS), default="auto", show_default=True,
                          help="How the engine convolves: winograd is faster, direct rounds less.")
-output = click.option("-o", "--output", metavar="FILE", help="Write here instead of standard output.")
+output = click.option("-o", "--output", metavar="FILE", help="Write here instead of standard output (-).")
 force = click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 exif = click.option("--exif", is_flag=True, help="Turn pictures upright as their EXIF orientation says.")
 background = click.option("--background", metavar="COLOUR", help="Lay transparent pictures on this colour: white, #rrggbb.")

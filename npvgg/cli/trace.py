@@ -24,11 +24,11 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     from npvgg.storage import atomic_file
 
     atomic_file.destination(output, force)                           # refused now rather than after the work
-    read = [pictures.read(path, exif=exif, background=background) for path in pictures.find(images)]
+    paths = pictures.find(images)
     vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
-    arrays = vgg.trace(read)
+    arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,
                  made_by=f"npvgg {__version__}, {tier} tier, {dtype}", force=force)
     values = sum(array.size for array in arrays.values())
-    progress.say(f"{len(arrays)} arrays of {len(read)} pictures, {values:,} values")
+    progress.say(f"{len(arrays)} arrays of {len(paths)} pictures, {values:,} values")
     print(output)

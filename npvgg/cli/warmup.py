@@ -22,10 +22,11 @@ def command(tier):
     from npvgg.kernels.compiling import code_files
 
     progress.announce_compilation()
-    sizes = {"width": 1 / 16, "hidden": (8,), "num_classes": 3, "input_size": 32, "tier": tier}
-    for name in ("vgg11_bn", "a_lrn"):                       # between them they have every operation
-        vgg = network.create(name, **sizes)
-        x = np.zeros((1, 3, 32, 32), np.float32)
+    sizes = {"width": 1 / 16, "input_size": 32, "tier": tier}
+    others = {"head": "max1 flatten 8 bn relu 3", "pooling": "avg", "bias": False, "input_channels": 1}
+    for name, fields in (("vgg11_bn", {}), ("a_lrn", {}), ("vgg11", others)):       # between them they have every operation
+        vgg = network.create(name, **sizes, **fields or {"hidden": (8,), "num_classes": 3})
+        x = np.zeros((1, vgg.architecture.input_channels, 32, 32), np.float32)
         vgg.forward(x)
         vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
     print(code_files.folder())

@@ -1,40 +1,46 @@
 """Anything picture-like → the network's input.
 
-    given                                        taken for
+    input                                        taken for
     ------------------------------------------   -------------------------------------------------------------
     path, bytes, binary file, PIL.Image          a picture: `read`, then the preset
     uint8 (H, W), (H, W, 1), (H, W, 3 or 4)      a picture of levels 0 … 255: the preset
     uint8 (N, H, W, 1, 3 or 4)                   N such pictures
     float, the same shapes, values 0 … 1         the same, rounded to levels 0 … 255
-    float (3, H, W) or (N, 3, H, W)              prepared already: used as it is, no preset
+    float (C, H, W) or (N, C, H, W)              prepared already: used as it is, no preset
     list or tuple of these                       one picture an item
 
-A last axis of 1, 3 or 4 always means channels: a prepared array cannot be that narrow, since VGG needs 32 columns.
+C is the preset's number of channels, 1, 3 or 4; a picture is converted to them, a colour picture to grey for C = 1.
+A last axis of 1, 3 or 4 always means channels, and (H, W) is always a picture: a prepared array has its channels first and
+cannot be that narrow, since VGG needs 32 columns.  So one grey picture that is prepared is (1, H, W).
 What was normalised wrongly looks no different from a dull picture to the network, so whatever can be recognised as such
 is refused: levels or fractions that were not normalised, values no picture gives, NaN, a uint8 array with its channels
 first.
 """
+import os
+
 import numpy as np
 from PIL import Image
 
+from npvgg.architecture import CHANNELS
 from npvgg.errors import ShapeError, UsageError
 from npvgg.images.preparing import prepare
-from npvgg.images.reading import read
+from npvgg.images.presets import Preset, check_preset
 from npvgg.text import said
 
 DTYPES = (np.float32, np.float64, "float32", "float64")
-CHANNELS = (1, 3, 4)
 HEADROOM = 4          # × the largest value the preset gives: 10.6 for torchvision, so standard normal noise passes
 
 
-def batch(inputs, preset, dtype=np.float32, *, exif=False, background=None):
-    """One input of the table above, or a list of them → (N, 3, H, W) in `dtype`, float32 or float64.
+def batch(inputs, preset: Preset, dtype=np.float32, *, exif: bool = False, background: str | None = None) -> np.ndarray:
+    """One input of the table above, or a list of them → (N, C, H, W) in `dtype`, float32 or float64; C = preset.channels.
 
     Pictures are prepared in float32 whatever the dtype, so that float64 sees the very same numbers.  `exif` and
     `background` as in `read`.  UsageError or ShapeError for what the table does not know; the errors of `read`.
     """
     if dtype not in DTYPES:
         raise UsageError(f"dtype {dtype} is not possible; choose float32 or float64")
+    check_preset(preset)
+    refuse_iterable(inputs)
     if not isinstance(inputs, (list, tuple)):
         parts = [prepared(inputs, "the input", preset, exif, background)]
     else:
@@ -43,7 +49,15 @@ def batch(inputs, preset, dtype=np.float32, *, exif=False, background=None):
     return np.concatenate(parts, dtype=dtype) if len(parts) > 1 else np.ascontiguousarray(parts[0], dtype)
 
 
-def is_single(inputs):
+def refuse_iterable(inputs):
+    """A generator could be gone through only once, and what a set or a dict holds has no order."""
+    is_iterable = hasattr(inputs, "__iter__") and not hasattr(inputs, "__array__") and not hasattr(inputs, "read")
+    if is_iterable and not isinstance(inputs, (list, tuple, str, os.PathLike, bytes, bytearray, memoryview)):
+        raise UsageError(f"the input is of type {type(inputs).__name__}; several pictures are a list or a tuple, for example "
+                         "list(pictures), and a long run takes them in parts, as npvgg.classify.stream does")
+
+
+def is_single(inputs) -> bool:
     """Whether `inputs` is one picture, and not a list or a stack of them, so that the answer is one as well."""
     return not isinstance(inputs, (list, tuple)) and getattr(inputs, "ndim", 0) < 4
 
@@ -55,31 +69,46 @@ def refuse_uneven(parts):
         if len(part) != 1:
             raise ShapeError(f"inputs[{i}] is a stack of {len(part)} pictures; in a list every item is one picture")
         if part.shape != parts[0].shape:
-            raise ShapeError(f"inputs[{i}] gives (3, H, W) = {part.shape[1:]} but inputs[0] {parts[0].shape[1:]}; "
+            raise ShapeError(f"inputs[{i}] gives (C, H, W) = {part.shape[1:]} but inputs[0] {parts[0].shape[1:]}; "
                              "pictures of one batch have one size")
 
 
 def prepared(item, name, preset, exif, background):
-    """One item of the table → (n, 3, H, W)."""
+    """One item of the table → (n, C, H, W)."""
     if isinstance(item, (str, Image.Image)) or not hasattr(item, "__array__"):      # numpy's strings have __array__
-        return prepare(read(item, exif=exif, background=background, name=name), preset)[np.newaxis]
+        return prepare(item, preset, exif=exif, background=background, name=name)[np.newaxis]
     x = as_array(item, name)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise UsageError(f"{name} is an array of {x.dtype}; pictures are uint8, or float from 0 to 1")
+        raise UsageError(f"{name} is an array of {x.dtype}; pictures are uint8, or float from 0 to 1: {converted_by(x.dtype)}")
     if x.size == 0:
         raise ShapeError(f"{name} has shape {x.shape} and so no pixels; give at least one picture")
     if x.ndim == 2 or x.ndim in (3, 4) and x.shape[-1] in CHANNELS:
         stack = x if x.ndim == 4 else x[np.newaxis]
-        return np.stack([prepare(read(picture(values, name), background=background, name=name), preset)
-                         for values in stack])
-    if x.ndim not in (3, 4) or x.shape[-3] != 3:
-        raise ShapeError(f"{name} has shape {x.shape}; a picture is (H, W, 3) or (H, W), several are (N, H, W, 3), "
-                         "prepared ones (N, 3, H, W)")
-    if x.dtype == np.uint8:
+        return np.stack([prepare(picture(values, name), preset, background=background, name=name) for values in stack])
+    is_channels_first = x.ndim in (3, 4) and x.shape[-3] in CHANNELS
+    if is_channels_first and x.dtype == np.uint8:
         raise ShapeError(f"{name} is uint8 {x.shape} with its channels first; move them last with "
                          "np.moveaxis(x, -3, -1)")
+    if is_channels_first and x.shape[-3] != preset.channels:
+        raise ShapeError(f"{name} has shape {x.shape}, {x.shape[-3]} channels first, where preset {preset.name} prepares "
+                         f"{preset.channels}; pass a picture that is not normalised with its channels last, (H, W, "
+                         f"{x.shape[-3]}), and it is converted")
+    if not is_channels_first:
+        raise ShapeError(f"{name} has shape {x.shape}; a picture is (H, W, 3) or (H, W), several are (N, H, W, 3), "
+                         f"prepared ones (N, {preset.channels}, H, W)")
     refuse_unprepared(x, name, preset)
     return x if x.ndim == 4 else x[np.newaxis]
+
+
+def converted_by(dtype):
+    """How an array of another dtype becomes a picture."""
+    if dtype.kind == "b":
+        return "convert it with x.astype(np.float32)"
+    if dtype == np.uint16:
+        return "convert levels 0…65535 with (x >> 8).astype(np.uint8)"
+    if dtype.kind in "iu":
+        return "convert levels 0…255 with x.astype(np.uint8)"
+    return "convert it to one of them"
 
 
 def as_array(item, name):
@@ -95,7 +124,8 @@ def picture(values, name):
         levels = np.rint(values.astype(np.float64) * 255)
         if not (levels.min() >= 0 and levels.max() <= 255):          # also refuses NaN
             raise UsageError(f"{name} is a float picture from {values.min():.4g} to {values.max():.4g} but 0 to 1 is "
-                             "expected; pass levels 0…255 as uint8, an array that is normalised already as (3, H, W)")
+                             "expected; pass levels 0…255 as uint8, an array that is normalised already with its channels "
+                             "first")
         values = levels.astype(np.uint8)
     values = values[:, :, 0] if values.shape[2:] == (1,) else values
     return Image.fromarray(np.ascontiguousarray(values))
@@ -116,7 +146,7 @@ def refuse_unprepared(x, name, preset):
     else:
         return
     raise UsageError(f"{name}, {x.dtype} {x.shape}, counts as prepared because its channels come first, but {problem}; "
-                     "pass a picture with its channels last, (H, W, 3) in uint8 or 0…1, or prepare it with "
+                     f"pass a picture with its channels last, (H, W, {preset.channels}) in uint8 or 0…1, or prepare it with "
                      "npvgg.images.prepare")
 
 

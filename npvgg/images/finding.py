@@ -1,4 +1,5 @@
 """Names, directories and patterns → the pictures they stand for."""
+import fnmatch
 import glob
 import os
 import re
@@ -11,32 +12,82 @@ SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", "
             ".ppm", ".pgm", ".pbm", ".pnm"}
 
 
-def find(patterns):
-    """Names, directories or glob patterns → [Path, …], each picture once, in the order of the patterns.
+def find(patterns, *, missing: bool = False) -> list[Path]:
+    """Names, directories or glob patterns → [Path, …], in the order of the patterns.
 
-    A file that is named is taken whatever its suffix.  A directory gives the files below it whose suffix is a
-    picture's, names in natural order (2 before 10), without hidden ones and without entering linked directories.  A
-    pattern means what a shell makes of it, `**` any depth; a name that exists is no pattern, whatever its characters.
-    UsageError for a pattern that gives nothing, StorageError for a directory that cannot be read.
+    A file that is named is taken whatever its suffix, and each time it is named; with `missing` also where there is none, for
+    whoever reads it says so in its place.  A directory gives the files below it whose suffix is a picture's, names in
+    natural order (2 before 10), without hidden ones and without entering linked directories.  A pattern means what a shell
+    makes of it, `**` any depth, linked directories left out; a name that exists is no pattern, whatever its characters.
+    Directories and patterns give no picture a second time.
+    UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """
     patterns = [patterns] if isinstance(patterns, (str, os.PathLike)) else list(patterns)
     if not patterns:
         raise UsageError("no pictures were named; give files, directories or patterns")
-    found = {}
+    paths, seen = [], set()
     for pattern in map(os.fspath, patterns):
-        paths = [path for name in expanded(pattern) for path in pictures(name)]
-        if not paths:
+        is_name = is_file_name(pattern, missing)
+        below = [Path(pattern)] if is_name else [path for name in expanded(pattern) for path in pictures(name)]
+        if not below:
             reason = "no picture in this directory" if os.path.isdir(pattern) else "no such file, directory or match"
             raise UsageError(f"{shown(pattern)}: {reason}; check the name")
-        for path in paths:
-            found.setdefault(os.path.abspath(path), path)
-    return list(found.values())
+        for path in below:
+            if is_name or place(path) not in seen:
+                paths.append(path)
+                seen.add(place(path))
+    return paths
+
+
+def is_file_name(pattern, missing):
+    """Whether one file is named, be it there or, with `missing`, not."""
+    if os.path.lexists(pattern):
+        return not os.path.isdir(pattern)
+    return missing and pattern != "" and not glob.has_magic(pattern)
+
+
+def place(path):
+    """What two names of one entry of a directory have in common, whatever links lead there."""
+    try:
+        return os.path.realpath(path.parent), path.name
+    except ValueError:                                    # a NUL character
+        return path
 
 
 def expanded(pattern):
     if os.path.lexists(pattern):
         return [pattern]
-    return sorted(glob.glob(pattern, recursive=True), key=natural)
+    return sorted(matches("", Path(pattern).parts), key=natural) if pattern else []
+
+
+def matches(folder, parts):
+    """A directory and the parts of a pattern below it → the names that fit; `**` enters no linked directory."""
+    if not parts:
+        yield from [folder] if os.path.lexists(folder) else []
+        return
+    part, *rest = parts
+    if part == "**":
+        yield from matches(folder, rest or ["*"])
+    if not glob.has_magic(part):
+        yield from matches(os.path.join(folder, part), rest)
+        return
+    for entry in entries(folder):
+        name = os.path.join(folder, entry.name)
+        if entry.name.startswith(".") and not part.startswith("."):
+            continue
+        if part == "**":
+            yield from matches(name, parts) if entry.is_dir(follow_symlinks=False) else []
+        elif fnmatch.fnmatch(entry.name, part):
+            yield from matches(name, rest)
+
+
+def entries(folder):
+    """Those of a directory; none where it cannot be read, as in a shell."""
+    try:
+        with os.scandir(folder or os.curdir) as scanned:
+            return list(scanned)
+    except (OSError, ValueError):
+        return []
 
 
 def pictures(name):

@@ -1,4 +1,4 @@
-"""RGB picture → numbers: resize, centre crop, normalise.
+"""Picture → numbers: resize, centre crop, normalise.
 
 Equal to torchvision's pipeline on PIL pictures: the same resampling code (Pillow's), the same rounding of sizes and
 offsets, and the same float32 operations in the same order.
@@ -7,17 +7,18 @@ import numpy as np
 from PIL import Image
 
 from npvgg.errors import ImageError
+from npvgg.images.presets import Preset, check_preset
 from npvgg.images.reading import MAX_PIXELS, read
 
 
-def prepare(image, preset):
-    """What `read` takes → (3, crop, crop) float32.
+def prepare(image, preset: Preset, **options) -> np.ndarray:
+    """What `read` takes, with its options → (C, crop, crop) float32, C = preset.channels.
 
         x[c, i, j] = (level[i, j, c] / divisor − mean[c]) / std[c]
 
     Three float32 operations, each rounded, as in torchvision.  Errors: those of `read`.
     """
-    levels = pixels(image, preset)
+    levels = pixels(image, preset, **options)
     if preset.order == "BGR":
         levels = levels[:, :, ::-1]
     x = levels.astype(np.float32) / np.float32(preset.divisor)
@@ -25,12 +26,17 @@ def prepare(image, preset):
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
 
-def pixels(image, preset):
-    """What `read` takes → (crop, crop, 3) uint8 in RGB, the levels 0 … 255 that `prepare` normalises."""
-    picture = read(image)
+def pixels(image, preset: Preset, **options) -> np.ndarray:
+    """What `read` takes, with its options → (crop, crop, C) uint8, the levels 0 … 255 that `prepare` normalises.
+
+    The channels are grey, RGB or RGBA; blue comes first in `prepare` only.  Pillow resizes colours weighted by their alpha.
+    """
+    check_preset(preset)
+    picture = read(image, mode=preset.mode, **options)
     if preset.resize is not None:
         picture = resized(picture, preset)
-    return np.array(cropped(picture, preset.crop))
+    levels = np.array(cropped(picture, preset.crop))
+    return levels.reshape(*levels.shape[:2], preset.channels)
 
 
 def resized(picture, preset):
@@ -46,7 +52,7 @@ def resized(picture, preset):
 
 
 def cropped(picture, side):
-    """The central square; where the picture is smaller, black is added around it."""
+    """The central square; where the picture is smaller, zeros are added around it: black, and transparent in RGBA."""
     width, height = picture.size
     left, top = offset(width, side), offset(height, side)
     return picture.crop((left, top, left + side, top + side))

@@ -1,8 +1,12 @@
 """How a picture becomes the input of a network, as data that travels in its weights file.
 
     resize      the shorter side becomes `resize` pixels (None: as it is), the longer one int(resize · long / short)
-    crop        the central crop × crop square; outside the picture it is black
+    crop        the central crop × crop square; outside the picture every channel is 0
     normalise   x[c] = (level[c] / divisor − mean[c]) / std[c], levels 0 … 255, channels in `order`
+    order       L: one channel, Pillow's grey, (299 R + 587 G + 114 B) / 1000; RGB; BGR; RGBA: the fourth is alpha, 255 where a
+                picture has none
+
+A preset serves networks of as many input channels as its order has letters.
 
 Resizing is Pillow's: each new pixel weighs every old pixel under a triangle that grows with the reduction
 (antialiasing), rounded to 8 bits after each direction.
@@ -10,31 +14,57 @@ Resizing is Pillow's: each new pixel weighs every old pixel under a triangle tha
 import json
 from dataclasses import asdict, dataclass, fields, replace
 
+from npvgg.architecture import CHANNELS, Architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.storage import strict_json
 
 MAX_SIDE = 4096
 MAX_FACTOR = 1e6                                          # keeps every normalised value finite in float32
 INTERPOLATIONS = ("bilinear",)
-ORDERS = ("RGB", "BGR")
+ORDERS = {"L": "L", "RGB": "RGB", "BGR": "RGB", "RGBA": "RGBA"}        # → Pillow's mode of the picture
 
 
-def preset(name):
-    """A preset by its name, one of PRESETS."""
-    if name not in PRESETS:
+def preset(name: str) -> "Preset":
+    """A preset by its name, one of PRESETS; UsageError with the list of names for any other."""
+    if not isinstance(name, str) or name not in PRESETS:
         raise UsageError(f"preset {name!r} is not known; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
+def default_preset(net: Architecture) -> "Preset":
+    """The preset of a network for which nobody states one: ImageNet's statistics, for its input channels and size.
+
+    3 channels torchvision, 1 grey, 4 rgba; `resized` to net.input_size.
+    """
+    return PRESETS[DEFAULTS[net.input_channels]].resized(net.input_size)
+
+
+def check_preset(recipe):
+    """UsageError unless it is a Preset, not its name for example."""
+    if not isinstance(recipe, Preset):
+        raise UsageError(f"the preset is of type {type(recipe).__name__}; give a Preset, as images.preset('torchvision')")
+
+
+def check_channels(recipe: "Preset", net: Architecture):
+    """UsageError unless the preset prepares as many channels as the network takes."""
+    check_preset(recipe)
+    if recipe.channels != net.input_channels:
+        raise UsageError(f"preset {recipe.name} prepares {recipe.channels} channels ({recipe.order}) but this {net.name} takes "
+                         f"{net.input_channels}; give images.default_preset(architecture), or a preset whose order has as many")
+
+
 @dataclass(frozen=True)
 class Preset:
-    """One recipe for preparing pictures.  UsageError for a field that makes no sense."""
+    """One recipe for preparing pictures.  UsageError for a field that makes no sense.
+
+    `resize` and `crop` are in pixels; `mean` and `std`, in the order of `order`, are of levels ÷ `divisor`.
+    """
 
     name: str
     resize: int | None
     crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]               # one a channel
+    std: tuple[float, ...]
     divisor: float = 255.0
     interpolation: str = "bilinear"
     order: str = "RGB"
@@ -44,19 +74,33 @@ class Preset:
             value = getattr(self, field)
             if not is_valid(value):
                 raise UsageError(f"preset field {field} is {value!r:.80}; expected {expected}")
+        for field in ("mean", "std"):
+            value = getattr(self, field)
+            if len(value) != self.channels:
+                raise UsageError(f"preset field {field} is {value!r:.80}; expected {self.channels} for the order {self.order}")
 
-    def resized(self, input_size):
+    @property
+    def channels(self) -> int:
+        """How many channels it prepares: 1, 3 or 4."""
+        return len(self.order)
+
+    @property
+    def mode(self) -> str:
+        """Pillow's mode of the picture that it resizes and crops: L, RGB or RGBA."""
+        return ORDERS[self.order]
+
+    def resized(self, input_size: int) -> "Preset":
         """The same recipe for another input size; resize : crop is kept, as 256 : 224 becomes 342 : 299."""
         if not is_side(input_size):
             raise UsageError(f"input size {input_size!r:.80} is not possible; give {SIDE}")
         return replace(self, crop=input_size, resize=self.resize and round(self.resize * input_size / self.crop))
 
-    def to_json(self):
+    def to_json(self) -> str:
         """→ one line of JSON with every field, which `from_json` reads back."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str | bytes) -> "Preset":
         """The preset that `to_json` wrote.  BadFileError for a field too many, too few or of another type."""
         try:
             values = strict_json.read(text)
@@ -64,8 +108,8 @@ class Preset:
             raise BadFileError(f"the preset is not JSON ({error}); convert the weights again") from None
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or values.keys() != names:
-            found = sorted(values) if isinstance(values, dict) else values
-            raise BadFileError(f"the preset holds {found!r:.200}; expected the fields {sorted(names)}; "
+            content = sorted(values) if isinstance(values, dict) else values
+            raise BadFileError(f"the preset holds {content!r:.200}; expected the fields {sorted(names)}; "
                                "convert the weights again")
         try:
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
@@ -85,8 +129,8 @@ def is_scale(value):
     return is_number(value) and value >= 1 / MAX_FACTOR
 
 
-def three(is_valid):
-    return lambda value: type(value) is tuple and len(value) == 3 and all(map(is_valid, value))
+def one_a_channel(is_valid):
+    return lambda value: type(value) is tuple and len(value) in CHANNELS and all(map(is_valid, value))
 
 
 SIDE = f"a whole number from 1 to {MAX_SIDE}"
@@ -94,11 +138,11 @@ FIELDS = {
     "name": (lambda value: type(value) is str and value.isprintable() and 0 < len(value) <= 80, "a short name"),
     "resize": (lambda value: value is None or is_side(value), f"nothing or {SIDE}"),
     "crop": (is_side, SIDE),
-    "mean": (three(is_number), "a tuple of three numbers"),
-    "std": (three(is_scale), "a tuple of three positive numbers"),
+    "mean": (one_a_channel(is_number), "a tuple of 1, 3 or 4 numbers"),
+    "std": (one_a_channel(is_scale), "a tuple of 1, 3 or 4 positive numbers"),
     "divisor": (is_scale, "a positive number"),
     "interpolation": (lambda value: value in INTERPOLATIONS, "bilinear"),
-    "order": (lambda value: value in ORDERS, "RGB or BGR"),
+    "order": (lambda value: type(value) is str and value in ORDERS, "L, RGB, BGR or RGBA"),
 }
 
 PRESETS = {recipe.name: recipe for recipe in (
@@ -114,4 +158,10 @@ PRESETS = {recipe.name: recipe for recipe in (
     Preset("pytorchvggnet", 224, 224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     # The means and deviations of CIFAR-10's training pictures.
     Preset("cifar10", 32, 32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+    # torchvision's under Pillow's weights of grey.  The mean of a weighted sum is that sum of the means, and its deviation that
+    # of the deviations where the channels rise and fall together, as those of photographs nearly do.
+    Preset("grey", 256, 224, mean=(0.459,), std=(0.226,), order="L"),
+    # torchvision's, and alpha from 0 to 1 as it is.
+    Preset("rgba", 256, 224, mean=(0.485, 0.456, 0.406, 0.0), std=(0.229, 0.224, 0.225, 1.0), order="RGBA"),
 )}
+DEFAULTS = {3: "torchvision", 1: "grey", 4: "rgba"}         # by input channels

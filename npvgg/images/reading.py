@@ -1,7 +1,8 @@
-"""One picture, from wherever it is, as RGB: what is accepted, what is refused, and how each kind of pixel becomes RGB.
+"""One picture, from wherever it is, in mode RGB, L (grey) or RGBA: what is accepted or refused, and how pixels are converted.
 
-    RGB, grey, 1-bit, palette     as they are
-    alpha                         dropped, so that hidden colours show, as in torchvision; or laid over `background`
+    RGB, grey, 1-bit, palette     as they are; grey of colours is Pillow's, (299 R + 587 G + 114 B) / 1000
+    alpha                         dropped in RGB and L, so that hidden colours show, as in torchvision; kept in RGBA, where a
+                                  picture without one has 255 everywhere; or the picture is laid over `background`
     CMYK, YCCK, YCbCr, HSV        Pillow's arithmetic, without colour profiles, as in torchvision
     16-bit                        the high byte, v >> 8 (Pillow itself would clip grey values to 255)
     32-bit integers, floats, Lab  refused: nothing in the file says which value is white (Pillow widens a 16-bit PGM so)
@@ -12,6 +13,7 @@ A hostile file costs bounded memory and time: few formats, a size limit on the f
 checked before a pixel is decoded.  Pillow's settings and Python's warning filters belong to the whole process, and so
 to its other threads; nothing here touches them.
 """
+import errno
 import io
 import os
 import stat
@@ -30,6 +32,7 @@ from PIL import (  # noqa: F401     the plugins register themselves; Image.open 
     WebPImagePlugin,
 )
 
+from npvgg.checks import check_choice
 from npvgg.errors import ImageError, StorageError, UsageError
 from npvgg.storage import file_kinds, opening
 from npvgg.text import said, shown
@@ -40,27 +43,31 @@ MAX_PIXELS = 50_000_000
 MAX_ASPECT = 20                                           # 1×4000 would be resized to 256×1 024 000
 JPEG_SCANS, BYTES_PER_SCAN = 100, 2**15                   # see refuse_many_scans
 
+TARGETS = ("RGB", "L", "RGBA")                            # modes that a picture is read into
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
 
 
-def read(source, *, exif=False, background=None, name="the picture"):
-    """Path, bytes, binary file or PIL.Image → PIL.Image in mode RGB; one that is RGB already comes back as it is.
+def read(source, *, mode: str = "RGB", exif: bool = False, background: str | None = None,
+         name: str = "the picture") -> Image.Image:
+    """Path, bytes, binary file or PIL.Image → PIL.Image in `mode`; one that is in it already comes back as it is.
 
-    `exif` turns the picture as its EXIF orientation says; `background`, a colour such as "white" or "#ff8800", is what
-    shows through where the picture is transparent; `name` stands in messages for a source without a file name.
+    `mode`: RGB, L for grey, or RGBA.  `exif` turns the picture as its EXIF orientation says; `background`, a colour such as
+    "white" or "#ff8800", is what shows through where the picture is transparent (in RGBA alpha is then 255 everywhere);
+    `name` stands in messages for a source without a file name.
     ImageError for a picture that cannot or must not be read, StorageError for a file that is not there, UsageError for
-    a source or colour of another kind.
+    a source, mode or colour of another kind.
     """
+    check_choice("mode", mode, TARGETS)
     colour = rgb_of(background)
     if isinstance(source, Image.Image):
         name = shown(getattr(source, "filename", "") or name)
-        return decoded(lambda: source, name, exif, colour)
+        return decoded(lambda: source, name, mode, exif, colour)
     name, content = content_of(source, name)
-    return decoded(lambda: opened(content, name), name, exif, colour)
+    return decoded(lambda: opened(content, name), name, mode, exif, colour)
 
 
-def decoded(open_picture, name, exif, background):
+def decoded(open_picture, name, mode, exif, background):
     """Open, check, decode and convert one picture; whatever goes wrong in Pillow is an ImageError."""
     try:
         picture = open_picture()
@@ -68,7 +75,7 @@ def decoded(open_picture, name, exif, background):
         picture.load()
         if exif:
             picture = ImageOps.exif_transpose(picture)
-        return rgb(picture, name, background)
+        return converted(picture, name, mode, background)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -86,8 +93,8 @@ def content_of(source, name):
         name = shown(source)
         content = file_content(source, name)
     elif hasattr(source, "read"):
-        given = getattr(source, "name", None)             # a number where the file has none
-        name = shown(given) if isinstance(given, str) else name
+        file_name = getattr(source, "name", None)         # a number where the file has none
+        name = shown(file_name) if isinstance(file_name, str) else name
         content = stream_content(source, name)
     else:
         raise UsageError(f"{name} is of type {type(source).__name__}; expected a path, bytes, a binary file or a "
@@ -105,6 +112,8 @@ def file_content(path, name):
         with open(path, "rb", opener=opening.without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_BYTES + 1) if is_regular else b""
+            if content is None:                           # a file of /proc that has nothing to give now
+                raise BlockingIOError(errno.EAGAIN, "it holds nothing now")
     except IsADirectoryError:
         raise ImageError(f"{name}: a directory, not a picture; npvgg.images.find lists the pictures in it") from None
     except FileNotFoundError:
@@ -163,21 +172,21 @@ def refuse_size(size, name):
         raise ImageError(f"{name}: {width}×{height} is longer than {MAX_ASPECT}:1; crop the part that matters first")
 
 
-def rgb(picture, name, background=None):
-    """Decoded picture → the same in RGB, by the table above."""
+def converted(picture, name, mode, background=None):
+    """Decoded picture → the same in `mode`, by the table above."""
     if picture.mode in SIXTEEN_BIT:
         high_byte = (np.asarray(picture) >> 8).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
+        return Image.fromarray(high_byte).convert(mode)
     if picture.mode not in MODES:
         raise ImageError(f"{name}: pixels of mode {picture.mode} do not say which value is white; "
                          "save it with 8 bits a channel first")
     if background is not None and picture.has_transparency_data:
         canvas = Image.new("RGBA", picture.size, background)
-        return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
-    if "transparency" in picture.info:                    # the colours stay; convert would warn about several of them
+        return Image.alpha_composite(canvas, picture.convert("RGBA")).convert(mode)
+    if "transparency" in picture.info and mode != "RGBA":   # the colours stay; convert would warn about several of them
         picture = picture.copy()
         del picture.info["transparency"]
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def rgb_of(background):

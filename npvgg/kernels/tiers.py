@@ -4,7 +4,6 @@ A tier overrides what it has learned and leaves the rest to the tier below, as B
 ones.  A tier is imported when it is chosen, so the reference runs without Numba.
 """
 import os
-from functools import wraps
 from importlib import import_module
 
 from npvgg.errors import UnsupportedError, UsageError
@@ -22,13 +21,11 @@ def choose(tier):
     operations = {}
     for rung in rungs(tier):
         try:
-            learned = import_module(f"npvgg.kernels.{rung}").OPERATIONS
+            module = import_module(f"npvgg.kernels.{rung}")
         except ImportError as error:
             raise UnsupportedError(f"the {rung} tier cannot be imported ({error}); install what is missing, "
                                    f"or choose the {LADDER[0]} tier") from error
-        if rung == "engine":
-            learned = {name: for_float32(function, operations[name]) for name, function in learned.items()}
-        operations |= learned
+        operations |= module.operations(operations)
     return operations
 
 
@@ -42,13 +39,3 @@ def rungs(tier):
         raise UsageError(f"there is no kernel tier {tier!r}; choose one of {', '.join(LADDER)}")
     is_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
     return tuple(rung for rung in LADDER[:LADDER.index(tier) + 1] if is_compiled or rung != "engine")
-
-
-def for_float32(function, otherwise):
-    """The engine's function, which knows float32 only, with that of the rung below for anything else."""
-    @wraps(function)
-    def by_dtype(x, *arrays, **options):
-        chosen = function if getattr(x, "dtype", None) == "float32" else otherwise
-        return chosen(x, *arrays, **options)
-
-    return by_dtype

@@ -49,8 +49,14 @@ def measure(ours: np.ndarray, reference: np.ndarray) -> Difference:
         ulp=units(gap, a, b, typical, unit), flips=int(np.count_nonzero((a > 0) != (b > 0))))
 
 
-def argmax_flips(ours, reference):
-    """(N, classes) twice → how many of the N rows have their largest value in different places (the first, of equals)."""
+def argmax_flips(ours: np.ndarray, reference: np.ndarray, middle: float = 0.0) -> int:
+    """(N, classes) twice → how many of the N rows have their largest value in different places (the first, of equals).
+
+    Of a single column, which tells two classes apart, how many are above `middle` in one array only: 0 for logits, ½ for
+    probabilities.
+    """
+    if reference.shape[1:] == (1,):
+        return int(np.count_nonzero((ours > middle) != (reference > middle)))
     return int(np.count_nonzero(ours.argmax(axis=1) != reference.argmax(axis=1)))
 
 

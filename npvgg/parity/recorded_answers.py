@@ -3,18 +3,18 @@
     test_data_set_0/input_0.pb, output_0.pb      a folder a test, as ONNX has them
     NAME.npz                                     a file a test, with the arrays `input` and `output`
 
-    input    (N, 3, H, W), prepared as the source wants it
-    output   (N, classes): logits, or probabilities if the source's last layer is a soft-max (`VGG.source_output`)
+    input    (N, C, H, W), prepared as the source wants it
+    output   (N, classes): logits, or probabilities if the source ends with a soft-max or a sigmoid (`VGG.source_output`)
 
 Judged is the largest gap ÷ the largest recorded value, and rms ÷ rms, against a bound:
 
     logits          10⁻⁴, as between any two float32 runs (gap.FLOAT32_BOUND)
-    probabilities   2 · 10⁻⁴ · largest |logit|, and never above 10⁻²
+    probabilities   2 · 10⁻⁴ · largest |logit| of a soft-max, half of that of a sigmoid, and never above 10⁻²
 
 for a soft-max turns a gap δ between logits into one of p_i(1 − p_i) · 2δ at most, to first order: 2δ of the largest
-probability, where δ is 10⁻⁴ of the largest logit.  A soft-max of nearly 1 hides gaps; tests with several plausible classes say
-more.  A network within its bound may have another top-1 where two classes are as close as that, so the top-1 is shown and not
-judged.
+probability, where δ is 10⁻⁴ of the largest logit.  A sigmoid makes p_i(1 − p_i) · δ of it.  A probability of nearly 1 hides
+gaps; tests with several plausible classes say more.  A network within its bound may have another top-1 where two classes are
+as close as that, so the top-1 is shown and not judged.
 """
 import re
 from dataclasses import dataclass
@@ -31,13 +31,14 @@ from weights_convert import source_file
 from weights_convert.formats import npz, tensor_proto
 
 LARGEST_BOUND = 1e-2
+FACTORS = {"softmax": 2, "sigmoid": 1}                    # what becomes of a gap between logits in probabilities
 SETS = "test_data_set_*"
 PB = ("input_0.pb", "output_0.pb")
 NPZ = (("input", "output"), ("inputs", "outputs"))        # the second in archives of the ONNX model zoo from 2017
 HEADINGS = ("test", "input", "gap ÷ largest", "rms ÷ rms", "bound", "top-1", "verdict")
 
 
-def find(folder):
+def find(folder) -> list[Path]:
     """A folder → the tests in it, each a folder or an .npz, in the order of the numbers in their names.
 
     StorageError where there is no such folder, UsageError where it holds none.
@@ -62,7 +63,7 @@ class Outcome:
     shape: tuple                          # of the input
     difference: difference.Difference
     bound: float
-    argmax_flips: int | None              # pictures with another largest value; None without a classifier
+    argmax_flips: int | None              # pictures with another best class; None without a classifier
     verdict: str                          # report.EQUAL, CLOSE or DIVERGES
 
 
@@ -71,20 +72,21 @@ def check(vgg, test):
 
     Raises BadFileError for files that are damaged or hold something else, UnsupportedError, StorageError.
     """
-    x, recorded = read(test)
+    net = vgg.architecture
+    x, recorded = read(test, net.input_channels)
     ours = logits = vgg.forward(x)
     if recorded.size != ours.size or len(recorded) != len(x):
         raise BadFileError(f"{test}: {recorded.shape} is recorded as the output where this network gives {ours.shape}; give "
                            "the tests of the same network")
-    bound = FLOAT32_BOUND
-    if vgg.source_output == "probabilities" and vgg.architecture.num_classes:
-        ours = vgg.probabilities(logits)
-        bound = min(LARGEST_BOUND, 2 * FLOAT32_BOUND * float(abs(logits).max()))
+    bound, middle = FLOAT32_BOUND, 0.0
+    if vgg.source_output == "probabilities" and net.output in FACTORS:
+        ours, middle = vgg.probabilities(logits), 0.5
+        bound = min(LARGEST_BOUND, FACTORS[net.output] * FLOAT32_BOUND * float(abs(logits).max()))
     recorded = recorded.reshape(ours.shape)
-    found = difference.measure(ours, recorded)
-    verdict = report.DIVERGES if not found.within(bound) else report.CLOSE if found.unequal else report.EQUAL
-    flips = difference.argmax_flips(ours, recorded) if ours.ndim == 2 else None
-    return Outcome(test.name or str(test), x.shape, found, bound, flips, verdict)
+    gap = difference.measure(ours, recorded)
+    verdict = report.DIVERGES if not gap.within(bound) else report.CLOSE if gap.unequal else report.EQUAL
+    flips = difference.argmax_flips(ours, recorded, middle) if ours.ndim == 2 else None
+    return Outcome(test.name or str(test), x.shape, gap, bound, flips, verdict)
 
 
 def table(outcomes):
@@ -93,22 +95,23 @@ def table(outcomes):
 
 
 def cells(outcome):
-    found, flips = outcome.difference, outcome.argmax_flips
+    gap, flips = outcome.difference, outcome.argmax_flips
     same = "—" if flips is None else "equal" if flips == 0 else f"{flips} of {outcome.shape[0]} differ"
-    return (outcome.name, report.shape(outcome.shape), report.number(found.largest_relative),
-            report.number(found.rms_relative), report.number(outcome.bound), same, outcome.verdict)
+    return (outcome.name, report.shape(outcome.shape), report.number(gap.largest_relative),
+            report.number(gap.rms_relative), report.number(outcome.bound), same, outcome.verdict)
 
 
-def read(test):
-    """A test → (input as float32 (N, 3, H, W), recorded output)."""
+def read(test, channels):
+    """A test → (input as float32 (N, channels, H, W), recorded output)."""
     x, recorded = read_archive(test) if test.suffix == ".npz" else (tensor_proto.read(test / name) for name in PB)
     if x.ndim == 5 and len(x) == 1 and len(recorded) == 1:             # the zoo's .npz hold a list of the inputs, which is one
         x, recorded = x[0], recorded[0]
-    if x.ndim != 4 or x.shape[1] != 3 or x.dtype.kind != "f" or not x.size:
-        raise BadFileError(f"{test}: its input is {x.dtype.name} of shape {x.shape}; a VGG takes floating point (N, 3, H, W)")
+    if x.ndim != 4 or x.shape[1] != channels or x.dtype.kind != "f" or not x.size:
+        raise BadFileError(f"{test}: its input is {x.dtype.name} of shape {x.shape}; this VGG takes floating point "
+                           f"(N, {channels}, H, W)")
     if not recorded.ndim or recorded.dtype.kind != "f":
         raise BadFileError(f"{test}: its output is {recorded.dtype.name} of shape {recorded.shape}; a VGG gives floating point")
-    with np.errstate(over="ignore"):                                   # found as an infinity in the next line
+    with np.errstate(over="ignore"):                                   # the next line refuses the infinity
         x = x.astype(np.float32)
     if not (np.isfinite(x).all() and np.isfinite(recorded).all()):
         raise BadFileError(f"{test}: it holds NaN or infinity (the file is damaged: fetch it again)")

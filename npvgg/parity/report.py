@@ -52,7 +52,7 @@ class Row:
     shapes: tuple                         # (A's, B's)
     tolerance: float
     difference: difference.Difference | None          # None where the shapes differ
-    argmax_flips: int | None              # rows with another largest value; None unless the arrays are (N, classes)
+    argmax_flips: int | None              # see difference.argmax_flips; None unless the arrays are (N, classes)
     verdict: str                          # EQUAL, CLOSE or DIVERGES
 
 
@@ -120,10 +120,10 @@ def judged(name, ours, reference, tolerance):
         tolerance = TOLERANCE[difference.coarser(ours.dtype, reference.dtype).name]
     if ours.shape != reference.shape:
         return Row(name, (ours.shape, reference.shape), tolerance, None, None, DIVERGES)
-    found = difference.measure(ours, reference)
-    verdict = EQUAL if not found.unequal else CLOSE if found.within(tolerance) else DIVERGES
+    gap = difference.measure(ours, reference)
+    verdict = EQUAL if not gap.unequal else CLOSE if gap.within(tolerance) else DIVERGES
     flips = difference.argmax_flips(ours, reference) if ours.ndim == 2 else None
-    return Row(name, (ours.shape, reference.shape), tolerance, found, flips, verdict)
+    return Row(name, (ours.shape, reference.shape), tolerance, gap, flips, verdict)
 
 
 def recorded_layers(trace):
@@ -151,10 +151,10 @@ def reason(row):
 def cells(row):
     if row.difference is None:
         return (row.name, f"{shape(row.shapes[0])} | {shape(row.shapes[1])}", "—", "—", "—", "—", "—", row.verdict)
-    found = row.difference
-    ulp = f"{found.ulp:.1f}" if 0 < found.ulp < 1e4 else number(found.ulp)
-    return (row.name, shape(row.shapes[0]), number(found.largest_gap), number(found.largest_relative),
-            number(found.rms_relative), ulp, f"{found.flips:,}", row.verdict)
+    gap = row.difference
+    ulp = f"{gap.ulp:.1f}" if 0 < gap.ulp < 1e4 else number(gap.ulp)
+    return (row.name, shape(row.shapes[0]), number(gap.largest_gap), number(gap.largest_relative),
+            number(gap.rms_relative), ulp, f"{gap.flips:,}", row.verdict)
 
 
 def plain(row):

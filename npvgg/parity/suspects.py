@@ -13,22 +13,25 @@ from npvgg.errors import ShapeError
 from npvgg.kernels import tiers
 from npvgg.parity import difference
 
+REFERENCE = tiers.choose("reference")
+
 USUAL_CAUSES = {
     "input": "another order of the channels, resize, antialiasing, crop, mean, standard deviation or JPEG decoder",
     "conv2d": "other weights or bias, filters turned or transposed, another padding",
     "reflection_pad2d": "another padding",
-    "batchnorm2d": "another ε, the batch's own statistics instead of the stored ones, parameters in another order",
+    **dict.fromkeys(("batchnorm2d", "batchnorm1d"),
+                    "another ε, the batch's own statistics instead of the stored ones, parameters in another order"),
     "relu": "another activation",
     "local_response_norm": "alpha divided by the size or not, another k",
-    "maxpool2d": "another window, stride or rounding of the size",
-    "adaptive_avgpool2d": "another pooled size",
+    **dict.fromkeys(("maxpool2d", "avgpool2d"), "another window, stride or rounding of the size, maxima for averages"),
+    **dict.fromkeys(("adaptive_avgpool2d", "adaptive_maxpool2d"), "another pooled size, maxima for averages"),
     "flatten": "channels last where they come first",
     "dense": "other weights or bias, weights transposed, inputs flattened with the channels last",
     "dropout": "dropout active, as in training",
 }
 
 
-def explain(name, a, b, tolerance, layers=(), parameters=None):
+def explain(name: str, a: dict, b: dict, tolerance: float, layers=(), parameters: dict | None = None) -> list[str]:
     """Where {layer: array} a and b first diverge, by name → sentences about the likely cause.
 
     `layers`: those of the network, in order; `parameters`: {"conv1_1/weight": array} of one of the runs, or of both.
@@ -39,17 +42,17 @@ def explain(name, a, b, tolerance, layers=(), parameters=None):
     maps = next((b[earlier].shape[1:] for earlier in reversed(before) if b[earlier].ndim == 4), None)
     layer = next((layer for layer in layers if layer.name == name), None)
 
-    found = [*rearranged(ours, reference, maps, tolerance), *misnamed(name, a, b, tolerance)]
-    if not found and ours.shape == reference.shape:
-        found = [*confined(ours, reference, tolerance), *scaled(ours, reference, tolerance)]
+    causes = [*rearranged(ours, reference, maps, tolerance), *misnamed(name, a, b, tolerance)]
+    if not causes and ours.shape == reference.shape:
+        causes = [*confined(ours, reference, tolerance), *scaled(ours, reference, tolerance)]
     verdict = []
     if layer and before and before[-1] == order[order.index(name) - 1]:
-        made, verdict = recomputed(layer, np.asarray(b[before[-1]]), ours, reference, maps, tolerance, parameters or {})
-        found += made
+        mistakes, verdict = recomputed(layer, np.asarray(b[before[-1]]), ours, reference, maps, tolerance, parameters or {})
+        causes += mistakes
     operation = layer.op if layer else name
-    if not found and operation in USUAL_CAUSES:
-        found = [f"usual causes: {USUAL_CAUSES[operation]}"]
-    return found + verdict
+    if not causes and operation in USUAL_CAUSES:
+        causes = [f"usual causes: {USUAL_CAUSES[operation]}"]
+    return causes + verdict
 
 
 # ------------------------------------------------------------------------------------------------- arrays
@@ -129,27 +132,31 @@ def fit(ours, reference):
 
 # ------------------------------------------------------------------------------------------------- the layer
 
-# {operation: {mistake: the layer with it}}, each given the kernel, the layer's input, parameters and options.
+BATCH_NORMS = ("batchnorm2d", "batchnorm1d")
+BATCH_NORM = {
+    **{f"with ε = {other:g}": lambda op, x, w, b, m, v, eps, other=other: op(x, w, b, m, v, eps=other)
+       for other in (1e-3, 1e-2, 1e-4, 1e-5, 1e-6, 0.0)},
+    "with the mean and variance of the batch, as in training":
+        lambda op, x, w, b, m, v, **o: op(x, w, b, x.mean(axis=of_channels(x)), x.var(axis=of_channels(x)), **o),
+    "with standard deviations in the place of variances": lambda op, x, w, b, m, v, **o: op(x, w, b, m, np.sqrt(v), **o),
+    "left out": lambda op, x, *_, **o: x,
+}
+
+# {operation: {mistake: the layer with it}}, each called with the kernel, the layer's input, parameters and options; *b is the
+# bias of a convolution that has one.
 MISTAKES = {
     "conv2d": {
-        "without its bias": lambda op, x, w, b, **o: op(x, w, 0 * b, **o),
-        "with its filters turned by 180° (VGG correlates)": lambda op, x, w, b, **o: op(x, w[:, :, ::-1, ::-1], b, **o),
-        "with height and width of its filters exchanged": lambda op, x, w, b, **o: op(x, w.swapaxes(2, 3), b, **o),
-        "with the channels of its filters in reverse order (BGR)": lambda op, x, w, b, **o: op(x, w[:, ::-1], b, **o),
-        "with its filters read in the order (kh, kw, C, O)": lambda op, x, w, b, **o: op(x, height_first(w), b, **o),
-        "with the border reflected instead of zero": lambda op, x, w, b, padding: op(bordered(x, padding, "reflect"), w, b,
+        "without its bias": lambda op, x, w, *b, **o: op(x, w, None, **o),
+        "with its filters turned by 180° (VGG correlates)": lambda op, x, w, *b, **o: op(x, w[:, :, ::-1, ::-1], *b, **o),
+        "with height and width of its filters exchanged": lambda op, x, w, *b, **o: op(x, w.swapaxes(2, 3), *b, **o),
+        "with the channels of its filters in reverse order (BGR)": lambda op, x, w, *b, **o: op(x, w[:, ::-1], *b, **o),
+        "with its filters read in the order (kh, kw, C, O)": lambda op, x, w, *b, **o: op(x, height_first(w), *b, **o),
+        "with the border reflected instead of zero": lambda op, x, w, *b, padding: op(bordered(x, padding, "reflect"), w, *b,
+                                                                                     padding=0),
+        "with the border repeated instead of zero": lambda op, x, w, *b, padding: op(bordered(x, padding, "edge"), w, *b,
                                                                                     padding=0),
-        "with the border repeated instead of zero": lambda op, x, w, b, padding: op(bordered(x, padding, "edge"), w, b,
-                                                                                   padding=0),
     },
-    "batchnorm2d": {
-        **{f"with ε = {other:g}": lambda op, x, w, b, m, v, eps, other=other: op(x, w, b, m, v, eps=other)
-           for other in (1e-3, 1e-2, 1e-4, 1e-6, 0.0)},
-        "with the mean and variance of the batch, as in training":
-            lambda op, x, w, b, m, v, **o: op(x, w, b, x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)), **o),
-        "with standard deviations in the place of variances": lambda op, x, w, b, m, v, **o: op(x, w, b, m, np.sqrt(v), **o),
-        "left out": lambda op, x, *_, **o: x,
-    },
+    **dict.fromkeys(BATCH_NORMS, BATCH_NORM),
     "relu": {"left out": lambda op, x: x},
     "local_response_norm": {
         "with alpha not divided by the size": lambda op, x, size, alpha, **o: op(x, size=size, alpha=alpha * size, **o),
@@ -158,9 +165,12 @@ MISTAKES = {
         "left out": lambda op, x, **o: x,
     },
     "maxpool2d": {
-        "with averages instead of maxima": lambda op, x, size, stride: averages(x, size),
+        "with averages instead of maxima": lambda op, x, **o: REFERENCE["avgpool2d"](x, **o),
         "with ceil_mode": lambda op, x, **o: op(x, ceil_mode=True, **o),
     },
+    "avgpool2d": {"with maxima instead of averages": lambda op, x, **o: REFERENCE["maxpool2d"](x, **o)},
+    "adaptive_avgpool2d": {"with maxima instead of averages": lambda op, x, **o: REFERENCE["adaptive_maxpool2d"](x, **o)},
+    "adaptive_maxpool2d": {"with averages instead of maxima": lambda op, x, **o: REFERENCE["adaptive_avgpool2d"](x, **o)},
     "dense": {
         "without its bias": lambda op, x, w, b: op(x, w, 0 * b),
         "with its weights read as (inputs, outputs)": lambda op, x, w, b: op(x, w.reshape(w.shape[::-1]).T, b),
@@ -176,8 +186,8 @@ def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
     own = [parameters.get(f"{layer.name}/{kind}") for kind, _ in layer.shapes]
     if any(array is None for array in own):
         return [], []
-    op, options = tiers.choose("reference")[layer.op], dict(layer.options)
-    if layer.op != "batchnorm2d":                         # one picture that differs is enough, unless the batch matters
+    op, options = REFERENCE[layer.op], dict(layer.options)
+    if layer.op not in BATCH_NORMS:                       # one picture that differs is enough, unless the batch matters
         differing = (n for n in range(min(len(ours), len(reference))) if not same(ours[n], reference[n], tolerance))
         n = next(differing, 0)
         x, ours, reference = x[n:n + 1], ours[n:n + 1], reference[n:n + 1]
@@ -192,11 +202,11 @@ def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
     except ShapeError as error:
         return [], [f"the network given is not that of the traces: {error}"]
     right = [run for run, y in runs.items() if same(y, answer, tolerance)]
-    made = [f"{run} is {layer.name} {mistake}" for mistake, variant in variants.items()
-            for run, y in runs.items() if run not in right and same(y, variant(op, x, *own, **options), tolerance)]
+    mistakes = [f"{run} is {layer.name} {mistake}" for mistake, variant in variants.items()
+                for run, y in runs.items() if run not in right and same(y, variant(op, x, *own, **options), tolerance)]
     if right:
-        return made, [f"{right[0]} is what npvgg computes for {layer.name} from B's input of that layer"]
-    return made, [f"neither run is what npvgg computes for {layer.name} from B's input of that layer"]
+        return mistakes, [f"{right[0]} is what npvgg computes for {layer.name} from B's input of that layer"]
+    return mistakes, [f"neither run is what npvgg computes for {layer.name} from B's input of that layer"]
 
 
 def bordered(x, padding, mode):
@@ -208,10 +218,9 @@ def height_first(weight):
     return weight.reshape(kh, kw, inputs, outputs).transpose(3, 2, 0, 1)
 
 
-def averages(x, size):
-    """(N, C, H, W) → the means of size×size windows that do not overlap."""
-    height, width = (extent // size for extent in x.shape[2:])
-    return x[:, :, :height * size, :width * size].reshape(*x.shape[:2], height, size, width, size).mean(axis=(3, 5))
+def of_channels(x):
+    """The axes that statistics of a channel or feature are taken over: all but the second."""
+    return (0, *range(2, x.ndim))
 
 
 # ------------------------------------------------------------------------------------------------- comparing

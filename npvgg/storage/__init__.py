@@ -4,6 +4,8 @@
     cache_folder    where npvgg keeps what it can make or fetch again
     file_lock       one process at a time
     file_kinds      what a file is, by its first bytes
+    identity        is a mapped file still the one that was opened?
+    mapping         pages of arrays that lie in a mapped file
     opening         opening a file without waiting
     strict_json     JSON from strangers
     hdf5_format     plain arrays in an HDF5 file: what is in it

@@ -4,7 +4,6 @@ HDF5 is asked only where each array lies; it reads none.  External storage, filt
 unpack other things, are refused before anything is read.
 """
 import math
-import mmap
 import os
 import re
 import stat
@@ -40,6 +39,7 @@ from npvgg.storage.hdf5_format import (
     is_sha256,
     sha256,
 )
+from npvgg.storage.identity import FileIdentity, MappedFile
 
 # What to do with a file of another kind; with the others: give one that npvgg wrote.
 CONVERT = "if it is a PyTorch checkpoint, convert it with `python -m weights_convert`"
@@ -76,9 +76,7 @@ class Contents:
     path: str
     attributes: dict                          # {"": {…}, "self_test": {…}}, without digest and complete
     entries: dict                             # {name: Entry}
-    digest: str                               # of the header
-    status: os.stat_result
-    memory: mmap.mmap
+    memory: MappedFile
 
     def array(self, name: str) -> np.ndarray:
         """The array, read-only, without copying: its pages are read from the disk when they are first touched."""
@@ -100,6 +98,7 @@ def read(path: str | bytes | os.PathLike, kind: str, expected: Callable[[dict], 
     not what was written), UnsupportedError (a later format) and StorageError (cannot be opened).
     """
     with open_file(path) as file:
+        status = os.fstat(file.fileno())
         check_signature(path, file, kind)
         try:
             with h5py.File(file, "r") as hdf5:
@@ -111,7 +110,6 @@ def read(path: str | bytes | os.PathLike, kind: str, expected: Callable[[dict], 
                     raise BadFileError(f"{path} is incomplete: its writer was interrupted; "
                                        "convert or download it again")
                 entries = locate(root, *expected(attributes[""]), attributes)
-            status = os.fstat(file.fileno())
             check_places(entries, status.st_size)
         except NpvggError:
             raise
@@ -124,10 +122,10 @@ def read(path: str | bytes | os.PathLike, kind: str, expected: Callable[[dict], 
             raise HashMismatchError(f"{path}: the header differs from its recorded digest; "
                                     "convert or download the file again")
         try:
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            memory = MappedFile(file.fileno(), FileIdentity.of(path, status, digest))
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be mapped into memory ({error}); copy it to a local disk") from None
-    return Contents(os.fsdecode(path), attributes, entries, digest, status, memory)
+    return Contents(os.fsdecode(path), attributes, entries, memory)
 
 
 class Malformed(Exception):

@@ -11,40 +11,39 @@ from pathlib import Path
 
 from npvgg.storage import atomic_file
 from npvgg.storage.cache_folder import cache_folder
-from npvgg.storage.hdf5_reading import Contents
+from npvgg.storage.identity import FileIdentity
 
 # A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
 SETTLED_NS = 2_000_000_000
 
 
-def is_known(contents: Contents) -> bool:
+def is_known(identity: FileIdentity) -> bool:
     """Whether this very file has passed verification before; a cache folder that cannot be read knows none."""
     try:
-        return stamp_path(contents).read_text(encoding="utf-8") == stamp(contents)
+        return stamp_path(identity).read_text(encoding="utf-8") == stamp(identity)
     except (OSError, ValueError):
         return False
 
 
-def remember(contents: Contents) -> None:
+def remember(identity: FileIdentity) -> None:
     """Note that the file has passed.  Where no note can be kept, the next reader verifies again."""
-    if time.time_ns() - max(contents.status.st_mtime_ns, contents.status.st_ctime_ns) < SETTLED_NS:
+    if time.time_ns() - max(identity.modified, identity.changed) < SETTLED_NS:
         return
     try:
-        path = stamp_path(contents)
+        path = stamp_path(identity)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic_file.write(path, stamp(contents), force=True)
+        atomic_file.write(path, stamp(identity), force=True)
     except (OSError, ValueError):
         pass
 
 
-def stamp_path(contents: Contents) -> Path:
+def stamp_path(identity: FileIdentity) -> Path:
     """One small file for each path, named by its digest: paths may be long or hold any byte."""
-    real = os.fsencode(os.path.realpath(contents.path))
+    real = os.fsencode(os.path.realpath(identity.path))
     return cache_folder() / "verified" / hashlib.sha256(real).hexdigest()[:32]
 
 
-def stamp(contents: Contents) -> str:
+def stamp(identity: FileIdentity) -> str:
     """The line that is kept of a file."""
-    status = contents.status
-    return (f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_dev} {status.st_ino} "
-            f"{contents.digest}\n")
+    return (f"{identity.size} {identity.modified} {identity.changed} {identity.device} {identity.inode} "
+            f"{identity.digest}\n")

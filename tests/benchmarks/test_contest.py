@@ -47,7 +47,7 @@ def test_cold_starts_carry_time_memory_and_gap():
         (row,) = this.cold_starts(threads=1, runs=1)
         folder = this.folder
     assert row["ms"] == row["runs_ms"][0] > 0 and row["npvgg_ratio"] == 1 and 0 < row["gap"] < 1e-5
-    assert row["tier"] == network.create("vgg11", **SIZES).tier
+    assert row["tier"] == network.create("vgg11", **SIZES).options.tier
     assert not os.path.exists("/proc/self/status") or 10 < row["peak_mib"] < 4096
     assert not folder.exists()
 

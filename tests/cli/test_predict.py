@@ -110,7 +110,7 @@ def test_features_cannot_be_named(tmp_path, pictures):
     path = network.create("vgg11", width=1 / 32, num_classes=None, input_size=32, pooled_size=1).save(tmp_path / "f.h5")
     run = npvgg("predict", pictures / "a.png", "--model", path)
     assert run.status == 4
-    assert "holds features without a classifier, so it cannot name what it sees; use features(…)" in run.err
+    assert "holds features without a classifier, so it cannot name what it sees; take them with features(" in run.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")

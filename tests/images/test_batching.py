@@ -12,6 +12,7 @@ from npvgg.errors import ImageError, ShapeError, StorageError, UsageError
 from npvgg.images import PRESETS, batch, is_single, prepare, preset
 
 CIFAR = preset("cifar10")
+GREY, RGBA = (replace(preset(name), resize=None, crop=32) for name in ("grey", "rgba"))
 LEVELS = np.asarray(noise(37, 43))
 EXPECTED = prepare(Image.fromarray(LEVELS), CIFAR)
 PREPARED = np.random.default_rng(1).standard_normal((3, 35, 41)).astype(np.float32)
@@ -52,6 +53,50 @@ def test_grey_arrays():
     expected = prepare(Image.fromarray(grey), CIFAR)
     for form in (grey, grey[:, :, np.newaxis], grey / 255, grey[np.newaxis, :, :, np.newaxis]):
         assert np.array_equal(batch(form, CIFAR)[0], expected)
+
+
+@pytest.mark.parametrize("recipe", [GREY, RGBA], ids=["grey", "rgba"])
+def test_every_form_is_converted_to_the_channels_of_the_preset(recipe):
+    """(H, W), (H, W, 1), (H, W, 3) and (H, W, 4) are pictures for every preset."""
+    for mode in ("L", "RGB", "RGBA"):
+        picture = noise(37, 43, mode)
+        levels = np.asarray(picture)
+        expected = prepare(picture.convert(recipe.mode), recipe)
+        assert expected.shape == (recipe.channels, 32, 32)
+        forms = [picture, encode(picture, "PNG"), levels, levels / 255, [levels], levels[np.newaxis, ...]]
+        if mode == "L":
+            forms[-1] = levels[np.newaxis, ..., np.newaxis]
+            forms.append(levels[..., np.newaxis] / 255)
+        for form in forms:
+            x = batch(form, recipe)
+            assert (x.shape, x.dtype, x.flags.c_contiguous) == ((1, recipe.channels, 32, 32), np.float32, True)
+            assert np.array_equal(x[0], expected)
+
+
+@pytest.mark.parametrize("recipe", [GREY, RGBA], ids=["grey", "rgba"])
+def test_what_has_the_presets_channels_first_counts_as_prepared(recipe):
+    x = np.random.default_rng(1).standard_normal((2, recipe.channels, 35, 41)).astype(np.float32)
+    assert np.array_equal(batch(x, recipe), x) and np.array_equal(batch(x[0], recipe), x[:1])
+    assert np.array_equal(batch(list(x), recipe), x)
+    assert is_single(x[0]) and not is_single(x[:1])
+
+
+def test_a_grey_array_of_two_axes_is_a_picture_and_never_prepared():
+    """(H, W) of fractions is normalised; the same values as (1, H, W) are those of a picture that was not, and refused."""
+    grey = np.asarray(noise(37, 43, "L")) / 255
+    assert np.array_equal(batch(grey, GREY)[0], prepare(noise(37, 43, "L"), GREY))
+    assert ("holds the levels 0…1 of a picture that is not normalised; pass a picture with its channels last, (H, W, 1)"
+            in refusal(grey[np.newaxis], recipe=GREY))
+    assert "is a float picture from" in refusal(2 * grey - 1, recipe=GREY)
+
+
+@pytest.mark.parametrize("channels, recipe", [(3, GREY), (4, GREY), (1, CIFAR), (4, CIFAR), (1, RGBA), (3, RGBA)],
+                         ids=lambda value: value if isinstance(value, int) else value.name)
+def test_prepared_arrays_of_another_number_of_channels_are_refused(channels, recipe):
+    for shape in ((channels, 40, 50), (2, channels, 40, 50)):
+        assert refusal(np.zeros(shape, np.float32), ShapeError, recipe) == (
+            f"the input has shape {shape}, {channels} channels first, where preset {recipe.name} prepares {recipe.channels}; "
+            f"pass a picture that is not normalised with its channels last, (H, W, {channels}), and it is converted")
 
 
 def test_several_pictures_in_every_form(path):
@@ -141,7 +186,8 @@ def test_torch_tensors_are_arrays_too():
 @pytest.mark.parametrize("recipe", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("scale", [1, 255])
 def test_levels_that_were_not_normalised_are_refused(recipe, scale):
-    channels_first = np.moveaxis(LEVELS, -1, 0).astype(np.float32) / np.float32(255) * np.float32(scale)
+    levels = np.atleast_3d(np.asarray(noise(37, 43, recipe.mode)))
+    channels_first = np.moveaxis(levels, -1, 0).astype(np.float32) / np.float32(255) * np.float32(scale)
     if scale == 255:
         channels_first = np.rint(channels_first)
     for x in (channels_first, channels_first[np.newaxis], channels_first.astype(np.float64)):
@@ -149,8 +195,8 @@ def test_levels_that_were_not_normalised_are_refused(recipe, scale):
         assert re.match(r"the input, float\d\d \(.*\), counts as prepared because its channels come first, but (holds "
                         rf"the levels 0…{scale} of a picture that is not normalised|goes from 0 to 255 where preset "
                         rf"{recipe.name} gives)", message)
-        assert message.endswith("pass a picture with its channels last, (H, W, 3) in uint8 or 0…1, or prepare it with "
-                                "npvgg.images.prepare")
+        assert message.endswith(f"pass a picture with its channels last, (H, W, {recipe.channels}) in uint8 or 0…1, or prepare "
+                                "it with npvgg.images.prepare")
 
 
 def test_a_dark_picture_is_recognised_as_levels_too():
@@ -196,13 +242,13 @@ def test_a_float_picture_may_overshoot_by_less_than_half_a_level():
     assert np.array_equal(batch(LEVELS / 255 * 1.0019, CIFAR).shape, (1, 3, 32, 32))
 
 
-@pytest.mark.parametrize("shape", [(3, 40, 50), (2, 3, 40, 50)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 40, 50), (2, 3, 40, 50), (1, 40, 50), (4, 40, 50), (2, 1, 40, 50)], ids=str)
 def test_uint8_with_channels_first_is_refused(shape):
     assert refusal(np.zeros(shape, np.uint8), ShapeError) == (
         f"the input is uint8 {shape} with its channels first; move them last with np.moveaxis(x, -3, -1)")
 
 
-@pytest.mark.parametrize("shape", [(5,), (), (5, 40, 50), (1, 40, 50), (2, 5, 40, 50), (1, 2, 40, 50, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(5,), (), (5, 40, 50), (2, 40, 50), (2, 5, 40, 50), (1, 2, 40, 50, 3)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_other_shapes_are_refused(shape, dtype):
     assert f"the input has shape {shape}; a picture is (H, W, 3)" in refusal(np.zeros(shape, dtype), ShapeError)
@@ -213,9 +259,30 @@ def test_arrays_without_pixels_are_refused(shape):
     assert f"the input has shape {shape} and so no pixels" in refusal(np.zeros(shape, np.uint8), ShapeError)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint16, bool, complex, object, "U3"], ids=str)
-def test_other_dtypes_are_refused(dtype):
-    assert "pictures are uint8, or float from 0 to 1" in refusal(np.zeros((40, 40, 3), dtype))
+@pytest.mark.parametrize("dtype, step", [
+    (np.int64, "levels 0…255 with x.astype(np.uint8)"), (np.int8, "levels 0…255 with x.astype(np.uint8)"),
+    (np.uint16, "levels 0…65535 with (x >> 8).astype(np.uint8)"), (bool, "it with x.astype(np.float32)"),
+    (complex, "it to one of them"), (object, "it to one of them"), ("U3", "it to one of them")], ids=str)
+def test_other_dtypes_are_refused_with_the_way_out(dtype, step):
+    message = f"the input is an array of {np.dtype(dtype)}; pictures are uint8, or float from 0 to 1: convert {step}"
+    assert refusal(np.zeros((40, 40, 3), dtype)) == message
+
+
+def test_the_way_out_of_another_dtype_gives_the_same_input():
+    assert np.array_equal(batch(LEVELS.astype(np.int64).astype(np.uint8), CIFAR)[0], EXPECTED)
+    wide = LEVELS.astype(np.uint16) << 8 | 77
+    assert np.array_equal(batch((wide >> 8).astype(np.uint8), CIFAR)[0], EXPECTED)
+    mask = LEVELS[:, :, 0] > 99
+    white = Image.fromarray(np.uint8(255) * mask)
+    assert np.array_equal(batch(mask.astype(np.float32), CIFAR)[0], prepare(white, CIFAR))
+
+
+@pytest.mark.parametrize("several", [(name for name in ("a.png",)), {"a.png"}, {"a.png": 1}, map(str, ())],
+                         ids=["generator", "set", "dict", "map"])
+def test_several_pictures_are_a_list_or_a_tuple(several):
+    assert refusal(several) == (
+        f"the input is of type {type(several).__name__}; several pictures are a list or a tuple, for example list(pictures), "
+        "and a long run takes them in parts, as npvgg.classify.stream does")
 
 
 def test_an_empty_list_is_refused():
@@ -236,4 +303,4 @@ def test_a_list_has_one_picture_an_item_and_one_size():
     assert refusal([PREPARED, np.stack([PREPARED] * 2)], ShapeError) == (
         "inputs[1] is a stack of 2 pictures; in a list every item is one picture")
     assert refusal([LEVELS, PREPARED], ShapeError) == (
-        "inputs[1] gives (3, H, W) = (3, 35, 41) but inputs[0] (3, 32, 32); pictures of one batch have one size")
+        "inputs[1] gives (C, H, W) = (3, 35, 41) but inputs[0] (3, 32, 32); pictures of one batch have one size")

@@ -1,10 +1,11 @@
 """Which files a name, a directory or a pattern stands for, and in which order."""
+import glob
 import os
 
 import pytest
 
 from npvgg.errors import StorageError, UsageError
-from npvgg.images import find
+from npvgg.images import find, finding
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def found(patterns):
-    return [path.as_posix() for path in find(patterns)]
+def found(patterns, **options):
+    return [path.as_posix() for path in find(patterns, **options)]
 
 
 PHOTOS = ["photos/IMG1.JPG", "photos/img2.png", "photos/img10.png", "photos/trip 2/b.webp", "photos/trip 2/deep/c.jpeg",
@@ -52,9 +53,39 @@ def test_a_name_that_exists_is_no_pattern(folder):
     assert found("[1].png") == ["[1].png"]
 
 
-def test_the_order_of_the_patterns_is_kept_and_each_picture_comes_once(folder):
-    assert found(["photos/img2.png", "photos", "photos/../photos/img2.png"]) == [
-        "photos/img2.png", *(name for name in PHOTOS if name != "photos/img2.png")]
+def test_the_order_is_kept_and_directories_and_patterns_give_no_picture_twice(folder):
+    others = [name for name in PHOTOS if name != "photos/img2.png"]
+    assert found(["photos/img2.png", "photos", "photos/../photos/*.png", "photos/**"]) == [
+        "photos/img2.png", *others, "photos/notes.txt"]
+
+
+def test_a_file_comes_each_time_it_is_named_and_if_asked_for_where_there_is_none(folder):
+    """An answer a name: who zips names and answers must not be off by one."""
+    names = ["photos/img2.png", "cat.jpg", "photos/img2.png", "nowhere/cat.jpg", "a\nb\0.png"]
+    assert found(names, missing=True) == names
+    with pytest.raises(UsageError, match="^cat.jpg: no such file, directory or match; check the name$"):
+        find(names)
+    assert found(["photos", "photos/img2.png"]) == [*PHOTOS, "photos/img2.png"]
+
+
+def test_a_pattern_enters_no_linked_directory_for_two_stars(folder):
+    """Two links to the folder they are in make 2⁴⁰ names of each picture, up to the system's limit on links."""
+    for name in ("loop", "trip 2/loop"):
+        (folder / "photos" / name).symlink_to(folder / "photos", target_is_directory=True)
+    everywhere = [name for name in PHOTOS if name.endswith((".png", ".webp"))]
+    assert found(["photos/**/*.png", "photos/**/*.webp"]) == everywhere
+    assert found("photos/loop/*.png") == ["photos/loop/img2.png", "photos/loop/img10.png"]
+    assert found(["photos/*.png", "photos/loop/*.png"]) == ["photos/img2.png", "photos/img10.png"]
+
+
+@pytest.mark.parametrize("pattern", ["photos/*", "photos/**", "*/*.png", "**/*.png", "*.dat", ".*/x", "photos/trip*/*",
+                                     "./photos/../photos/*.JPG", "photos/.c*/*.png", "photos/[!i]*", "photos/???10.png",
+                                     "**/deep/*"])
+def test_without_links_the_names_are_those_of_glob(folder, pattern):
+    for base in ("", f"{folder}/"):
+        theirs = {os.path.normpath(name) for name in glob.glob(base + pattern, recursive=True) if os.path.isfile(name)}
+        ours = {os.path.normpath(name) for name in finding.expanded(base + pattern) if os.path.isfile(name)}
+        assert ours == theirs
 
 
 def test_linked_directories_are_not_entered(folder):
@@ -69,6 +100,7 @@ def test_linked_directories_are_not_entered(folder):
     ("*.xyz", "*.xyz: no such file, directory or match; check the name"),
     ("empty", "empty: no picture in this directory; check the name"),
     ("a\nb\0.png", r"a\nb\x00.png: no such file, directory or match; check the name"),
+    ("a\nb\0*.png", r"a\nb\x00*.png: no such file, directory or match; check the name"),
     ("", ": no such file, directory or match; check the name"),
 ])
 def test_what_gives_nothing_is_named(folder, pattern, message):

@@ -19,15 +19,16 @@ SIZES = [(224, 224), (256, 256), (256, 301), (257, 256), (255, 254), (480, 640),
 
 
 def theirs(picture, recipe):
-    """torchvision → (uint8 pixels (H, W, 3), float32 (3, H, W))."""
+    """torchvision → (uint8 pixels (H, W, C), float32 (C, H, W))."""
     functional = torchvision().transforms.functional
+    picture = picture.convert({"L": "L", "RGBA": "RGBA"}.get(recipe.order, "RGB"))
     if recipe.resize is not None:
         picture = functional.resize(picture, [recipe.resize], antialias=True)
     picture = functional.center_crop(picture, [recipe.crop])
     levels = functional.pil_to_tensor(picture)
     x = functional.convert_image_dtype(levels) if recipe.divisor == 255 else levels.float() / recipe.divisor
     x = x.flip(0) if recipe.order == "BGR" else x
-    return np.array(picture), functional.normalize(x, list(recipe.mean), list(recipe.std)).numpy()
+    return levels.permute(1, 2, 0).numpy(), functional.normalize(x, list(recipe.mean), list(recipe.std)).numpy()
 
 
 def assert_equal_to_torchvision(picture, recipe):
@@ -42,6 +43,14 @@ def assert_equal_to_torchvision(picture, recipe):
 @pytest.mark.parametrize("name", PRESETS)
 def test_pixels_and_floats_equal_torchvision(name, size):
     assert_equal_to_torchvision(noise(*size), preset(name))
+
+
+@pytest.mark.parametrize("size", [(300, 227), (37, 53), (224, 250)], ids=str)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("name", ["grey", "rgba"])
+def test_grey_and_alpha_equal_torchvision_whatever_the_picture_was(name, mode, size):
+    """Crops of 250 hang over the edges of some: torchvision fills every channel with 0."""
+    assert_equal_to_torchvision(noise(*size, mode), replace(preset(name), crop=250))
 
 
 @pytest.mark.parametrize("name, weights", [("torchvision", "IMAGENET1K_V1"),
@@ -108,6 +117,11 @@ def test_a_picture_smaller_than_the_crop_stands_on_black():
     inside = np.zeros((8, 8), bool)
     inside[:, 1:6] = True                                                  # 3 columns are missing: 1 left, 2 right
     assert (framed[inside] == (10, 20, 30)).all() and (framed[~inside] == 0).all()
+    for order, colour in (("L", (18,)), ("RGBA", (10, 20, 30, 255))):
+        other = replace(recipe, order=order, mean=(0.5,) * len(order), std=(1.0,) * len(order))
+        framed = pixels(Image.new("RGB", (5, 11), (10, 20, 30)), other)
+        assert framed.shape == (8, 8, len(order))
+        assert (framed[inside] == colour).all() and (framed[~inside] == 0).all()
 
 
 def test_the_longer_side_is_cut_down_not_rounded():

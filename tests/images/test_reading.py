@@ -20,16 +20,16 @@ from npvgg.images import reading
 from npvgg.images.reading import read
 
 
-def levels(picture):
-    assert picture.mode == "RGB"
+def levels(picture, mode="RGB"):
+    assert picture.mode == mode
     return np.asarray(picture)
 
 
-def by_pillow(content):
+def by_pillow(content, mode="RGB"):
     """The recipe of torchvision's default_loader."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(content)).convert(mode))
 
 
 def refusal(source, error=ImageError, **options):
@@ -44,15 +44,39 @@ def refusal(source, error=ImageError, **options):
 
 # ------------------------------------------------------------------------------------------------ pixels become RGB
 
+@pytest.mark.parametrize("target", reading.TARGETS)
 @pytest.mark.parametrize("kind", [kind for kind in FILES if "16-bit" not in kind])
-def test_eight_bit_files_give_what_pillow_and_so_torchvision_gives(kind):
-    assert np.array_equal(levels(read(FILES[kind])), by_pillow(FILES[kind]))
+def test_eight_bit_files_give_what_pillow_and_so_torchvision_gives(kind, target):
+    assert np.array_equal(levels(read(FILES[kind], mode=target), target), by_pillow(FILES[kind], target))
 
 
+@pytest.mark.parametrize("target", reading.TARGETS)
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "PA"])
-def test_eight_bit_modes_are_converted_by_pillow(mode):
+def test_eight_bit_modes_are_converted_by_pillow(mode, target):
     picture = noise(7, 11, mode)
-    assert np.array_equal(levels(read(picture)), np.asarray(picture.convert("RGB")))
+    assert np.array_equal(levels(read(picture, mode=target), target), np.asarray(picture.convert(target)))
+
+
+def test_grey_is_the_weighted_sum_of_the_colours():
+    """(299 R + 587 G + 114 B) / 1000, rounded; Pillow's weights are 16-bit fractions of these."""
+    picture = noise(40, 50)
+    exact = np.asarray(picture, np.float64) @ [0.299, 0.587, 0.114]
+    assert np.abs(levels(read(picture, mode="L"), "L") - exact).max() <= 0.51
+    grey = noise(40, 50, "L")
+    assert np.array_equal(levels(read(grey.convert("RGB"), mode="L"), "L"), np.asarray(grey))
+
+
+def test_alpha_is_kept_in_rgba_and_255_where_there_is_none():
+    assert levels(read(rgba(), mode="RGBA"), "RGBA").tolist() == [[[255, 0, 0, 255], [0, 255, 0, 128], [0, 0, 255, 0]]]
+    assert levels(read(palette_with_alpha(), mode="RGBA"), "RGBA")[0, :, 3].tolist() == [255, 128, 0]
+    for mode in ("L", "RGB"):
+        assert levels(read(one_clear_colour(mode), mode="RGBA"), "RGBA")[0, :, 3].tolist() == [255, 255, 0]
+    assert (levels(read(PICTURE, mode="RGBA"), "RGBA")[:, :, 3] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["BGR", "rgb", "CMYK", None, ("L",)], ids=str)
+def test_another_mode_is_a_usage_error(mode):
+    assert refusal(PICTURE, UsageError, mode=mode) == f"mode is {mode!r}; choose one of RGB, L, RGBA"
 
 
 @pytest.mark.parametrize("content", [
@@ -62,6 +86,7 @@ def test_eight_bit_modes_are_converted_by_pillow(mode):
 def test_sixteen_bits_keep_their_high_byte(content):
     high = np.asarray(noise(5, 9, "I;16")) >> 8
     assert np.array_equal(levels(read(content)), np.repeat(high[:, :, None], 3, axis=2))
+    assert np.array_equal(levels(read(content, mode="L"), "L"), high)
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "LAB", "La"])
@@ -126,6 +151,9 @@ def test_background_shows_through(background, clear, half):
         assert np.abs(np.subtract(middle, half)).max() <= 1
     assert levels(read(one_clear_colour("L"), background=background))[0, 2].tolist() == clear
     assert levels(read(one_clear_colour("RGB"), background=background))[0, 2].tolist() == clear
+    laid = read(rgba(), background=background)
+    assert np.array_equal(levels(read(rgba(), background=background, mode="L"), "L"), np.asarray(laid.convert("L")))
+    assert np.array_equal(levels(read(rgba(), background=background, mode="RGBA"), "RGBA"), np.asarray(laid.convert("RGBA")))
 
 
 def test_background_leaves_opaque_pictures_alone():

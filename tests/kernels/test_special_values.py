@@ -6,6 +6,9 @@ import pytest
 from witnesses.operations import CASES, Case, pytorch, same_bits
 
 from npvgg.kernels import tiers
+from npvgg.kernels.engine import building, layerwise
+from npvgg.kernels.engine.winograd import TILE
+from npvgg.layer import Layer
 
 TIERS = {tier: tiers.choose(tier) for tier in tiers.LADDER}
 each_tier = pytest.mark.parametrize("tier", tiers.LADDER)
@@ -44,10 +47,38 @@ def test_special_values_come_out_as_in_pytorch(case, position, values, tier):
             warnings.simplefilter("error")
             answer = TIERS[tier][case.op](*arrays, **case.options)
         theirs = pytorch(case, arrays)
+        if tier == "engine" and case.op == "conv2d" and algorithm_of(case) == "winograd":
+            check_tiles(answer, theirs, position)
+            answer = layerwise.one_layer(convolution(case), arrays[0], arrays[1:], "direct")
         for predicate in (np.isnan, np.isposinf, np.isneginf):
             np.testing.assert_array_equal(predicate(answer), predicate(theirs))
         if case.op in EXACT:
             assert same_bits(answer, theirs)
+
+
+def convolution(case):
+    return Layer("conv2d", "conv", tuple(zip(("weight", "bias"), case.shapes[1:])), (("padding", 1), *case.options.items())[:1])
+
+
+def algorithm_of(case):
+    return building.algorithm_for(case.shapes[0], convolution(case)) if case.options.get("padding", 1) == 1 else "direct"
+
+
+def check_tiles(answer, theirs, position):
+    """What Winograd's algorithm promises: NaN or infinity wherever PyTorch has one, and nowhere but in the tiles that hold one.
+
+    A tile of 4×4 outputs reads 6×6 inputs, so one bad input spoils every tile that reads it; a bad bias only its channel.
+    """
+    ours, reference = ~np.isfinite(answer), ~np.isfinite(theirs)
+    assert (ours | ~reference).all()
+    if position == 0:
+        height, width = theirs.shape[2:]
+        for n, i, j in zip(*np.nonzero(ours.any(axis=1))):
+            rows, columns = (slice(max(0, k // TILE * TILE - 1), min(extent, k // TILE * TILE + TILE + 1))
+                             for k, extent in ((i, height), (j, width)))
+            assert reference[n, :, rows, columns].any()
+    else:
+        np.testing.assert_array_equal(ours, reference)
 
 
 @each_tier

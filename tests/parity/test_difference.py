@@ -120,6 +120,14 @@ def test_another_shape_is_refused_with_both_shapes():
         measure(np.zeros((2, 3)), np.zeros((3, 2)))
 
 
+def test_one_column_flips_where_it_crosses_the_middle():
+    logits = np.array([[-2.0], [-1e-9], [0.0], [3.0]])
+    probabilities = 1 / (1 + np.exp(-logits))
+    assert difference.argmax_flips(logits, logits) == difference.argmax_flips(probabilities, probabilities, 0.5) == 0
+    assert difference.argmax_flips(-logits, logits) == difference.argmax_flips(1 - probabilities, probabilities, 0.5) == 3
+    assert difference.argmax_flips(logits * 2, logits) == 0
+
+
 def test_argmax_flips_count_rows():
     reference = np.array([[1, 2, 3], [3, 2, 1], [1, 1, 0]])
     assert difference.argmax_flips(reference, reference) == 0

@@ -34,6 +34,36 @@ def test_rounding_is_small_in_each_layer_and_grows_along_the_network(vgg, x, tie
     assert found["fc8"]["run"].argmax_flips == 0 and found["relu7"]["run"].argmax_flips is None
 
 
+OTHERS = [
+    {"head": "max2 relu flatten bn 24 bn relu 1", "pooling": "avg", "bias": False, "eps": 1e-3, "input_channels": 1},
+    {"head": "avg2 flatten 12 relu drop 7", "output": "sigmoid", "input_channels": 4, "padding_mode": "reflect"},
+    {"head": "", "bias": False},
+]
+
+
+@pytest.mark.parametrize("tier", tiers.LADDER)
+@pytest.mark.parametrize("fields", OTHERS, ids=["binary", "labels", "maps"])
+def test_heads_and_channels_of_other_kinds(fields, tier):
+    vgg = lively("vgg11_bn", width=1 / 16, input_size=64, **fields)
+    x = np.random.default_rng(2).standard_normal((3, vgg.architecture.input_channels, 55, 49), np.float32)
+    by_name = dict(judged(vgg, x, run=oracle.steps(vgg, tier)))
+    assert list(by_name) == [layer.name for layer in vgg.architecture.layers]
+    for name, errors in by_name.items():                     # a single output near 0 has lost more digits than a row of them
+        assert errors["run"].local.within(2e-6) and errors["run"].cumulative.within(5e-5), name
+        assert errors["run"].argmax_flips in (0, None) and (errors["run"].argmax_flips is None) != name.startswith("fc")
+
+
+def test_one_output_flips_where_its_sign_changes():
+    vgg = lively("vgg11", width=1 / 16, input_size=32, num_classes=1)
+    step, x = oracle.steps(vgg, "reference"), np.random.default_rng(0).standard_normal((5, 3, 32, 32), np.float32)
+
+    def turned(layer, x):
+        return -step(layer, x) if layer.name == "fc8" else step(layer, x)
+
+    assert judged(vgg, x, run=step)[-1][1]["run"].argmax_flips == 0
+    assert judged(vgg, x, run=turned)[-1][1]["run"].argmax_flips == 5
+
+
 def test_layers_that_only_select_have_no_error_of_their_own(vgg, x):
     for name, errors in judged(vgg, x, run=oracle.steps(vgg)):
         if name.startswith(("relu", "pool", "flatten", "drop")):

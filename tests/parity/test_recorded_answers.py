@@ -9,9 +9,9 @@ from witnesses.command import npvgg
 from witnesses.networks import lively
 from witnesses.tensor_proto_builder import tensor_proto
 
-from npvgg import network
+from npvgg import labels, network
 from npvgg.errors import BadFileError, StorageError, UsageError
-from npvgg.parity import recorded_answers, report
+from npvgg.parity import recorded_answers, recording, report
 from weights_convert.formats import npz
 
 SIZES = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 1, "input_size": 32}
@@ -118,6 +118,38 @@ def test_a_gap_in_the_logits_moves_probabilities_by_no_more_than_the_bound(vgg):
         assert (abs(after - before).max(axis=1) <= 2.01 * delta * before.max(axis=1)).all()
 
 
+def test_a_gap_in_the_logits_moves_a_sigmoid_by_half_as_much():
+    """|Δp| ≤ δ · largest p, over labels that are independent."""
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 3, 30):
+        logits = scale * rng.standard_normal((50, 40))
+        delta = 1e-4 * abs(logits).max()
+        moved = logits + delta * rng.choice([-1, 1], logits.shape)
+        before, after = labels.probabilities(logits, "sigmoid"), labels.probabilities(moved, "sigmoid")
+        assert (abs(after - before).max(axis=1) <= 1.01 * delta * before.max(axis=1)).all()
+
+
+@pytest.mark.parametrize("source_output", ["logits", "probabilities"])
+@pytest.mark.parametrize("fields", [{"num_classes": 5, "output": "sigmoid"}, {"num_classes": 1}], ids=["labels", "binary"])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_sigmoids_and_other_channels(tmp_path, fields, source_output, channels):
+    """PyTorch's answers to grey pictures and to pictures with alpha."""
+    torch = pytest.importorskip("torch")
+    vgg = replace(lively("vgg11", tier="reference", input_channels=channels, **SIZES | fields), source_output=source_output)
+    x = np.random.default_rng(1).standard_normal((6, channels, 32, 41), np.float32)
+    *_, (_, y) = recording.outputs(torch, vgg.architecture, vgg.parameters, x.astype(np.float64))
+    if source_output == "probabilities":
+        y = torch.sigmoid(torch.from_numpy(y)).numpy()
+    recorded(tmp_path, x, y)
+    outcome = checked(vgg, tmp_path)
+    assert outcome.verdict == report.CLOSE and outcome.argmax_flips == 0 and outcome.difference.largest_relative < 1e-5
+    largest = float(abs(vgg.forward(x)).max())
+    assert outcome.bound == pytest.approx(1e-4 * (largest if source_output == "probabilities" else 1))
+    recorded(tmp_path / "wrong", x, 1 - y if source_output == "probabilities" else -y)
+    wrong = checked(vgg, tmp_path / "wrong")
+    assert wrong.verdict == report.DIVERGES and wrong.argmax_flips == 6
+
+
 @pytest.mark.parametrize("names", [("input", "output"), ("inputs", "outputs")], ids=" ".join)
 def test_archives_of_numpy(vgg, tmp_path, names):
     x, y = pictures(1), answers(vgg, pictures(1))
@@ -154,8 +186,8 @@ X, Y = pictures(1), np.zeros((2, 5), "f4")
 REFUSED = {
     "other classes": (X, np.zeros((2, 7), "f4"), r"\(2, 7\) is recorded as the output where this network gives \(2, 5\)"),
     "other pictures": (X, np.zeros((5, 2), "f4"), r"\(5, 2\) is recorded"),
-    "grey": (X[:, :1], Y, r"its input is float32 of shape \(2, 1, 32, 41\); a VGG takes"),
-    "a vector": (X[0, 0, 0], Y, "a VGG takes floating point"),
+    "grey": (X[:, :1], Y, r"its input is float32 of shape \(2, 1, 32, 41\); this VGG takes floating point \(N, 3"),
+    "a vector": (X[0, 0, 0], Y, "this VGG takes floating point"),
     "NaN": (X * np.float32(np.nan), Y, "it holds NaN or infinity"),
     "too large": (X.astype("f8") * 1e300, Y, "it holds NaN or infinity"),
     "a number": (X, np.zeros((), "f4"), r"its output is float32 of shape \(\); a VGG gives"),
@@ -212,4 +244,4 @@ def test_it_reads_what_npvgg_itself_writes(vgg, tmp_path):
 def test_on_every_tier(vgg_file, vgg, tmp_path):
     recorded(tmp_path, pictures(1), answers(vgg, pictures(1)))
     for tier in ("reference", "jit", "engine"):
-        assert checked(network.open(vgg_file, tier=tier), tmp_path).verdict == report.CLOSE
+        assert checked(network.load_file(vgg_file, tier=tier), tmp_path).verdict == report.CLOSE

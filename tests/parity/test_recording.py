@@ -42,7 +42,7 @@ def compared(source, picture, tmp_path, **options):
     """PyTorch's trace against that of the converted file."""
     dtype = options.get("dtype", "float32")
     recorded = record(source, [picture], tmp_path / "torch.h5", **options)
-    vgg = network.open(convert(source, tmp_path / "ours.h5", model=options.get("model")).path).using(dtype=dtype)
+    vgg = network.load_file(convert(source, tmp_path / "ours.h5", model=options.get("model")).path).using(dtype=dtype)
     return report.compare(vgg.trace([picture]), traces.read(recorded))
 
 

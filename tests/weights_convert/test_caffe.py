@@ -29,7 +29,7 @@ def test_both_versions_arrive_bit_for_bit(tmp_path, name, version):
     vgg = lively(name, **SMALL)
     (tmp_path / "net.caffemodel").write_bytes(builder.model(vgg, version))
     report = convert(tmp_path / "net.caffemodel", tmp_path / "out.h5")
-    found = network.open(report.path)
+    found = network.load_file(report.path)
     assert (report.container, report.source, report.preset, report.output) == ("Caffe model", "caffe", "caffe", "probabilities")
     assert found.architecture == vgg.architecture and found.preset.order == "BGR"
     assert found.preset.mean == (103.939, 116.779, 123.68)

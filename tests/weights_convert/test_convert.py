@@ -34,7 +34,7 @@ def test_every_network_arrives_bit_for_bit(tmp_path, name, legacy):
     net = architecture(name, **SMALL)
     tensors = state_dict(net)
     report = convert(save(tmp_path, tensors, legacy), tmp_path / "out.h5")
-    vgg = network.open(report.path, verify=True)
+    vgg = network.load_file(report.path, verify=True)
     assert vgg.architecture == net == report.architecture
     for key, path in TORCHVISION.paths(net).items():
         assert np.array_equal(vgg.parameters[path], tensors[key].numpy())
@@ -53,7 +53,7 @@ def test_a_nested_state_dict_with_training_leftovers(tmp_path, nest):
 def test_other_precisions_become_float32_as_torch_would(tmp_path, dtype):
     net = architecture("vgg11", **SMALL)
     tensors = {key: tensor.to(getattr(torch, dtype)) for key, tensor in state_dict(net).items()}
-    vgg = network.open(convert(save(tmp_path, tensors), tmp_path / "out.h5").path)
+    vgg = network.load_file(convert(save(tmp_path, tensors), tmp_path / "out.h5").path)
     for key, path in TORCHVISION.paths(net).items():
         assert np.array_equal(vgg.parameters[path], tensors[key].float().numpy())
 
@@ -72,7 +72,7 @@ def test_features_without_a_classifier(tmp_path):
     tensors = {key: torch.full_like(tensor, float("nan")) if key.startswith("classifier") else tensor
                for key, tensor in state_dict(architecture("vgg16", **SMALL)).items()}
     report = convert(save(tmp_path, tensors), tmp_path / "out.h5")
-    vgg = network.open(report.path)
+    vgg = network.load_file(report.path)
     assert vgg.architecture.num_classes is None and report.preset.startswith("torchvision-features")
     assert any("the classifier holds nothing but NaN" in remark for remark in report.remarks)
     assert vgg.features(np.zeros((1, 3, 64, 64), np.float32), "relu5_3")["relu5_3"].shape == (1, 32, 4, 4)
@@ -81,13 +81,13 @@ def test_features_without_a_classifier(tmp_path):
 def test_class_names_come_from_the_caller_the_file_or_imagenet(tmp_path):
     net = architecture("vgg11", width=1 / 16, hidden=(), pooled_size=1, num_classes=3, input_size=32)
     path = save(tmp_path, {"state_dict": state_dict(net), "classes": ["x", "y", "z"]})
-    assert network.open(convert(path, tmp_path / "a.h5").path).class_names == ("x", "y", "z")
+    assert network.load_file(convert(path, tmp_path / "a.h5").path).class_names == ("x", "y", "z")
     given = convert(path, tmp_path / "b.h5", class_names=["1", "2", "3"])
-    assert network.open(given.path).class_names == ("1", "2", "3")
+    assert network.load_file(given.path).class_names == ("1", "2", "3")
     with pytest.raises(UsageError, match="2 class names were given for 3 classes"):
         convert(path, tmp_path / "c.h5", class_names=["1", "2"])
     thousand = architecture("vgg11", width=1 / 16, hidden=(), pooled_size=1, num_classes=1000, input_size=32)
-    vgg = network.open(convert(save(tmp_path, state_dict(thousand)), tmp_path / "d.h5").path)
+    vgg = network.load_file(convert(save(tmp_path, state_dict(thousand)), tmp_path / "d.h5").path)
     assert vgg.class_names[0] == "tench"
 
 

@@ -34,7 +34,7 @@ def files(tmp_path_factory):
 
 
 def same_parameters(a, b):
-    a, b = network.open(a), network.open(b)
+    a, b = network.load_file(a), network.load_file(b)
     assert a.architecture == b.architecture
     return all(np.array_equal(a.parameters[path].view(np.uint32), b.parameters[path].view(np.uint32)) for path in a.parameters)
 
@@ -50,7 +50,7 @@ def test_there_and_back_is_bit_exact(files, tmp_path, name, keys, ending):
     back = convert(out, tmp_path / "back.h5", model=name if is_ambiguous else None)
     assert back.source == keys and same_parameters(files[name], back.path)
     if ending == ".safetensors":
-        vgg, origin = network.open(back.path), network.open(files[name])
+        vgg, origin = network.load_file(back.path), network.load_file(files[name])
         assert (vgg.preset, vgg.class_names, vgg.source_output) == (origin.preset, origin.class_names, "probabilities")
 
 
@@ -62,7 +62,7 @@ def test_pytorch_reads_what_is_written_for_it(files, tmp_path, keys):
     if keys == "mmpretrain":
         assert state["meta"] == {"dataset_meta": {"classes": ["ant", "bée", "gnu"]}}
         state = state["state_dict"]
-    vgg = network.open(files["vgg13_bn"])
+    vgg = network.load_file(files["vgg13_bn"])
     for key, place in sources.find(keys).places(vgg.architecture).items():
         assert np.array_equal(place.arrangement.ours(state[key].numpy(), vgg.parameters[place.path].shape),
                               vgg.parameters[place.path])
@@ -96,14 +96,14 @@ def test_safetensors_reads_what_is_written_for_it(files, tmp_path, keys):
 def test_a_plain_npz(files, tmp_path):
     out = convert(files["vgg11"], tmp_path / "out.npz").path
     with np.load(out) as found:
-        assert list(found) == list(network.open(files["vgg11"]).parameters)
+        assert list(found) == list(network.load_file(files["vgg11"]).parameters)
     report = convert(out, tmp_path / "back.h5", model="vgg11", preset="caffe", class_names=("ant", "bée", "gnu"))
     assert report.container == "NumPy archive" and same_parameters(report.path, files["vgg11"])
 
 
 def test_a_weights_file_as_source_keeps_what_it_knows(files, tmp_path):
     report = convert(files["vgg13_bn"], tmp_path / "copy.h5", class_names=("x", "y", "z"))
-    vgg = network.open(report.path)
+    vgg = network.load_file(report.path)
     assert (report.container, report.source, report.output) == ("npvgg weights file", "npvgg", "probabilities")
     assert vgg.preset == images.preset("caffe") and vgg.class_names == ("x", "y", "z")
     assert weights.read(report.path).source_output == "probabilities"

@@ -41,7 +41,7 @@ def test_a_checkpoint_gives_pytorchs_answer(tmp_path, name, legacy):
     torch.save(state, source, _use_new_zipfile_serialization=not legacy)
     try:
         subprocess.run([sys.executable, "-c", WITHOUT_TORCH, source, target], cwd=ROOT, check=True, capture_output=True)
-        vgg = network.open(target, verify=True)
+        vgg = network.load_file(target, verify=True)
         assert vgg.architecture == net
         x = images.batch([photograph(0), photograph(1)], vgg.preset)
         ours = vgg.forward(x)

@@ -49,7 +49,7 @@ def test_the_logits_are_those_of_the_sources_own_runtime(tmp_path, source, name,
     assert found.architecture == architecture(name)
 
     # The recorded logits are compared with ours before the soft-max, whatever the published network ends with.
-    vgg = network.open(weights, verify=False)
+    vgg = network.load_file(weights, verify=False)
     (tmp_path / "tests").mkdir()
     np.savez(tmp_path / "tests" / "logits.npz", input=x, output=theirs)
     outcome = recorded_answers.check(replace(vgg, source_output="logits"), tmp_path / "tests" / "logits.npz")

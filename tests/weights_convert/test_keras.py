@@ -38,7 +38,7 @@ def test_every_layout_arrives_bit_for_bit(tmp_path, name, layout, top):
             file[LAYOUTS[layout](*key.split("/"))] = array
         file["optimizer_weights/adam/m/block1_conv1/kernel:0"] = np.zeros(3)
     report = convert(tmp_path / "keras.h5", tmp_path / "out.h5")
-    found = network.open(report.path)
+    found = network.load_file(report.path)
     assert (report.container, report.source, report.preset, report.output) == ("Keras HDF5", "keras", "caffe", "probabilities")
     assert found.architecture == vgg.architecture and found.preset.order == "BGR"
     assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
@@ -51,7 +51,7 @@ def test_layers_named_by_their_class(tmp_path):
         for key, array in sources.find("keras-by-class").places(vgg.architecture).items():
             layer, field = key.split("/")
             file[f"layers/{layer}/vars/{0 if field == 'kernel' else 1}"] = array.arrangement.theirs(vgg.parameters[array.path])
-    found = network.open(convert(tmp_path / "keras.h5", tmp_path / "out.h5").path)
+    found = network.load_file(convert(tmp_path / "keras.h5", tmp_path / "out.h5").path)
     assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
 
 
@@ -100,7 +100,7 @@ def keras_network(keras, name, activation="softmax"):
 def test_keras_itself_gives_the_same_probabilities(keras, tmp_path, name, file):
     model = keras_network(keras, name)
     model.save(tmp_path / file) if file == "whole.h5" else model.save_weights(tmp_path / file)
-    vgg = network.open(convert(tmp_path / file, tmp_path / "out.h5").path)
+    vgg = network.load_file(convert(tmp_path / file, tmp_path / "out.h5").path)
     assert vgg.architecture == architecture(name, **SIZES)
     levels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
     theirs = np.asarray(model.predict(keras.applications.vgg16.preprocess_input(levels.copy()), verbose=0))

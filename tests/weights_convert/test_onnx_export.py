@@ -40,7 +40,7 @@ def test_there_and_back_is_bit_exact(tmp_path, name, opset):
     model = onnx.load(out)
     onnx.checker.check_model(model, full_check=True)
     assert [entry.version for entry in model.opset_import] == [opset] and model.ir_version == writing.OPSETS[opset]
-    back, vgg = network.open(convert(out, tmp_path / "back.h5").path), network.open(source)
+    back, vgg = network.load_file(convert(out, tmp_path / "back.h5").path), network.load_file(source)
     assert (back.architecture, back.preset, back.source_output) == (vgg.architecture, vgg.preset, "logits")
     assert same_parameters(back, vgg)
 
@@ -50,7 +50,7 @@ def test_there_and_back_is_bit_exact(tmp_path, name, opset):
 def test_onnx_runtime_gives_our_answer_for_any_batch(tmp_path, name, opset):
     runtime = pytest.importorskip("witnesses.onnx_runtime")
     source = written(tmp_path, name)
-    vgg, out = network.open(source), convert(source, tmp_path / "net.onnx", opset=opset).path
+    vgg, out = network.load_file(source), convert(source, tmp_path / "net.onnx", opset=opset).path
     for batch in (1, 3):
         size = vgg.architecture.input_size
         x = np.random.default_rng(batch).standard_normal((batch, 3, size, size), np.float32)
@@ -64,10 +64,10 @@ def test_a_soft_max_at_the_end(tmp_path):
     source = written(tmp_path, "vgg11")
     out = convert(source, tmp_path / "net.onnx", softmax=True).path
     x = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
-    vgg = network.open(source)
+    vgg = network.load_file(source)
     assert abs(runtime.run(out, x) - vgg.probabilities(vgg.forward(x))).max() < 1e-5
     report = convert(out, tmp_path / "back.h5")
-    assert report.output == "probabilities" and same_parameters(network.open(report.path), vgg)
+    assert report.output == "probabilities" and same_parameters(network.load_file(report.path), vgg)
     features = lively("vgg11", width=1 / 16, num_classes=None)
     with pytest.raises(UsageError, match="no classes to take the soft-max over"):
         writing.write(tmp_path / "f.onnx", features, softmax=True)
@@ -80,10 +80,10 @@ def test_what_the_metadata_say(tmp_path):
     said = json.loads({entry.key: entry.value for entry in model.metadata_props}["npvgg"])
     assert images.Preset.from_json(said["preset"]) == images.preset("caffe") and said["labels"] == ["ant", "bée", "gnu"]
     assert model.producer_name == "npvgg" and [value.name for value in model.graph.output] == ["logits"]
-    back = network.open(convert(out, tmp_path / "back.h5").path)
+    back = network.load_file(convert(out, tmp_path / "back.h5").path)
     assert back.class_names == ("ant", "bée", "gnu") and back.preset.order == "BGR"
     other = convert(out, tmp_path / "other.h5", preset="torchvision")
-    assert network.open(other.path).preset.name == "torchvision"
+    assert network.load_file(other.path).preset.name == "torchvision"
 
 
 def test_metadata_that_tell_of_another_network_are_refused(tmp_path):
@@ -130,10 +130,10 @@ def test_at_full_size(tmp_path, name):
     """Half a gigabyte a file:  python -m pytest -m heavy tests/weights_convert/test_onnx_export.py"""
     runtime = pytest.importorskip("witnesses.onnx_runtime")
     source = lively(name).save(tmp_path / "net.h5")
-    out, vgg = convert(source, tmp_path / "net.onnx").path, network.open(source)
+    out, vgg = convert(source, tmp_path / "net.onnx").path, network.load_file(source)
     x = images.batch([photograph(0)], vgg.preset)
     exact = vgg.using(dtype=np.float64).forward(x.astype(np.float64))
     ours, theirs = (difference.measure(answer, exact) for answer in (vgg.forward(x), runtime.run(out, x)))
     assert ours.largest_relative <= 2 * theirs.largest_relative and theirs.largest_relative < 1e-5
-    back = network.open(convert(out, tmp_path / "back.h5").path)
+    back = network.load_file(convert(out, tmp_path / "back.h5").path)
     assert back.architecture == vgg.architecture and same_parameters(back, vgg)

@@ -61,7 +61,7 @@ def inputs_named_x(model):
 def check(folder, model, net, *, size, preset="torchvision", **how):
     x, exact = exported(model, folder / "net.onnx", size, **how)
     report = convert(folder / "net.onnx", folder / "out.h5")
-    vgg = network.open(report.path)
+    vgg = network.load_file(report.path)
     assert (report.source, report.output, vgg.architecture) == ("onnx", "logits", net) and vgg.preset.name == preset
     assert abs(vgg.forward(x) - exact).max() < BOUND * abs(exact).max()
     runtime = pytest.importorskip("witnesses.onnx_runtime")

@@ -39,7 +39,7 @@ def test_torchvision_before_2017(tmp_path):
     model = torch_networks.stirred(torch_networks.EarlyTorchvision("vgg13"))
     report = convert(saved(tmp_path / "early.pth", model.state_dict(), legacy=True), tmp_path / "out.h5")
     assert (report.source, report.preset, report.output) == ("torchvision-2016", "torchvision", "logits")
-    assert agrees(network.open(report.path), model, pictures())
+    assert agrees(network.load_file(report.path), model, pictures())
 
 
 @pytest.mark.parametrize("meta", ["CLASSES", "dataset_meta", None])
@@ -48,7 +48,7 @@ def test_mmpretrain(tmp_path, name, meta):
     model, names = torch_networks.stirred(torch_networks.OpenMMLab(name)), ["a", "b", "c", "d", "e"]
     about = {"CLASSES": {"CLASSES": names}, "dataset_meta": {"dataset_meta": {"classes": names}}, None: {}}[meta]
     content = {"state_dict": model.state_dict(), "meta": about} if meta else {"state_dict": model.state_dict()}
-    vgg = network.open(convert(saved(tmp_path / "mm.pth", content), tmp_path / "out.h5").path)
+    vgg = network.load_file(convert(saved(tmp_path / "mm.pth", content), tmp_path / "out.h5").path)
     assert vgg.architecture == architecture(name, **SIZES) and vgg.preset.name == "mmpretrain"
     assert vgg.class_names == (tuple(names) if meta else None)
     assert agrees(vgg, model, pictures())
@@ -58,7 +58,7 @@ def test_mmpretrain(tmp_path, name, meta):
 def test_pytorchvggnet_reflects_its_borders(tmp_path, name, given):
     model = torch_networks.stirred(torch_networks.NamedModules(name))
     report = convert(saved(tmp_path / "net.pth", model.state_dict()), tmp_path / "out.h5", model=given)
-    vgg = network.open(report.path)
+    vgg = network.load_file(report.path)
     assert vgg.architecture == architecture(name, padding_mode="reflect", **SIZES)
     assert vgg.preset.name == report.preset == "pytorchvggnet"
     assert agrees(vgg, model, pictures())
@@ -77,7 +77,7 @@ def test_a_and_a_lrn_cannot_be_told_from_their_tensors(tmp_path):
 def test_a_whole_pickled_network_gives_its_tensors_and_what_they_are_for(tmp_path, name, legacy):
     """No class is imported: npvgg reads the padding and the LRN from the attributes in the file."""
     model = torch_networks.stirred(torch_networks.NamedModules(name))
-    vgg = network.open(convert(saved(tmp_path / "net.pkl", model, legacy), tmp_path / "out.h5").path)
+    vgg = network.load_file(convert(saved(tmp_path / "net.pkl", model, legacy), tmp_path / "out.h5").path)
     assert vgg.architecture == architecture(name, padding_mode="reflect", **SIZES)
     assert agrees(vgg, model, pictures())
 
@@ -89,7 +89,7 @@ def test_a_whole_torchvision_network(tmp_path, nested):
     model.classifier = torch.nn.Sequential(torch.nn.Linear(32, 7))
     model.avgpool = torch.nn.AdaptiveAvgPool2d(1)
     content = {"model": model, "epoch": 3} if nested else model
-    vgg = network.open(convert(saved(tmp_path / "net.pth", content), tmp_path / "out.h5").path)
+    vgg = network.load_file(convert(saved(tmp_path / "net.pth", content), tmp_path / "out.h5").path)
     assert vgg.architecture.padding_mode == "zeros" and len(vgg.architecture.dense_sizes) == 1
     assert agrees(vgg, model.eval(), pictures())
 
@@ -121,7 +121,7 @@ def test_timm(tmp_path, name):
     report = convert(saved(tmp_path / "pytorch_model.bin", model.state_dict()), tmp_path / "out.h5")
     assert report.source == "timm" and report.architecture == architecture(
         name, **SIZES | {"hidden": (20, 4096), "pooled_size": 7, "input_size": 224})
-    assert agrees(network.open(report.path), model, pictures(224))
+    assert agrees(network.load_file(report.path), model, pictures(224))
 
 
 def test_timm_takes_back_what_is_exported_for_it(tmp_path):

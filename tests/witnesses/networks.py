@@ -1,4 +1,6 @@
 """Networks in which every parameter matters, and photographs to run them on."""
+from dataclasses import replace
+
 import numpy as np
 
 from npvgg import network
@@ -7,8 +9,7 @@ from npvgg import network
 def lively(name, *, seed=0, **options):
     """A VGG with He-scaled weights, and with biases and batch-norm statistics away from 0 and 1; options of `create`."""
     vgg = network.create(name, seed=seed, how="he", **options)
-    vgg.parameters.update(stirred(vgg.parameters, seed))
-    return vgg
+    return replace(vgg, parameters=stirred(vgg.parameters, seed))
 
 
 def stirred(parameters, seed=0):

@@ -1,7 +1,7 @@
-"""The engine's two entry points as machine code that is loaded and called without Numba.
+"""Entry points of the engine as machine code that is loaded and called without Numba.
 
-    walk = entry("walk")
-    walk(program, steps, counters, arena, picture, thread)          whole numbers; other Python threads run meanwhile
+    walk = entry("npvgg.kernels.engine.float32.run", "walk", "16 lanes")
+    walk(program, steps, counters, thread)          whole numbers; other Python threads run meanwhile
 
 Numba compiles them once on a machine; a later process loads the code with LLVM alone, in a few milliseconds, where importing
 Numba and making it ready takes half a second.
@@ -24,9 +24,9 @@ from npvgg.errors import StorageError
 from npvgg.kernels.compiling import code_files
 from npvgg.kernels.compiling.target import processor, target_machine
 
-MODULES = {"walk": "float32.run", "transform_filters": "float32.filters"}
+ENGINE = Path(__file__).parents[1] / "engine"
 LOADING = Lock()
-LOADED = {}                     # name: function
+LOADED = {}                     # (module, name): function
 OWNERS = []                     # LLVM engines, in which the code lies
 
 # Numba counts references to arrays; ours have no owner, so there is nothing to count and this is never called.
@@ -37,23 +37,26 @@ define void @NRT_MemInfo_call_dtor(i8* %unused) {
 """
 
 
-def entry(name):
-    """The entry point of that name as a function of whole numbers."""
+def entry(module, name, variant):
+    """A function of a module, compiled by its @part, as a function of whole numbers.
+
+    `variant` names what it is compiled for beside the processor.
+    """
     with LOADING:
-        if name not in LOADED:
-            LOADED[name] = loaded(content_of(name))
-        return LOADED[name]
+        if (module, name) not in LOADED:
+            LOADED[module, name] = loaded(content_of(module, name, variant))
+        return LOADED[module, name]
 
 
-def content_of(name):
+def content_of(module, name, variant):
     """The content of a file that was kept, or else of a new one."""
-    file = code_files.name(f"engine.{name}", code_files.sources(Path(__file__).parents[1] / "engine"), processor(),
-                           binding.get_process_triple(), llvmlite.__version__)
+    file = code_files.name(f"engine.{name}", code_files.sources(ENGINE), variant, processor(), binding.get_process_triple(),
+                           llvmlite.__version__)
     try:
         content = code_files.read(file)
     except (OSError, StorageError):
         code_files.Announcement.make()
-        content = compiled(name)
+        content = compiled(module, name)
         with suppress(OSError, StorageError):           # no space, or no folder: the next process compiles again
             code_files.write(file, content)
     return content
@@ -69,11 +72,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=after_fork)
 
 
-def compiled(name):
+def compiled(module, name):
     """Compile with Numba → the content of a file."""
     from numba import types
 
-    function = getattr(import_module(f"npvgg.kernels.engine.{MODULES[name]}"), name)
+    function = getattr(import_module(module), name)
     count = function.py_func.__code__.co_argcount
     function.compile((types.int64,) * count)
     result, = function.overloads.values()

@@ -1,86 +1,55 @@
-"""The engine's arithmetic one layer at a time: for traces, and to compare it with the other tiers.
-
-Each call packs its weights anew; a network that only has to answer uses a plan.  Both give the same bits, but for batch norm,
-which a plan folds, and local response normalisation.
-"""
-from dataclasses import replace
+"""The engine's steps one layer at a time, with the signatures of the other tiers: to compare it with them."""
+from functools import wraps
+from inspect import signature
 
 import numpy as np
 
 from npvgg.kernels import contracts
 from npvgg.kernels.compiling import threads
-from npvgg.kernels.engine import program, team
-from npvgg.kernels.engine.float32 import packing
-from npvgg.kernels.engine.machine import CACHE_LINE
-from npvgg.kernels.engine.program import Average, Convolution, Dense
-from npvgg.kernels.engine.winograd import TILES
+from npvgg.kernels.engine import building
+from npvgg.kernels.engine.arenas import aligned
+from npvgg.kernels.engine.packed import Packed
+from npvgg.layer import Layer
+
+# The names that layers give their parameters, in the order in which kernels take them.
+NORM = ("weight", "bias", "mean", "var")
+KINDS = {"conv2d": ("weight", "bias"), "dense": ("weight", "bias"), "batchnorm2d": NORM, "batchnorm1d": NORM}
 
 
-def conv2d(x, weight, bias=None, *, padding=1):
-    """Correlate every image with every filter: (N, C, H, W) → (N, O, H′, W′), all float32.
+def operations(below: dict) -> dict:
+    """{operation: function of the tier below} → the engine's, which leave to the one below what the engine does not do.
 
-        y[n, o, i, j] = bias[o] + Σ_c,u,v  weight[o, c, u, v] · x[n, c, i+u−padding, j+v−padding]
-
-    weight is (O, C, kh, kw), bias (O,) or None for none, H′ = H + 2·padding − kh + 1.
-    3×3 filters padded by 1 run through Winograd's algorithm
-    where the picture is large enough.
+    That is another dtype than float32, and options that no step obeys (building.OBEYED).
     """
-    n, outputs, height, width = contracts.conv2d(x, weight, bias, padding)
-    bias = np.zeros(outputs, x.dtype) if bias is None else bias
-    if n == 0:
-        return np.empty((0, outputs, height, width), x.dtype)
-    algorithm = program.algorithm_for(x.shape, weight.shape, padding)
-    convolution = pack_convolution(weight, np.ones(outputs), bias, algorithm, relu=False)
-    if algorithm == "direct":
-        convolution = replace(convolution, size=(height, width))
-    rows, columns = x.shape[2:]
-    border = 1 if algorithm in TILES else padding
-    stored = (rows, columns) if algorithm != "direct" else (rows + 2 * padding, columns + 2 * padding)
-
-    steps = program.build([convolution, Average(height, width)], n, *stored, threads.current(), x.shape[1])
-    return steps.run(x, None if algorithm == "first" else lambda view: fill_map(view, x, border))
+    return {op: by_the_engine(op, below[op]) for op in building.ADD}
 
 
-def fill_map(view, x, border):
-    """(N, C, H, W) → (N, C/L, rows, columns, L), inside so many rows and columns of border."""
-    (n, channels, rows, columns), (_, blocks, _, _, lanes) = x.shape, view.shape
-    blocked = np.zeros((n, blocks * lanes, rows, columns), np.float32)
-    blocked[:, :channels] = x
-    blocked = blocked.reshape(n, blocks, lanes, rows, columns).transpose(0, 1, 3, 4, 2)
-    view[:, :, border:border + rows, border:border + columns] = blocked
+def by_the_engine(op, otherwise):
+    defaults = {name: parameter.default for name, parameter in signature(otherwise).parameters.items()
+                if parameter.kind is parameter.KEYWORD_ONLY}
+
+    @wraps(otherwise)
+    def function(x, *arrays, **options):
+        chosen = defaults | options
+        if op == "maxpool2d" and chosen.get("ceil_mode") is False:
+            del chosen["ceil_mode"]
+        arrays = [array for array in arrays if array is not None]
+        if getattr(x, "dtype", None) == np.float32 and x.ndim in (2, 4) and all(hasattr(array, "shape") for array in arrays):
+            layer = Layer(op, op, tuple((kind, array.shape) for kind, array in zip(KINDS.get(op, ()), arrays)),
+                          tuple(chosen.items()))
+            if building.is_obeyed(layer):
+                return one_layer(layer, x, arrays)
+        return otherwise(x, *arrays, **options)
+
+    function.__module__ = __name__                          # of the tier that is asked first
+    return function
 
 
-def dense(x, weight, bias):
-    """Weigh every feature for every output: (N, inputs) → (N, outputs), all float32.
-
-        y[n, o] = bias[o] + Σ_k  weight[o, k] · x[n, k]
-
-    weight is (outputs, inputs), bias (outputs,).
-    """
-    n, outputs = contracts.dense(x, weight, bias)
-    if n == 0:
-        return np.empty((0, outputs), x.dtype)
-    steps = program.build([pack_dense(weight, bias, relu=False)], n, 1, 1, threads.current(), x.shape[1])
-
-    def fill(view):
-        view[:] = x
-
-    return steps.run(fill=fill)
-
-
-def pack_convolution(weight, scale, bias, algorithm, **fused):
-    """weight (O, C, kh, kw) times scale (O,), and bias (O,) → Convolution; `fused` are its fields relu and pooled."""
-    if algorithm in TILES:
-        packed = packing.pack_winograd(weight, scale, TILES[algorithm], team.share)
-    else:
-        pack = packing.pack_first if algorithm == "first" else packing.pack_direct
-        packed = pack(weight.astype(np.float64) * scale[:, None, None, None])
-    return Convolution(packed, packing.pack_tail(bias), len(bias), algorithm, kernel=weight.shape[2:], **fused)
-
-
-def pack_dense(weight, bias, relu):
-    """weight (outputs, inputs) and bias (outputs,) → Dense: as they lie, unless a row is not a whole number of vectors."""
-    rest = -weight.shape[1] % CACHE_LINE
-    if rest or not (weight.flags.c_contiguous and weight.flags.aligned):
-        weight = np.ascontiguousarray(np.pad(weight, ((0, 0), (0, rest))))
-    return Dense(weight, np.require(bias, requirements=["C", "A"]), relu)
+def one_layer(layer, x, arrays, algorithm="auto"):
+    """The answer of a program of one layer; x and the arrays as its kernel takes them."""
+    parameters = {f"{layer.name}/{kind}": array for (kind, _), array in zip(layer.shapes, arrays, strict=True)}
+    answer = np.empty(contracts.answer_shape(layer, x, parameters), np.float32)
+    if len(x):
+        program = building.build([layer], Packed(parameters), x.shape, threads.current(), algorithm, [layer.name])
+        program.run(np.require(x, requirements=["C", "A"]), {layer.name: answer}, aligned(program.floats))
+    return answer

@@ -26,18 +26,8 @@ PAIRS = {                       # m: the points p of the pairs ±p
     4: (Fraction(5, 8), Fraction(3, 2)),
     6: (Fraction(1, 2), Fraction(1), Fraction(2)),
 }
-TILES = {"F(4×4)": 4, "F(6×6)": 6}                  # algorithm: m
-LARGE = 64                                          # pixels of the shorter side
-
-
-def variant_for(height, width):
-    """F(6×6, 3×3) from 64×64 pixels on, else F(4×4, 3×3).
-
-    F(6×6) multiplies a fifth less, with 1.8 times as many transformed filters and four times the error.  On smaller pictures
-    it gains less, as more of its tiles hang over the edge (56×56: a tenth; 14×14: nothing), and with one image it waits for
-    the filters.
-    """
-    return "F(6×6)" if min(height, width) >= LARGE else "F(4×4)"
+TILE = 4                                            # m of the convolutions
+POSITIONS = (TILE + 2)**2                           # products of a tile
 
 
 def points(m):

@@ -6,47 +6,52 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from witnesses.networks import lively
 
-from npvgg.kernels.engine.machine import SHAPES, SMALLEST, vector_shape
-from npvgg.parity import difference
+from npvgg.errors import UsageError
+from npvgg.kernels.engine import machine
+from npvgg.kernels.engine.machine import SHAPES
 
 ROOT = Path(__file__).parents[3]
-PROCESSORS = {"nehalem": (SMALLEST, "xmm"), "haswell": (SHAPES["ymm"], "ymm"), "znver4": (SHAPES["zmm"], "zmm")}
-SIZES = {"width": 3 / 32, "hidden": (21, 13), "pooled_size": 3, "num_classes": 5, "input_size": 64}
+PROCESSORS = {"nehalem": ("sse", "xmm"), "haswell": ("avx2", "ymm"), "znver4": ("avx512", "zmm")}
+ENGINE_TESTS = ("tests/kernels/test_special_values.py", "tests/kernels/test_agreement.py", "tests/test_plan.py",
+                "tests/kernels/engine/test_layerwise.py", "tests/kernels/engine/test_building.py")
 
-pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="processors of another kind")
+each_processor = pytest.mark.parametrize("processor", PROCESSORS)
+on_x86 = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="processors of another kind")
 
-LOGITS = f"""
-import sys
-import numpy as np
-from npvgg.kernels.engine import winograd
-from npvgg.kernels.engine.machine import vector_shape
-from witnesses.networks import lively
 
-winograd.LARGE = 20                                 # so that pictures of 22×35 pixels take F(6×6), and the smaller ones F(4×4)
-vgg = lively("vgg11_bn", **{SIZES})
-x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
-together = vgg.forward(x)
-assert all(np.array_equal(vgg.using(threads=1).forward(x[n:n + 1])[0], together[n]) for n in range(3))
-print(vector_shape())
-np.savetxt(sys.stdout, together, "%.9g")
-"""
-# The same with the shape of another processor but instructions of this one, of which LLVM takes two for a vector too wide.
-PRETENDED = f"""
-import importlib.util
-import sys
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_vectors_passes_the_engines_tests(shape, tmp_path):
+    """LLVM splits vectors that are too wide for this processor, so the answers are computed as they would be on another."""
+    if shape == machine.vectors_here():
+        pytest.skip("the tests themselves run with this shape")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k",
+               "engine or plan or layerwise or building",
+               f"--basetemp={tmp_path / 'inner'}", *ENGINE_TESTS]
+    run = subprocess.run(command, env=os.environ | {machine.VARIABLE: shape}, cwd=ROOT, capture_output=True,
+                         text=True, timeout=580)
+    assert run.returncode == 0 and re.search(r"\b\d{3,} passed", run.stdout), run.stdout[-3000:] + run.stderr[-1000:]
 
-name = "npvgg.kernels.engine.machine"
-spec = importlib.util.spec_from_file_location(name, {str(ROOT / "npvgg/kernels/engine/machine.py")!r})
-module = sys.modules[name] = importlib.util.module_from_spec(spec)      # before the package, which imports it
-spec.loader.exec_module(module)
-module.SHAPE = shape = module.SHAPES["zmm"]
-module.vector_shape = lambda: shape
-module.ROWS, module.LANES, module.VECTORS, module.COLUMNS = shape.rows, shape.lanes, shape.vectors, shape.columns
-""" + LOGITS
+
+def test_a_shape_that_does_not_exist_is_refused(monkeypatch):
+    monkeypatch.setenv(machine.VARIABLE, "mmx")
+    with pytest.raises(UsageError, match="^NPVGG_VECTORS is 'mmx'; choose one of avx512, avx2, sse, neon$"):
+        machine.vectors_here()
+
+
+def test_caches_are_read_from_the_system_and_assumed_where_it_shows_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CACHES", tmp_path)
+    assert machine.cache_bytes(2, default=77) == 77
+    shown = [("1", "Instruction", "32K"), ("2", "Unified", "1280K"), ("3", "Unified", "?")]
+    for index, (level, kind, size) in enumerate(shown):
+        (tmp_path / f"index{index}").mkdir()
+        for name, text in {"level": level, "type": kind, "size": size}.items():
+            (tmp_path / f"index{index}" / name).write_text(text + "\n")
+    assert machine.cache_bytes(2, default=77) == 1280 << 10
+    assert machine.cache_bytes(1, default=77) == 77 and machine.cache_bytes(3, default=77) == 77
+
+
 ASSEMBLY = """
 import numba
 from npvgg.kernels.engine.float32 import product
@@ -58,48 +63,23 @@ def tile(rows, a, a_step, b, c, c_step, blocks, fresh, ahead, ahead_step):
 
 compiled = numba.njit(tile)
 compiled.compile((numba.int64,) * 10)
-print(product.SHAPE)
 print(*compiled.inspect_asm().values())
 """
 
 
-def run(code, **environment):
-    """What the code prints: the shape that it found, and the rest."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environment}
-    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
-    assert child.returncode == 0, child.stderr
-    return child.stdout.split("\n", 1)
-
-
-def on(processor):
-    return {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
-
-
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_other_processors_give_the_same_answer_to_rounding(processor):
+@on_x86
+@each_processor
+def test_the_widest_vectors_of_a_processor_are_taken(processor):
     shape, _ = PROCESSORS[processor]
-    if shape.lanes > vector_shape().lanes:
-        pytest.skip("this machine has no such registers")
-    check_logits(shape, LOGITS, **on(processor))
+    code = "from npvgg.kernels.engine import machine; print(machine.vectors_here())"
+    assert run(code, processor).split() == [shape]
 
 
-def test_vectors_of_avx_512_give_the_same_answer_on_narrower_registers(tmp_path):
-    check_logits(SHAPES["zmm"], PRETENDED, NUMBA_CACHE_DIR=str(tmp_path))       # code that no other process may find
-
-
-def check_logits(shape, code, **environment):
-    found, logits = run(code, **environment)
-    assert found == str(shape)
-    x = np.random.default_rng(0).standard_normal((3, 3, 45, 70), np.float32)
-    exact = lively("vgg11_bn", **SIZES).using(dtype=np.float64).forward(x.astype(np.float64))
-    assert difference.measure(np.array(logits.split(), np.float32).reshape(3, 5), exact).within(8e-6)
-
-
-@pytest.mark.parametrize("processor", PROCESSORS)
+@on_x86
+@each_processor
 def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(processor):
-    shape, register = PROCESSORS[processor]
-    found, assembly = run(ASSEMBLY, **on(processor))
-    assert found == str(shape)
+    name, register = PROCESSORS[processor]
+    shape, assembly = SHAPES[name], run(ASSEMBLY, processor)
     loops = []                                          # from a label to the jump back to it
     for block in re.split(r"\n(?=\.L\w+:)", assembly):
         label = re.match(r"\.L\w+(?=:)", block)
@@ -114,3 +94,12 @@ def test_the_inner_loop_multiplies_on_the_widest_registers_and_spills_nothing(pr
     steps = shape.steps_of(shape.lanes)
     assert set(sums) == {rows * shape.vectors * steps for rows in shape.row_counts}
     assert not any(sums.values())                       # no sum is stored, nothing is read from the stack
+
+
+def run(code, processor):
+    """What the code prints when Numba compiles for another processor."""
+    environment = {key: value for key, value in os.environ.items() if key != machine.VARIABLE}
+    environment |= {"PYTHONPATH": str(ROOT), "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert child.returncode == 0, child.stderr
+    return child.stdout

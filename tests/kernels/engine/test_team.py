@@ -77,7 +77,7 @@ from npvgg import network
 vgg = network.create("vgg11", width=1/16, hidden=(10,), num_classes=5, input_size=32)
 x = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
 expected = vgg.forward(x)
-with vgg.plan.lock:                                     # as another thread may hold it just then
+with vgg.runner.plan.lock:                                     # as another thread may hold it just then
     child = os.fork()
     if not child:
         os._exit(0 if np.array_equal(vgg.forward(x), expected) else 3)

@@ -53,17 +53,13 @@ def test_the_constants_that_run_in_float32_are_float32_numbers(m):
 class Numbers:
     """Stands in for Vectors, on numbers instead of instructions."""
 
-    @property
-    def builder(self):
-        return self
-
     def combination(self, coefficients, values):
         return sum((Fraction(c) * v for c, v in zip(coefficients, values, strict=True)), Fraction(0))
 
     def add(self, a, b):
         return a + b
 
-    def fsub(self, a, b):
+    def subtract(self, a, b):
         return a - b
 
 

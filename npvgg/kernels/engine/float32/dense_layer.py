@@ -4,8 +4,10 @@ One image makes it a matter of memory: fc6 reads 411 MB for 103 million products
 from one end to the other, and serve every image of the batch meanwhile.  Each sum runs over `inputs` in the order below,
 whatever the number of images, so the bits do not depend on the batch.
 """
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine.float32.feature_map import clear_vector
+from npvgg.kernels.engine.float32.feature_map import clear_vector, floats_from
+from npvgg.kernels.engine.float32.places import at
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 
@@ -15,35 +17,41 @@ CHUNK = 512             # floats of a row that are summed before they join the t
 
 
 @part
-def dense_task(step, arena, task, totals):
+def dense_task(step, task, totals):
     """`chunk` outputs of every image: y[n, o] = max(bias[o] + Σ_k weights[o, k] · x[n, k], floor).
 
-    `inputs` is a whole number of cache lines; `totals` is the address of room for images·chunk vectors.
+    `inputs` is a whole number of cache lines; `totals` is the address of room for images·chunk vectors.  The last task writes
+    the zeros behind the outputs too.
     """
     first, last = task * step.chunk, min((task + 1) * step.chunk, step.outputs)
     for place in range(step.images * step.chunk):
-        clear_vector(totals + 4 * place * LANES)
-    groups = -(-step.images // IMAGES)
+        clear_vector(at(totals, place * LANES))
+    groups = ceil_div(step.images, IMAGES)
     # A second group of images finds the rows in the first-level cache, and so the memory idle: it asks for what comes next.
     ahead = CHUNK if groups > 1 else 0
     o = first
     while o < last:
         rows = OUTPUTS if o + OUTPUTS <= last else 1
         for k in range(0, step.inputs, CHUNK):
-            weights = step.weights + 4 * (o * step.inputs + k)
+            weights = at(step.weights, o * step.inputs + k)
             n = 0
             for group in range(groups):
                 images = step.images // groups + (group < step.images % groups)
-                dots(rows, images, weights, step.inputs, arena + 4 * (step.x + n * step.x_image + k), step.x_image,
-                     totals + 4 * (n * step.chunk + o - first) * LANES, step.chunk * LANES,
-                     min(CHUNK, step.inputs - k) // CACHE_LINE, weights + 4 * (ahead + group * CHUNK // groups),
-                     -(-CACHE_LINE // groups))
+                dots(rows, images, weights, step.inputs, at(step.x, n * step.x_image + k), step.x_image,
+                     at(totals, (n * step.chunk + o - first) * LANES), step.chunk * LANES,
+                     min(CHUNK, step.inputs - k) // CACHE_LINE, at(weights, ahead + group * CHUNK // groups),
+                     ceil_div(CACHE_LINE, groups))
                 n += images
         o += rows
     for n in range(step.images):
         for o in range(first, last):
-            finish_dot(totals + 4 * (n * step.chunk + o - first) * LANES, step.tail + 4 * o, step.floor,
-                       arena + 4 * (step.y + n * step.y_image + o))
+            finish_dot(at(totals, (n * step.chunk + o - first) * LANES), at(step.tail, o), step.floor,
+                       at(step.y, n * step.y_image + o))
+    if last == step.outputs:
+        y = floats_from(step.y)
+        for n in range(step.images):
+            for o in range(step.outputs, step.y_end):
+                y[n * step.y_image + o] = 0
 
 
 @kernel(LANES)

@@ -1,13 +1,18 @@
-"""Feature maps in blocks of channels: into that form, their borders, pooling, normalisation, and out of it again.
+"""Feature maps in blocks of channels: into that form and out of it, their borders, pooling, normalisation.
 
-`arena` is the address of the arena, `floats` the same memory as an array of float32, `picture` the pictures as one.
+Every task is part of one plane, which is one block of channels of one image: `chunk` of its rows.
 """
 import numpy as np
+from numba import carray
 
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.epilogue import PARTS, finish_pixels
+from npvgg.kernels.engine.float32.memory import NO_END, floats_at
+from npvgg.kernels.engine.float32.places import at, x_at, y_at
 from npvgg.kernels.engine.float32.vectors import kernel
-from npvgg.kernels.engine.machine import LANES
-from npvgg.kernels.engine.step import PICTURE_CHANNELS
+from npvgg.kernels.engine.machine import FLOAT, LANES
+from npvgg.kernels.engine.steps import PICTURE_CHANNELS
 
 NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 
@@ -22,80 +27,210 @@ def clear_vector(v, target):
     v.store(v.splat(0), v.floats(target))
 
 
-@kernel(LANES)
-def finish(v, count, sums, tail, floor, target):
-    """`count` pixels side by side: max(sums + bias, floor), NaN kept, channels that do not exist zero."""
-    sums, tail, target = v.floats(sums), v.floats(tail), v.floats(target)
-    bias, mask, floor = v.load(tail), v.load(tail, LANES), v.broadcast(v.floats(floor))
-
-    def pixel(index, _):
-        place = v.product(index, LANES)
-        v.store(finished(v, v.load(v.at(sums, place)), bias, mask, floor), v.at(target, place))
-        return []
-
-    v.repeat(count, [], pixel)
-
-
-def finished(v, value, bias, mask, floor):
-    return v.masked(v.at_least(v.add(value, bias), floor), mask)
-
-
-@kernel(LANES)
-def pool_window(v, source, row_step, target):
-    """The largest of 2×2 vectors, lane by lane; a NaN wins, of equal values the first."""
-    source = v.floats(source)
-    below = v.at(source, row_step)
-    v.store(v.largest(v.load(source), v.load(source, LANES), v.load(below), v.load(below, LANES)), v.floats(target))
+@part
+def floats_from(address):
+    """The memory from an address on, as an array."""
+    return carray(floats_at(address), NO_END)
 
 
 @part
-def clear_border(step, arena, plane):
-    """Zeros around the pixels of one plane (image, block of channels) of y."""
-    image, channels = plane // step.outputs, plane % step.outputs
-    y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane)
+def plane_of(step, task, height, blocks):
+    """The number of a task → image, block of channels, first row, row behind the last."""
+    parts = ceil_div(height, step.chunk)
+    plane, number = task // parts, task % parts
+    return plane // blocks, plane % blocks, number * step.chunk, min((number + 1) * step.chunk, height)
+
+
+@part
+def clear_border(step, plane):
+    """Zeros around the pixels of one plane of y, and in the room behind them."""
+    image, block = plane // step.outputs, plane % step.outputs
     rows, columns = step.y_plane // step.y_row, step.y_row // LANES
-    for row in range(rows):
-        inside = 0 < row <= step.y_height
-        column = 0
-        while column < columns:
-            if inside and column == 1:
-                column += step.y_width
-            clear_vector(y + 4 * (row * step.y_row + column * LANES))
+    for row in range(-1, rows - 1):
+        column = -1
+        while column < columns - 1:
+            if column == 0 and 0 <= row < step.y_height:
+                column = step.y_width
+            clear_vector(y_at(step, image, block, row, column))
             column += 1
 
 
 @part
-def pad_task(step, floats, picture, task):
-    """One row of (N, 3, H, W) → the same row of (N, H+2, W+2, 3), or one row of its border."""
-    rows = step.height + 2
-    image, row = task // rows, task % rows
-    start = step.y + image * step.y_image + row * step.y_row
-    if row == 0 or row == rows - 1:
-        floats[start:start + step.y_row] = 0
-        return
-    for channel in range(PICTURE_CHANNELS):
-        floats[start + channel] = 0
-        floats[start + step.y_row - 1 - channel] = 0
-        for column in range(step.width):
-            place = ((image * PICTURE_CHANNELS + channel) * step.height + row - 1) * step.width + column
-            floats[start + (column + 1) * PICTURE_CHANNELS + channel] = picture[place]
+def begin_plane(step, image, block, first):
+    """What the task with the first rows of a plane of y does besides."""
+    if step.y_border and first == 0:
+        clear_border(step, image * step.outputs + block)
 
 
 @part
-def maxpool_task(step, arena, task):
-    """One plane: 2×2 windows side by side; a last row or column without a partner is dropped."""
-    image, channels = task // step.outputs, task % step.outputs
-    x = arena + 4 * (step.x + image * step.x_image + channels * step.x_plane + step.x_row + LANES)
-    y = arena + 4 * (step.y + image * step.y_image + channels * step.y_plane + step.y_row + LANES)
-    for i in range(step.y_height):
-        for j in range(step.y_width):
-            pool_window(x + 8 * (i * step.x_row + j * LANES), step.x_row, y + 4 * (i * step.y_row + j * LANES))
-    clear_border(step, arena, task)
+def pad_picture_task(step, task, scratch):
+    """One row of (N, 3, H, W) → the same row of (N, H+2, W+2, 3), or one row of its border."""
+    rows = step.height + 2
+    image, row = task // rows, task % rows
+    source, target = floats_from(step.x), floats_from(at(step.y, image * step.y_image + row * step.y_row))
+    if row == 0 or row == rows - 1:
+        target[:step.y_row] = 0
+        return
+    for channel in range(PICTURE_CHANNELS):
+        target[channel] = 0
+        target[step.y_row - 1 - channel] = 0
+        start = image * step.x_image + channel * step.x_plane + (row - 1) * step.x_row
+        for column in range(step.width):
+            target[(column + 1) * PICTURE_CHANNELS + channel] = source[start + column]
+
+
+@part
+def enter_task(step, task, scratch):
+    """Rows of a plane of (N, C, H, W), whose distances are in numbers, → the same rows in blocks of channels."""
+    image, block, first, last = plane_of(step, task, step.height, step.outputs)
+    begin_plane(step, image, block, first)
+    count = max(0, min(LANES, step.channels - block * LANES))
+    source = floats_from(at(step.x, image * step.x_image + block * LANES * step.x_plane))
+    for i in range(first, last):
+        target = floats_from(y_at(step, image, block, i, 0))
+        for j in range(step.width):
+            for lane in range(count):
+                target[j * LANES + lane] = source[lane * step.x_plane + i * step.x_row + j]
+            for lane in range(count, LANES):
+                target[j * LANES + lane] = 0
+
+
+@part
+def leave_task(step, task, scratch):
+    """Rows of a plane in blocks of channels → the same rows of (N, C, H, W), whose distances are in numbers."""
+    image, block, first, last = plane_of(step, task, step.height, step.inputs)
+    count = min(LANES, step.channels - block * LANES)
+    target = floats_from(at(step.y, image * step.y_image + block * LANES * step.y_plane))
+    for i in range(first, last):
+        source = floats_from(x_at(step, image, block, i, 0))
+        for lane in range(count):
+            start = lane * step.y_plane + i * step.y_row
+            for j in range(step.width):
+                target[start + j] = source[j * LANES + lane]
+    if step.y_end and block == step.inputs - 1 and last == step.height:
+        row = floats_from(at(step.y, image * step.y_image))
+        for k in range(step.channels * step.y_plane, step.y_end):
+            row[k] = 0
+
+
+@part
+def finish_task(step, task, scratch):
+    """Bias, batch norm and ReLU of rows of a plane."""
+    image, block, first, last = plane_of(step, task, step.height, step.inputs)
+    begin_plane(step, image, block, first)
+    tail = at(step.tail, PARTS * block * LANES)
+    for i in range(first, last):
+        finish_pixels(step.width, x_at(step, image, block, i, 0), tail, step.floor, y_at(step, image, block, i, 0))
+
+
+# ------------------------------------------------------------------------------------------------- pooling
 
 
 @kernel(LANES)
-def normalise(v, below, x, above, constants, target):
-    """x / (k + slope · Σ x²)^¾ over the five channels around each; t^¾ = √(t·√t).
+def largest_of_window(v, upper, lower, target):
+    """The largest of 2×2 vectors, lane by lane; a NaN wins, of equal values the first."""
+    upper, lower = v.floats(upper), v.floats(lower)
+    v.store(v.largest(v.load(upper), v.load(upper, LANES), v.load(lower), v.load(lower, LANES)), v.floats(target))
+
+
+@kernel(LANES)
+def mean_of_window(v, upper, lower, target):
+    """A quarter of the sum of 2×2 vectors, added row by row."""
+    upper, lower = v.floats(upper), v.floats(lower)
+    total = v.add(v.add(v.add(v.load(upper), v.load(upper, LANES)), v.load(lower)), v.load(lower, LANES))
+    v.store(v.product_of(total, v.splat(0.25)), v.floats(target))
+
+
+@part
+def maxpool_task(step, task, scratch):
+    """2×2 windows side by side; a last row or column without a partner is dropped."""
+    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+    begin_plane(step, image, block, first)
+    for i in range(first, last):
+        for j in range(step.y_width):
+            largest_of_window(x_at(step, image, block, 2 * i, 2 * j), x_at(step, image, block, 2 * i + 1, 2 * j),
+                              y_at(step, image, block, i, j))
+
+
+@part
+def avgpool_task(step, task, scratch):
+    """2×2 windows side by side; a last row or column without a partner is dropped."""
+    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+    begin_plane(step, image, block, first)
+    for i in range(first, last):
+        for j in range(step.y_width):
+            mean_of_window(x_at(step, image, block, 2 * i, 2 * j), x_at(step, image, block, 2 * i + 1, 2 * j),
+                           y_at(step, image, block, i, j))
+
+
+@kernel(LANES)
+def sum_of_pixels(v, count, source, target):
+    """target += Σ of `count` vectors side by side, summed before they join."""
+    source, target = v.floats(source), v.floats(target)
+
+    def add(index, sums):
+        return [v.add(sums[0], v.load(v.at(source, v.product(index, LANES))))]
+
+    line, = v.repeat(count, [v.splat(0)], add)
+    v.store(v.add(v.load(target), line), target)
+
+
+@kernel(LANES)
+def largest_of_pixels(v, count, source, target):
+    """target ← the largest of it and `count` vectors side by side; a NaN wins."""
+    source, target = v.floats(source), v.floats(target)
+
+    def compare(index, best):
+        return [v.larger(best[0], v.load(v.at(source, v.product(index, LANES))))]
+
+    best, = v.repeat(count, [v.load(target)], compare)
+    v.store(best, target)
+
+
+@part
+def bin_edges(index, extent, count):
+    """Where bin `index` of `count` along an axis of `extent` begins, and where it ends."""
+    return index * extent // count, ceil_div((index + 1) * extent, count)
+
+
+@part
+def adaptive_average_task(step, task, scratch):
+    """Each row of a bin is summed first, then the rows."""
+    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+    begin_plane(step, image, block, first)
+    for i in range(first, last):
+        top, bottom = bin_edges(i, step.height, step.y_height)
+        for j in range(step.y_width):
+            left, right = bin_edges(j, step.width, step.y_width)
+            target = y_at(step, image, block, i, j)
+            clear_vector(target)
+            for row in range(top, bottom):
+                sum_of_pixels(right - left, x_at(step, image, block, row, left), target)
+            total, count = floats_from(target), np.float32((bottom - top) * (right - left))
+            for lane in range(LANES):
+                total[lane] /= count
+
+
+@part
+def adaptive_maximum_task(step, task, scratch):
+    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+    begin_plane(step, image, block, first)
+    for i in range(first, last):
+        top, bottom = bin_edges(i, step.height, step.y_height)
+        for j in range(step.y_width):
+            left, right = bin_edges(j, step.width, step.y_width)
+            target = y_at(step, image, block, i, j)
+            copy_vector(x_at(step, image, block, top, left), target)
+            for row in range(top, bottom):
+                largest_of_pixels(right - left, x_at(step, image, block, row, left), target)
+
+
+# ------------------------------------------------------------------------------------------------- normalisation
+
+
+@kernel(LANES)
+def normalise_pixel(v, below, x, above, constants, target):
+    """x / (k + slope · Σ x²)^¾ over the five channels around each; t^¾ = √t · √√t, which overflows no sooner than t.
 
     `below` and `above` are the neighbouring blocks of channels, `constants` is (slope, k).
     """
@@ -106,50 +241,19 @@ def normalise(v, below, x, above, constants, target):
             v.window(squares[1], squares[2], shift)
         energy = moved if energy is None else v.add(energy, moved)
     constants = v.floats(constants)
-    base = v.multiply_add(energy, v.broadcast(constants), v.broadcast(constants, 1))
-    power = v.square_root(v.product_of(base, v.square_root(base)))
-    v.store(v.builder.fdiv(v.load(v.floats(x)), power), v.floats(target))
+    root = v.square_root(v.multiply_add(energy, v.broadcast(constants), v.broadcast(constants, 1)))
+    v.store(v.divide(v.load(v.floats(x)), v.product_of(root, v.square_root(root))), v.floats(target))
 
 
 @part
-def normalise_task(step, arena, task):
-    """Local response normalisation of one row.  `weights` is the address of (slope, k) and a vector of zeros behind them."""
-    image, i = task // step.height, task % step.height
-    nothing = step.weights + 8
-    for j in range(step.width):
-        pixel = image * step.x_image + (i + 1) * step.x_row + (j + 1) * LANES
-        for block in range(step.inputs):
-            x = arena + 4 * (step.x + pixel + block * step.x_plane)
-            below = x - 4 * step.x_plane if block else nothing
-            above = x + 4 * step.x_plane if block < step.inputs - 1 else nothing
-            normalise(below, x, above, step.weights, arena + 4 * (step.y + pixel + block * step.y_plane))
-
-
-@part
-def relu_task(step, floats, task):
-    """One row of `outputs` numbers; NaN stays NaN."""
-    for k in range(step.outputs):
-        value = floats[step.x + task * step.x_image + k]
-        floats[step.y + task * step.y_image + k] = np.float32(0) if value < 0 else value
-
-
-@part
-def average_task(step, floats, task):
-    """Adaptive average pooling of one channel, and flattening: (N, C/L, H, W, L) → (N, C·s·s), s = y_height.
-
-    Each row of a bin is summed first, then the rows.  `outputs` counts channels here.
-    """
-    image, channel = task // step.outputs, task % step.outputs
-    x = step.x + image * step.x_image + channel // LANES * step.x_plane + channel % LANES
-    for i in range(step.y_height):
-        top, bottom = i * step.height // step.y_height, -(-(i + 1) * step.height // step.y_height)
-        for j in range(step.y_width):
-            left, right = j * step.width // step.y_width, -(-(j + 1) * step.width // step.y_width)
-            total = np.float32(0)
-            for row in range(top, bottom):
-                line = np.float32(0)
-                for column in range(left, right):
-                    line += floats[x + (row + 1) * step.x_row + (column + 1) * LANES]
-                total += line
-            mean = total / np.float32((bottom - top) * (right - left))
-            floats[step.y + image * step.y_image + (channel * step.y_height + i) * step.y_width + j] = mean
+def normalise_task(step, task, scratch):
+    """Local response normalisation.  `weights` is the address of (slope, k) and a vector of zeros behind them."""
+    image, block, first, last = plane_of(step, task, step.height, step.inputs)
+    begin_plane(step, image, block, first)
+    nothing, plane = at(step.weights, 2), FLOAT * step.x_plane
+    for i in range(first, last):
+        for j in range(step.width):
+            x = x_at(step, image, block, i, j)
+            below = x - plane if block else nothing
+            above = x + plane if block < step.inputs - 1 else nothing
+            normalise_pixel(below, x, above, step.weights, y_at(step, image, block, i, j))

@@ -2,20 +2,20 @@
 from numba import carray
 
 from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.engine.float32.memory import NO_END, doubles_at, floats_at
 from npvgg.kernels.engine.machine import COLUMNS
-from npvgg.kernels.engine.memory import NO_END, doubles_at, floats_at
 
 
 @part
-def transform_filters(weight, outputs, channels, scale, matrix, span, panel, panels, depth, packed, room):
-    """G g Gᵀ · scale of the filters of one panel: first along the columns of g, then along the rows.
+def transform_filters(weight, outputs, channels, matrix, span, panel, panels, depth, packed, room):
+    """G g Gᵀ of the filters of one panel: first along the columns of g, then along the rows.
 
-        (O, C, 3, 3) float32, (O,) and (span, 3) float64  →  panel of (span², panels, depth, COLUMNS) float32
+        (O, C, 3, 3) float32 and (span, 3) float64  →  panel of (span², panels, depth, COLUMNS) float32
 
-    weight, scale, matrix and packed are addresses, `room` that of (9 + 3·span)·COLUMNS float64 of the caller's.
+    weight, matrix and packed are addresses, `room` that of (9 + 3·span)·COLUMNS float64 of the caller's.
     """
     weights, packs = carray(floats_at(weight), NO_END), carray(floats_at(packed), NO_END)
-    scales, g = carray(doubles_at(scale), NO_END), carray(doubles_at(matrix), (span, 3))
+    g = carray(doubles_at(matrix), (span, 3))
     filters = carray(doubles_at(room), (3, 3, COLUMNS))
     half = carray(doubles_at(room + 8 * 9 * COLUMNS), (span, 3, COLUMNS))
     count = min(COLUMNS, outputs - panel * COLUMNS)
@@ -27,7 +27,7 @@ def transform_filters(weight, outputs, channels, scale, matrix, span, panel, pan
                 if channel < channels:
                     for o in range(count):
                         output = panel * COLUMNS + o
-                        filters[u, v, o] = scales[output] * weights[((output * channels + channel) * 3 + u) * 3 + v]
+                        filters[u, v, o] = weights[((output * channels + channel) * 3 + u) * 3 + v]
         for i in range(span):
             for v in range(3):
                 for o in range(COLUMNS):

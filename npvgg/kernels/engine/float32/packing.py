@@ -5,37 +5,28 @@ A panel is COLUMNS neighbouring output channels; channels that do not exist, in 
 import numpy as np
 
 from npvgg.kernels.compiling import native
-from npvgg.kernels.engine.machine import COLUMNS, LANES
-from npvgg.kernels.engine.winograd import filter_matrix
+from npvgg.kernels.contracts import ceil_div
+from npvgg.kernels.engine.float32.epilogue import PARTS
+from npvgg.kernels.engine.machine import CACHE_LINE, COLUMNS, LANES
+from npvgg.kernels.engine.winograd import POSITIONS, TILE, filter_matrix
 
 
-def blocks(channels):
-    """How many blocks of LANES hold so many channels."""
-    return -(-channels // LANES)
+def pack_tail(channels, bias=None, norm=None):
+    """What follows the sums of so many channels → (blocks, PARTS, LANES) float32, whole panels of blocks.
 
-
-def folded(bias, norm):
-    """The batch norm behind a convolution as a factor for its weights and another bias: both (O,) float64.
-
-        scale = γ / √(σ² + ε)          bias ← (bias − μ) · scale + β
-
-    `norm` is (γ, β, μ, σ²) and ε, or None for a convolution without.  (Ioffe and Szegedy, arXiv 1502.03167, section 3.1.)
+    Biases, masks whose bits are all set where the channel exists, and mean, γ / √(σ² + ε) and β of the batch norm
+    (γ, β, μ, σ²), ε.  Without them −0.0, 0, 1 and −0.0, which change no bit of any number.
     """
-    bias = bias.astype(np.float64)
-    if norm is None:
-        return np.ones(len(bias)), bias
-    (gamma, beta, mean, variance), eps = (np.asarray(values, np.float64) for values in norm[0]), norm[1]
-    scale = gamma / np.sqrt(variance + eps)
-    return scale, (bias - mean) * scale + beta
-
-
-def pack_tail(bias):
-    """(O,) biases → (panels·VECTORS, 2, LANES) float32: biases, and masks whose bits are all set where the channel exists."""
-    count = -(-len(bias) // COLUMNS) * COLUMNS
-    biases = np.zeros(count, np.float32)
-    biases[:len(bias)] = bias
-    masks = np.where(np.arange(count) < len(bias), -1, 0).astype(np.int32).view(np.float32)
-    return np.ascontiguousarray(np.stack([biases.reshape(-1, LANES), masks.reshape(-1, LANES)], axis=1))
+    mean, scale, shift = np.zeros(channels), np.ones(channels), np.full(channels, -0.0)
+    if norm is not None:
+        (gamma, shift, mean, variance), eps = (np.asarray(values, np.float64) for values in norm[0]), norm[1]
+        with np.errstate(all="ignore"):                 # a variance of −1 or NaN is an answer of NaN
+            scale = gamma / np.sqrt(variance + eps)
+    count = ceil_div(channels, max(COLUMNS, CACHE_LINE)) * max(COLUMNS, CACHE_LINE)
+    parts = np.zeros((PARTS, count), np.float32)
+    parts[:, :channels] = np.full(channels, -0.0) if bias is None else bias, np.zeros(channels), mean, scale, shift
+    parts[1, :channels] = np.full(channels, -1, np.int32).view(np.float32)
+    return np.ascontiguousarray(parts.reshape(PARTS, -1, LANES).transpose(1, 0, 2))
 
 
 def pack_normalisation(alpha, k):
@@ -45,7 +36,7 @@ def pack_normalisation(alpha, k):
 
 def pack_direct(weight):
     """(O, C, kh, kw) → (panels, kh, kw, C, COLUMNS) float32, C a whole number of blocks."""
-    return pack_taps(weight, blocks(weight.shape[1]) * LANES)
+    return pack_taps(weight, ceil_div(weight.shape[1], LANES) * LANES)
 
 
 def pack_first(weight):
@@ -56,25 +47,33 @@ def pack_first(weight):
 def pack_taps(weight, depth):
     """(O, C, kh, kw) → (panels, kh, kw, depth, COLUMNS) float32."""
     outputs, channels, kh, kw = weight.shape
-    packed = np.zeros((-(-outputs // COLUMNS) * COLUMNS, depth, kh, kw), np.float32)
+    packed = np.zeros((ceil_div(outputs, COLUMNS) * COLUMNS, depth, kh, kw), np.float32)
     packed[:outputs, :channels] = weight
     return np.ascontiguousarray(packed.reshape(-1, COLUMNS, depth, kh, kw).transpose(0, 3, 4, 2, 1))
 
 
-def pack_winograd(weight, scale, m, share):
-    """G g Gᵀ of every filter: (O, C, 3, 3) and a factor for each output → ((m+2)², panels, C, COLUMNS) float32.
+def pack_winograd(weight, share):
+    """G g Gᵀ of every filter: (O, C, 3, 3) → (POSITIONS, panels, C, COLUMNS) float32.
 
     `share(function, count)` calls function(k) for k < count, on as many threads as it likes.
     """
     outputs, channels = weight.shape[:2]
-    packed = np.empty(((m + 2)**2, -(-outputs // COLUMNS), blocks(channels) * LANES, COLUMNS), np.float32)
-    weight, scale, matrix = np.ascontiguousarray(weight), np.ascontiguousarray(scale, np.float64), filter_matrix(m)
-    transform = native.entry("transform_filters")
+    packed = np.empty((POSITIONS, ceil_div(outputs, COLUMNS), ceil_div(channels, LANES) * LANES, COLUMNS), np.float32)
+    weight, matrix = np.require(weight, requirements=["C", "A"]), filter_matrix(TILE)
+    transform = native.entry("npvgg.kernels.engine.float32.filters", "transform_filters", str(COLUMNS))
 
     def panel(number):
-        room = np.empty((9 + 3 * (m + 2)) * COLUMNS)
-        transform(weight.ctypes.data, outputs, channels, scale.ctypes.data, matrix.ctypes.data, m + 2, number,
+        room = np.empty((9 + 3 * (TILE + 2)) * COLUMNS)
+        transform(weight.ctypes.data, outputs, channels, matrix.ctypes.data, TILE + 2, number,
                   *packed.shape[1:3], packed.ctypes.data, room.ctypes.data)
 
     share(panel, packed.shape[1])
     return packed
+
+
+def pack_dense(weight):
+    """(outputs, inputs) → as it lies, unless a row is not a whole number of cache lines."""
+    rest = -weight.shape[1] % CACHE_LINE
+    if rest or not (weight.flags.c_contiguous and weight.flags.aligned):
+        weight = np.ascontiguousarray(np.pad(weight, ((0, 0), (0, rest))))
+    return weight

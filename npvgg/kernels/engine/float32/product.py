@@ -14,7 +14,7 @@ Plain form:
                 for v in range(columns):
                     sums[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
 """
-from npvgg.kernels.engine.float32.feature_map import finished
+from npvgg.kernels.engine.float32.epilogue import Tail
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS, SHAPE, VECTORS
 
@@ -47,17 +47,16 @@ def finished_product(row_step, depth):
 
         product(rows, a, a_step, b, c, c_step, blocks, tail, floor)
 
-    `tail` is the address of LANES biases and LANES masks of each vector, `floor` that of the least value let through.
+    `tail` and `floor` are the addresses of what follows (epilogue.py).
     """
     @kernel(LANES)
     def product(v, rows, a, a_step, b, c, c_step, blocks, tail, floor):
         def emit(count):
             sums = emit_sums(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks)
-            ends, least = v.floats(tail), v.broadcast(v.floats(floor))
             for s in range(VECTORS):
-                bias, mask = v.load(ends, 2 * s * LANES), v.load(ends, (2 * s + 1) * LANES)
+                end = Tail(v, tail, floor, s)
                 for r in range(count):
-                    v.store(finished(v, sums[r, s], bias, mask, least), place_of(v, v.floats(c), c_step, r, s))
+                    v.store(end.after(sums[r, s]), place_of(v, v.floats(c), c_step, r, s))
 
         for_each_count(v, rows, emit)
     return product

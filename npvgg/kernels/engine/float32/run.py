@@ -2,52 +2,69 @@
 from numba import carray
 
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine import meeting, step
-from npvgg.kernels.engine.float32 import convolution, dense_layer, feature_map
-from npvgg.kernels.engine.memory import NO_END, floats_at, steps_at
-from npvgg.kernels.engine.step import STEP
+from npvgg.kernels.engine.float32 import convolution, dense_layer, feature_map, meeting
+from npvgg.kernels.engine.float32.memory import steps_at
+from npvgg.kernels.engine.float32.places import at
+from npvgg.kernels.engine.steps import KINDS, NUMBER, STEP
+
+# kind: function(step, task, scratch), which does one task.
+TASKS = {
+    "pad_picture": feature_map.pad_picture_task,
+    "enter": feature_map.enter_task,
+    "first_convolution": convolution.first_convolution_task,
+    "direct": convolution.direct_task,
+    "winograd": convolution.winograd_task,
+    "transform": convolution.transform_task,
+    "multiply": convolution.multiply_task,
+    "transform_back": convolution.transform_back_task,
+    "finish": feature_map.finish_task,
+    "maxpool": feature_map.maxpool_task,
+    "avgpool": feature_map.avgpool_task,
+    "normalise": feature_map.normalise_task,
+    "adaptive_average": feature_map.adaptive_average_task,
+    "adaptive_maximum": feature_map.adaptive_maximum_task,
+    "dense": dense_layer.dense_task,
+    "leave": feature_map.leave_task,
+}
+
+
+def chosen_from(kinds):
+    """A compiled function that does a task of whichever of the kinds the step is: if … else if …"""
+    kind, *others = kinds
+    number, do, otherwise = NUMBER[kind], TASKS[kind], chosen_from(others) if others else no_task
+
+    @part
+    def do_task(step, task, scratch):
+        if step.kind == number:
+            do(step, task, scratch)
+        else:
+            otherwise(step, task, scratch)
+    return do_task
 
 
 @part
-def walk(program, steps, counters, arena, picture, thread):
+def no_task(step, task, scratch):
+    pass
+
+
+do_task = chosen_from(KINDS)
+
+
+@part
+def walk(program, steps, counters, thread):
     """Every step of the program, as one of the threads.
 
-    `program` is the address of so many STEPs, `counters` that of what the threads count in (meeting.py), `arena` that of the
-    memory they work in, `picture` that of (N, 3, H, W) float32; `thread` tells whose scratch to use.
+    `program` is the address of so many STEPs, `counters` that of what the threads count in (meeting.py); `thread` tells whose
+    scratch to use.
     """
-    rows, floats, pictures = carray(steps_at(program), (steps,), STEP), carray(floats_at(arena), NO_END), \
-        carray(floats_at(picture), NO_END)
+    rows = carray(steps_at(program), (steps,), STEP)
     for number in range(steps):
-        current = rows[number]
-        scratch = arena + 4 * (current.scratch + thread * current.scratch_size)
+        step = rows[number]
+        scratch = at(step.scratch, thread * step.scratch_size)
         did = 0
         task = meeting.next_task(counters, number)
-        while task < current.tasks:
-            operation = current.operation
-            if operation == step.WINOGRAD:
-                convolution.winograd_task(current, arena, task, scratch)
-            elif operation == step.TRANSFORM:
-                convolution.transform_task(current, arena, task)
-            elif operation == step.MULTIPLY:
-                convolution.multiply_task(current, arena, task)
-            elif operation == step.TRANSFORM_BACK:
-                convolution.transform_back_task(current, arena, task, scratch)
-            elif operation == step.DIRECT:
-                convolution.direct_task(current, arena, task, scratch)
-            elif operation == step.FIRST_CONVOLUTION:
-                convolution.first_convolution_task(current, arena, task, scratch)
-            elif operation == step.MAXPOOL:
-                feature_map.maxpool_task(current, arena, task)
-            elif operation == step.NORMALISE:
-                feature_map.normalise_task(current, arena, task)
-            elif operation == step.AVERAGE:
-                feature_map.average_task(current, floats, task)
-            elif operation == step.DENSE:
-                dense_layer.dense_task(current, arena, task, scratch)
-            elif operation == step.RELU:
-                feature_map.relu_task(current, floats, task)
-            elif operation == step.PAD_INPUT:
-                feature_map.pad_task(current, floats, pictures, task)
+        while task < step.tasks:
+            do_task(step, task, scratch)
             did += 1
             task = meeting.next_task(counters, number)
-        meeting.meet(counters, number, did, current.tasks)
+        meeting.meet(counters, number, did, step.tasks)

@@ -1,8 +1,8 @@
 """Winograd's transforms of one tile of LANES channels: Bᵀ d B on the way in, Aᵀ M A on the way out (winograd.py)."""
-from npvgg.kernels.engine.float32.feature_map import finished
+from npvgg.kernels.engine.float32.epilogue import Tail
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
-from npvgg.kernels.engine.winograd import PAIRS, vanishing
+from npvgg.kernels.engine.winograd import PAIRS, TILE, vanishing
 
 
 def transformed_once(v, d):
@@ -30,7 +30,7 @@ def transformed_back(v, products):
     """
     m = len(products) - 2
     sums = [v.add(products[2 * i + 1], products[2 * i + 2]) for i in range(len(PAIRS[m]))]
-    differences = [v.builder.fsub(products[2 * i + 1], products[2 * i + 2]) for i in range(len(PAIRS[m]))]
+    differences = [v.subtract(products[2 * i + 1], products[2 * i + 2]) for i in range(len(PAIRS[m]))]
     rows = []
     for k in range(m):
         powers = [float(p**k) for p in PAIRS[m]]
@@ -41,7 +41,7 @@ def transformed_back(v, products):
     return rows
 
 
-def input_transform(m):
+def input_transform(m=TILE):
     """The kernel  transform(tile, row_step, target, position_step, ahead):  Bᵀ d B of one tile of LANES channels.
 
     `tile` is the address of its first pixel, a row of pixels being `row_step` floats; entry (i, j) goes to
@@ -64,28 +64,26 @@ def input_transform(m):
     return transform
 
 
-def output_transform(m, pooled):
-    """The kernel  transform(source, position_step, tail, floor, target, row_step):  Aᵀ M A + bias of LANES channels of a tile.
+def output_transform(pooled, m=TILE):
+    """The kernel  transform(source, position_step, tail, floor, target, row_step):  Aᵀ M A and what follows, of LANES channels.
 
-    M[i, j] is source[((m+2)·i + j)·position_step]; `tail` is the address of LANES biases and LANES masks, `floor` that of the
-    least value let through (0 for ReLU).  m×m pixels go to `target`, or (m/2)×(m/2) after 2×2 max-pooling.
+    M[i, j] is source[((m+2)·i + j)·position_step]; `tail` and `floor` are the addresses of what follows (epilogue.py).  m×m
+    pixels go to `target`, or (m/2)×(m/2) after 2×2 max-pooling.
     """
     span = m + 2
 
     @kernel(LANES)
     def transform(v, source, position_step, tail, floor, target, row_step):
-        source, tail, target = v.floats(source), v.floats(tail), v.floats(target)
-        bias, mask, least = v.load(tail), v.load(tail, LANES), v.broadcast(v.floats(floor))
+        end, source, target = Tail(v, tail, floor), v.floats(source), v.floats(target)
         columns = []
         for j in range(span):
             column = [v.load(v.at(source, v.product(position_step, span * i + j))) for i in range(span)]
             columns.append(transformed_back(v, column))
-        rows = (transformed_back(v, [column[i] for column in columns]) for i in range(m))
+        rows = ([end.after(value) for value in transformed_back(v, [column[i] for column in columns])] for i in range(m))
         if pooled:
-            # The largest of four first: bias and ReLU keep the order, and then there is only one number to add it to.
             rows = ([v.largest(*upper[j:j + 2], *lower[j:j + 2]) for j in range(0, m, 2)]
                     for upper, lower in zip(rows, rows))
         for i, row in enumerate(rows):
             for j, value in enumerate(row):
-                v.store(finished(v, value, bias, mask, least), v.at(target, v.product(row_step, i)), j * LANES)
+                v.store(value, v.at(target, v.product(row_step, i)), j * LANES)
     return transform

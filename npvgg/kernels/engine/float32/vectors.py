@@ -115,8 +115,14 @@ class Vectors:
     def add(self, a, b):
         return self.builder.fadd(a, b)
 
+    def subtract(self, a, b):
+        return self.builder.fsub(a, b)
+
     def product_of(self, a, b):
         return self.builder.fmul(a, b)
+
+    def divide(self, a, b):
+        return self.builder.fdiv(a, b)
 
     def square_root(self, value):
         function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(self.type, [self.type]),
@@ -148,6 +154,11 @@ class Vectors:
         """floor where value < floor, else value: NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
 
+    def larger(self, a, b):
+        """The larger of two, of equal ones the first, or NaN where one of them is NaN."""
+        wins = self.builder.or_(self.builder.fcmp_ordered(">", b, a), self.builder.fcmp_unordered("uno", b, b))
+        return self.builder.select(wins, b, a)
+
     def largest(self, a, b, c, d):
         """The largest of four, of equal ones the first, or NaN where one of them is NaN."""
         def larger(first, second):              # one instruction, which loses a NaN
@@ -158,7 +169,6 @@ class Vectors:
         all_ones = self.builder.sext(lost, bits)                        # as a float32, a NaN
         top = self.builder.bitcast(larger(larger(a, b), larger(c, d)), bits)
         return self.builder.bitcast(self.builder.or_(top, all_ones), self.type)
-
 
     def masked(self, value, mask):
         """value where the bits of mask are all ones, 0.0 where they are all zeros, whatever the value."""

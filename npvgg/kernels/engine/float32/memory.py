@@ -3,7 +3,7 @@ import numba
 from numba import types
 from numba.extending import intrinsic
 
-from npvgg.kernels.engine.step import STEP
+from npvgg.kernels.engine.steps import STEP
 
 NO_END = 1 << 40                # the arrays do not know how long they are; nothing asks them
 

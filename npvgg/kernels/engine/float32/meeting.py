@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from npvgg.kernels.compiling.flags import part
 from npvgg.kernels.engine.float32.vectors import I64
-from npvgg.kernels.engine.step import LINE
+from npvgg.kernels.engine.steps import LINE
 
 PATIENCE = 2000                 # looks at a counter before the processor is offered to somebody else
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")

@@ -1,0 +1,40 @@
+"""What follows a sum: bias, batch norm, ReLU, and zeros in the place of channels that do not exist.
+
+    y = max(((sum + bias) − mean) · scale + shift, floor)          NaN is kept
+
+for each channel; without batch norm mean = 0, scale = 1 and shift = −0.0, which change no bit.  The same instructions follow a
+product at once or later (the step "finish"), so a layer has the same bits whether or not what lies before it is kept.
+"""
+from npvgg.kernels.engine.float32.vectors import kernel
+from npvgg.kernels.engine.machine import LANES
+
+PARTS = 5                       # vectors a block of channels has in a tail: bias, mask, mean, scale, shift
+
+
+class Tail:
+    """The vectors that one block of channels needs, loaded once."""
+
+    def __init__(self, v, address, floor, block=0):
+        self.v, tail = v, v.floats(address)
+        self.bias, self.mask, self.mean, self.scale, self.shift = (
+            v.load(tail, (PARTS * block + number) * LANES) for number in range(PARTS))
+        self.floor = v.broadcast(v.floats(floor))
+
+    def after(self, total):
+        """A vector of sums → a vector of the output."""
+        v = self.v
+        centred = v.subtract(v.add(total, self.bias), self.mean)
+        return v.masked(v.at_least(v.multiply_add(centred, self.scale, self.shift), self.floor), self.mask)
+
+
+@kernel(LANES)
+def finish_pixels(v, count, sums, tail, floor, target):
+    """`count` pixels side by side, at least one."""
+    end, sums, target = Tail(v, tail, floor), v.floats(sums), v.floats(target)
+
+    def pixel(index, _):
+        place = v.product(index, LANES)
+        v.store(end.after(v.load(v.at(sums, place))), v.at(target, place))
+        return []
+
+    v.repeat(count, [], pixel)

@@ -1,0 +1,120 @@
+"""How feature maps, pictures and rows of features lie in the arena: distances in floats."""
+from dataclasses import dataclass
+from functools import cached_property
+
+from npvgg.kernels.contracts import ceil_div
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS
+from npvgg.kernels.engine.winograd import TILE
+
+
+@dataclass(frozen=True)
+class Map:
+    """A feature map of `images` pictures in blocks of channels: (N, C/L, rows, columns, L) with its border."""
+
+    region: str
+    images: int
+    channels: int
+    height: int
+    width: int
+
+    border = 1
+
+    @property
+    def shape(self):
+        """Of one picture."""
+        return self.channels, self.height, self.width
+
+    @cached_property
+    def row(self):
+        return room(self.width) * LANES
+
+    @cached_property
+    def plane(self):
+        return room(self.height) * self.row
+
+    @cached_property
+    def image(self):
+        return self.blocks * self.plane
+
+    @cached_property
+    def blocks(self):
+        return ceil_div(self.channels, LANES)
+
+    @property
+    def first(self):
+        """The first pixel inside the border."""
+        return self.row + LANES
+
+    @property
+    def floats(self):
+        # A product may read up to ROWS pixels more than there are.
+        return self.images * self.image + ROWS * LANES
+
+
+def room(side):
+    """Pixels that whole tiles of a convolution will read for `side` of them."""
+    return ceil_div(side, TILE) * TILE + 2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A row of features an image: a map of one pixel without a border, filled up to whole cache lines with zeros."""
+
+    region: str
+    images: int
+    channels: int
+
+    border, first, height, width, row, plane = 0, 0, 1, 1, LANES, LANES
+
+    @property
+    def shape(self):
+        """Of one picture."""
+        return (self.channels,)
+
+    @cached_property
+    def image(self):
+        return ceil_div(self.channels, CACHE_LINE) * CACHE_LINE
+
+    @property
+    def blocks(self):
+        return self.image // LANES
+
+    @property
+    def floats(self):
+        return self.images * self.image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pictures as the first convolution reads them: (N, H+2, W+2, 3)."""
+
+    region: str
+    images: int
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def row(self):
+        return self.channels * (self.width + 2)
+
+    @property
+    def image(self):
+        return (self.height + 2) * self.row
+
+    @property
+    def floats(self):
+        # A product reads whole tiles of pixels.
+        return self.images * self.image + self.channels * ROWS
+
+
+def as_input(x):
+    """The fields of a step that reads x."""
+    return {"x": (x.region, x.first), "x_image": x.image, "x_plane": x.plane, "x_row": x.row, "inputs": x.blocks,
+            "images": x.images, "height": x.height, "width": x.width}
+
+
+def as_output(y):
+    """The fields of a step that writes y."""
+    return {"y": (y.region, y.first), "y_image": y.image, "y_plane": y.plane, "y_row": y.row, "outputs": y.blocks,
+            "y_height": y.height, "y_width": y.width, "y_border": y.border}

@@ -1,0 +1,68 @@
+"""The steps of a program: what the threads do between two meetings, each a row of whole numbers.
+
+Feature maps are stored as (N, C/L, rows, columns, L): one vector is L channels of one pixel.  Around the H×W pixels lies a
+border of zeros, one pixel wide at the top and left, at least one at the bottom and right.  Channels above C in the last block
+are zero.  Rows of features are maps of one pixel without a border.
+
+In a program places are counted in floats from the start of its arena; for a run they become addresses.
+"""
+import numpy as np
+
+from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS, VECTORS
+from npvgg.kernels.engine.winograd import TILE
+
+# kind: what a step of it does.  float32/run.py has the function that does one task of each.
+KINDS = {
+    "pad_picture": "the pictures (N, 3, H, W) with a border, pixel by pixel, for the first convolution",
+    "enter": "(N, C, H, W) or (N, features) → blocks of channels",
+    "first_convolution": "a 3×3 convolution of three channels, on padded pictures",
+    "direct": "a convolution as sums over the places of its filter",
+    "winograd": "a 3×3 convolution tile by tile: transform, multiply, transform back",
+    "transform": "the first third of it, over all tiles",
+    "multiply": "the second",
+    "transform_back": "the third",
+    "finish": "what follows a sum, on its own: bias, batch norm, ReLU",
+    "maxpool": "the largest of 2×2 windows side by side",
+    "avgpool": "their mean",
+    "normalise": "local response normalisation over five channels with β = ¾",
+    "adaptive_average": "the means of k×k bins",
+    "adaptive_maximum": "the largest values of k×k bins",
+    "dense": "a fully connected layer",
+    "leave": "blocks of channels → (N, C, H, W) or (N, features)",
+}
+NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+
+FIELDS = (
+    "kind",
+    "tasks",                # how many pieces the step is divided into; each is done by one thread
+    "images",
+    "inputs", "outputs",    # blocks of channels; of a dense layer, numbers
+    "channels",             # that exist, where a step enters or leaves
+    "height", "width",      # of the input; of a convolution's output before pooling
+    "kh", "kw", "padding",  # of a filter
+    "summed",               # blocks of channels whose products are summed in registers before they join the total
+    "x", "x_image", "x_plane", "x_row",     # the first pixel of the input, and the distances between images, blocks and rows
+    "y", "y_image", "y_plane", "y_row",
+    "y_height", "y_width",  # pixels of the output without its border
+    "y_border",             # 1: the output has a border
+    "y_end",                # of rows of features: floats an image, the last of which are zeros
+    "weights",              # packed, see packing.py; the constants of a local response normalisation
+    "tail",                 # for each block of channels what follows the sum: see packing.pack_tail
+    "floor",                # the least value let through: 0 for ReLU, −∞ for none
+    "pooled",               # 1: followed by 2×2 max-pooling
+    "tiles_across", "tiles",                # tiles in a row and in an image
+    "chunk",                # tiles, rows or outputs a task
+    "slots",                # tiles that one position of v and m has room for
+    "v", "v_position",      # transformed input, (positions, C/L, slots, L), and the distance between positions
+    "m", "m_position",      # products, (positions, O/L or those of one panel, slots, L)
+    "scratch", "scratch_size",              # each thread's own room
+)
+PLACES = ("x", "y", "v", "m", "scratch")
+STEP = np.dtype([(field, np.int64) for field in FIELDS])
+
+# What a thread needs for itself, in floats: the sums of part of a row, their totals, and a tile that hangs over the edge.
+SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
+SEGMENT_SUMS = VECTORS * (SEGMENT + ROWS) * LANES
+CONVOLUTION_SCRATCH = 2 * SEGMENT_SUMS + TILE**2 * LANES
+PICTURE_CHANNELS = 3
+LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart
