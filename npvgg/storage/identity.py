@@ -61,10 +61,23 @@ class MappedFile(mmap.mmap):
         try:
             is_same = self.identity.is_that_of(os.stat(self.identity.path))
         except OSError:
-            status, was = os.fstat(self.descriptor), self.identity
-            is_same = (status.st_size, status.st_mtime_ns) == (was.size, was.modified)
+            is_same = self.is_unwritten()
         if not is_same:
-            raise BadFileError(f"{self.identity.path} was changed since it was opened; load it again")
+            raise BadFileError(self.changed())
+
+    def check_bytes(self) -> None:
+        """BadFileError where the file was written to or cut short since it was opened, wherever its name leads by now."""
+        if not self.is_unwritten():
+            raise BadFileError(self.changed())
+
+    def is_unwritten(self) -> bool:
+        """Whether size and time of the last write are as they were."""
+        status = os.fstat(self.descriptor)
+        return (status.st_size, status.st_mtime_ns) == (self.identity.size, self.identity.modified)
+
+    def changed(self) -> str:
+        """The sentence for a file that is not what it was."""
+        return f"{self.identity.path} was changed since it was opened; load it again"
 
 
 def mapped_file(array: np.ndarray) -> MappedFile | None:
