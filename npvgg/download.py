@@ -164,7 +164,7 @@ class Arrival:
         if self.response is not None:
             self.response.close()
 
-    def answered(self, response, **_):
+    def answered(self, response, **_) -> None:
         """Called by requests for every response, redirects included, before its body is read."""
         onward = urljoin(response.url, response.headers["location"]) if response.is_redirect else response.url
         if not is_trusted(onward, self.url):

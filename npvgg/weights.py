@@ -228,7 +228,8 @@ def open_contents(path: str | bytes | os.PathLike) -> tuple[hdf5_reading.Content
     """A file whose structure and header are those of a weights file → (Contents, Architecture).  Errors: those of `read`."""
     nets = []
 
-    def expected(attributes):
+    def expected(attributes: dict) -> tuple:
+        """The names of the arrays that the attributes ask for, and of those that may be there."""
         names = set(attributes) - set(OPTIONAL_ATTRIBUTES)
         if names != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()) \
                 or attributes.get("source_output", OUTPUTS[0]) not in OUTPUTS:

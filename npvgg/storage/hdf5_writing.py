@@ -122,20 +122,24 @@ class HeaderImage(io.RawIOBase):
     def __init__(self):
         self.pieces, self.size, self.position = [], 0, 0
 
-    def seek(self, offset, whence=os.SEEK_SET):
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, as in any file."""
         self.position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
         return self.position
 
-    def tell(self):
+    def tell(self) -> int:
+        """The place where the next byte is written or read."""
         return self.position
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
+        """Keep a piece."""
         self.pieces.append((self.position, bytes(data)))
         self.position += len(data)
         self.size = max(self.size, self.position)
         return len(data)
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer with the pieces that lie there, and zeros between them."""
         start, end = self.position, self.position + len(buffer)
         buffer[:] = bytes(len(buffer))
         for offset, piece in self.pieces:                          # later pieces lie on top of earlier ones
@@ -145,6 +149,7 @@ class HeaderImage(io.RawIOBase):
         self.position = end
         return len(buffer)
 
-    def truncate(self, size=None):
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length of the file."""
         self.size = self.position if size is None else size
         return self.size

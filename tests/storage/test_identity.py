@@ -71,7 +71,7 @@ def test_a_change_is_noticed(path, change):
 
 
 HARMLESS = [lambda path: None, Path.read_bytes, Path.unlink, lambda path: path.rename(path.with_name("elsewhere")),
-            lambda path: path.parent.rename(path.parent.with_name("folder"))]
+            lambda path: path.parent.rename(path.parent.with_name(f"{path.parent.name}-moved"))]
 
 
 @pytest.mark.parametrize("change", HARMLESS, ids=["nothing", "read", "deleted", "moved", "folder moved"])
