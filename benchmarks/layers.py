@@ -22,6 +22,7 @@ from npvgg import network, text_table
 from npvgg.arithmetic import ceil_div
 from npvgg.counting import describe
 from npvgg.errors import UsageError
+from npvgg.gap import FLOAT32_BOUND
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.kernels.engine import program, team
@@ -32,7 +33,6 @@ from npvgg.parity import oracle
 from npvgg.storage import atomic_file
 
 PROGRAM = "benchmarks.layers"
-DISAGREES = 1e-4
 HEADINGS = ("layer", "tier", "algorithm", "ms", "GFLOP/s", "of peak", "error", "verdict")
 
 
@@ -153,7 +153,7 @@ def judged(row, tier, ms, algorithm, packed, error, batch, gflops, bytes_a_secon
         share = 4 * row.macs / seconds / bytes_a_second
     return {"layer": row.layer.name, "tier": tier, "algorithm": algorithm, "ms": ms,
             "gflops": 2e-9 * row.macs * batch / seconds, "of_peak": share, "error": error,
-            "verdict": "ok" if error <= DISAGREES else "DISAGREES"}
+            "verdict": "ok" if error <= FLOAT32_BOUND else "DISAGREES"}
 
 
 def cells(row):

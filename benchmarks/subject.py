@@ -42,8 +42,3 @@ def exact(vgg, x):
 def save(vgg, folder):
     """Write the network as `FILE`, from which every runtime makes the model files that it likes best."""
     weights.write(folder / FILE, vgg.parameters, architecture=vgg.architecture, preset=vgg.preset)
-
-
-def gap(logits, exact):
-    """Largest distance of the logits from the exact ones, over the largest of these; NaN where one is NaN."""
-    return float(np.abs(np.asarray(logits, np.float64) - exact).max() / np.abs(exact).max())

@@ -15,6 +15,7 @@ from npvgg import heads
 from npvgg.checks import check_choice, check_size, is_number
 from npvgg.errors import BadFileError, UsageError
 from npvgg.layer import Layer, norm_layer
+from npvgg.storage import strict_json
 
 # Channels of a 3×3 convolution, followed by batch norm in the _bn variants, and by ReLU; "256/1" is a 1×1 convolution;
 # M halves the picture by max-pooling; LRN is local response normalisation.
@@ -128,13 +129,13 @@ class Architecture:
     def from_json(cls, text: str) -> "Architecture":
         """The inverse of `to_json`, also of that of npvgg 0.1.0; BadFileError where the text is not one."""
         try:
-            given = json.loads(text)
-            if given.keys() == FIELDS_OF_0_1:
-                return architecture(**given)
-            if given.keys() != {field.name for field in fields_of(cls)}:
-                raise ValueError(f"its fields are {', '.join(given)}")
-            return cls(**given)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            fields = strict_json.read(text)
+            if fields.keys() == FIELDS_OF_0_1:
+                return architecture(**fields)
+            if fields.keys() != {field.name for field in fields_of(cls)}:
+                raise ValueError(f"its fields are {', '.join(fields)}")
+            return cls(**fields)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BadFileError(f"the architecture {text[:80]!r} cannot be read ({error}); convert the file again") from None
 
 

@@ -1,22 +1,35 @@
 """How a command ends: its exit status, and one line on standard error instead of a traceback."""
+import logging
 import os
 import sys
 import traceback
 import warnings
 from functools import partial
+from typing import NoReturn
 
 import click
 
+from npvgg import text
 from npvgg.errors import INTERRUPTED, NpvggError, TierWarning, UncheckedWarning
 
 
-def run(command, program, arguments=None):
+def run(command: click.Command, program: str, arguments: list[str] | None = None) -> NoReturn:
     """Run a click command to the end of the process, with `arguments` instead of the process's own if they are given.
 
     Errors that npvgg raises on purpose become their notes, if they have any, one line and their `exit_code`; Ctrl-C gives
     130; a closed pipe ends quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback
-    of any of them.
+    of any of them.  Meanwhile what npvgg's modules log, from warnings on, is a line on standard error too.
     """
+    logger, lines = logging.getLogger("npvgg"), Lines(program)
+    logger.addHandler(lines)
+    try:
+        sys.exit(status_of(command, program, arguments))
+    finally:
+        logger.removeHandler(lines)
+
+
+def status_of(command: click.Command, program: str, arguments: list[str] | None) -> int:
+    """Run the command → its exit status, after everything that `run` says."""
     # Pillow warns of damage that npvgg answers for itself, or that does not touch the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.showwarning = partial(show, program, warnings.showwarning)
@@ -43,21 +56,39 @@ def run(command, program, arguments=None):
     except Exception as error:
         result = fail(program, f"a bug in npvgg ({type(error).__name__}: {error}); set NPVGG_DEBUG=1, run it again and "
                                "report what it prints", 1)
-    sys.exit(result if isinstance(result, int) else 0)
+    return result if isinstance(result, int) else 0
 
 
-def show(program, otherwise, message, category, *where, **options):
+class Lines(logging.Handler):
+    """Prints what is logged, a line each."""
+
+    def __init__(self, program: str):
+        super().__init__(logging.WARNING)
+        self.program = program
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        print(line(self.program, record.getMessage()), file=sys.stderr)
+
+
+def show(program: str, otherwise, message, category, *where, **options) -> None:
     """A warning of npvgg's own as one line; of others as it was."""
     if issubclass(category, (TierWarning, UncheckedWarning)):
-        print(f"{program}: {message}", file=sys.stderr)
+        print(line(program, message), file=sys.stderr)
     else:
         otherwise(message, category, *where, **options)
 
 
-def fail(program, message, status, notes=()):
+def fail(program: str, message: str, status: int, notes=()) -> int:
+    """Print the notes and the message of an error → its exit status."""
     if os.environ.get("NPVGG_DEBUG"):
         traceback.print_exc()
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    print(line(program, message), file=sys.stderr)
     return status
+
+
+def line(program: str, message) -> str:
+    """One line for a terminal, which obeys nothing in it: a message may hold a file's name or a server's answer."""
+    return f"{program}: {text.shown(' '.join(str(message).split()))}"

@@ -25,14 +25,13 @@ from npvgg.architecture import Architecture, architecture
 from npvgg.checks import check_choice
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
+from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
 from npvgg.storage.identity import FileIdentity, MappedFile, mapped_file
 
-# The self-test's bound on largest gap ÷ largest value.  A float32 run of VGG-16 lies near 2e-6; a swapped axis near 1.
-SELF_TEST_TOLERANCE = 1e-4
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
 
 
@@ -226,7 +225,7 @@ class VGG:
             raise UnsupportedError(f"{self.source} carries no self-test; convert it again to add one")
         expected = self.self_test.output
         answer = self.forward(weights.self_test_input(self.architecture, self.self_test.seed).astype(self.dtype))
-        gap = float(abs(answer - expected).max() / abs(expected).max())
+        gap = relative_gap(answer, expected)
         if not gap <= self.self_test.tolerance:
             raise HashMismatchError(f"{self.source}: the self-test is off by {gap:.1e} of the largest value, more than "
                                     f"{self.self_test.tolerance:.0e}; convert or download the file again")
@@ -243,7 +242,7 @@ class VGG:
             path, self.parameters, architecture=self.architecture, preset=self.preset.to_json(),
             labels=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
             source_output=self.source_output,
-            self_test=weights.SelfTest(seed, output, SELF_TEST_TOLERANCE), force=force)
+            self_test=weights.SelfTest(seed, output, FLOAT32_BOUND), force=force)
 
     def summary(self, input_size: int | tuple[int, int] | None = None) -> str:
         """A table of the layers for people: shapes, parameters, MACs, receptive fields, bytes."""

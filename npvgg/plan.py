@@ -6,13 +6,13 @@
 Weights are transformed and packed once; bias, batch norm, ReLU and max-pooling are fused into the step before them where nobody
 asks for what lies between (kernels/engine/building.py).  Every layer has the same bits whatever else is asked for.
 """
-import os
 from collections import OrderedDict
 from threading import Lock
 from weakref import WeakSet
 
 import numpy as np
 
+from npvgg import forking
 from npvgg.errors import UsageError
 from npvgg.kernels import contracts
 from npvgg.kernels.compiling.threads import number_of
@@ -96,5 +96,4 @@ def after_fork():
         plan.lock = Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=after_fork)
+forking.in_child(after_fork)

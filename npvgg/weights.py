@@ -18,26 +18,23 @@
       /self_test/output (1, 1000)      float64           the answer to `self_test_input(architecture, seed)`
 
 Each array is contiguous, little-endian, uncompressed and begins at a multiple of 64 bytes, so that loading maps the
-file into memory and all processes of a machine share one copy.  `hdf5_arrays` describes the container.  The digests
+file into memory and all processes of a machine share one copy.  `storage/hdf5_format.py` describes the container.  The digests
 tell damage and truncation; whoever can write the file can also write its digests.
 """
-import hashlib
-import json
 import os
 import re
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from npvgg import __version__, text_table
+from npvgg import __version__, text
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
-from npvgg.storage import atomic_file, hdf5_arrays
-from npvgg.storage.cache_folder import cache_folder
+from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
 from npvgg.storage.identity import MappedFile
 
 KIND = "npvgg weights"
@@ -45,9 +42,6 @@ ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256"
 OPTIONAL_ATTRIBUTES = ("source_output",)      # not in the first files
 OUTPUTS = ("logits", "probabilities")
 LONGEST_LABEL = 4096          # bytes
-LISTED_LABELS = 10
-# A file younger than this may still change within the same tick of its file system's clock (FAT's: two seconds).
-SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +72,9 @@ class Weights:
     file: MappedFile = field(repr=False)      # in which they lie
 
 
-def write(path, parameters, *, architecture, preset, labels=None, source_name="", source_sha256="", notes="",
-          source_output="logits", self_test=None, force=False):
+def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture: Architecture, preset,
+          labels: Sequence[str] | None = None, source_name: str = "", source_sha256: str = "", notes: str = "",
+          source_output: str = "logits", self_test: SelfTest | None = None, force: bool = False) -> Path:
     """Write {"conv1_1/weight": array} and what belongs to it as the weights file `path` → its Path.
 
     The arrays are float32 or float64, finite, and those of `architecture.parameters`.  `preset` is an images.Preset or
@@ -98,12 +93,12 @@ def write(path, parameters, *, architecture, preset, labels=None, source_name=""
     if self_test is not None:
         arrays["self_test/output"] = self_test_output(self_test, architecture)
         groups["self_test"] = {"seed": int(self_test.seed), "tolerance": float(self_test.tolerance)}
-    hdf5_arrays.write(path, KIND, arrays, {"": attributes} | groups, force=force,
+    hdf5_writing.write(path, KIND, arrays, {"": attributes} | groups, force=force,
                       check=lambda temporary: read(temporary, verify=True))
     return Path(os.fsdecode(path))
 
 
-def read(path, *, verify="new"):
+def read(path: str | bytes | os.PathLike, *, verify: bool | str = "new") -> Weights:
     """A weights file → Weights, its arrays mapped into memory.
 
     The structure and the header are always checked.  The arrays' digests are checked with verify=True, not with False,
@@ -113,11 +108,11 @@ def read(path, *, verify="new"):
     if verify not in ("new", True, False):
         raise UsageError(f"verify is {verify!r}; give True, False or 'new'")
     contents, net = open_contents(path)
-    if not is_known(contents) if verify == "new" else verify:
+    if not verified_files.is_known(contents.memory.identity) if verify == "new" else verify:
         for name in net.parameters:
             contents.verify(name)
-        remember(contents)
-    contents.memory.check()
+        verified_files.remember(contents.memory.identity)
+    contents.memory.check_bytes()        # a whole new file under the name does no harm to what was read from this one
     header = contents.attributes[""]
     return Weights(
         path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
@@ -126,68 +121,20 @@ def read(path, *, verify="new"):
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
 
 
-def self_test_input(architecture, seed):
-    """(1, C, S, S) float32 standard normal numbers from PCG64(seed); C = architecture.input_channels, S its input_size."""
+def self_test_input(architecture: Architecture, seed: int) -> np.ndarray:
+    """The input that a self-test of this seed is run on.
+
+    (1, C, S, S) float32 standard normal numbers from PCG64(seed), C = architecture.input_channels, S = architecture.input_size.
+    """
     shape = (1, architecture.input_channels, architecture.input_size, architecture.input_size)
     return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
-
-
-# ------------------------------------------------------------------------------------------------- inspecting
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One array of the file, as its header describes it."""
-
-    path: str
-    shape: tuple
-    dtype: str
-    nbytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """The header of a weights file; `str` of it is a page for people."""
-
-    path: str
-    size_bytes: int
-    header: dict                              # the attributes of the root
-    labels: tuple | None
-    self_test: SelfTest | None
-    tensors: tuple                            # every array: parameters, labels, self-test output
-
-    def __str__(self):
-        fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
-        if self.labels:
-            more = ", …" if len(self.labels) > LISTED_LABELS else ""
-            fields["labels"] = f"{len(self.labels):,}: {', '.join(self.labels[:LISTED_LABELS])}{more}"
-        if self.self_test:
-            fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
-        width = max(map(len, fields))
-        # A terminal obeys control characters, and these texts are whatever the file says.
-        lines = [re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", "?", f"{name:<{width}}  {value}")
-                 for name, value in fields.items() if value != ""]
-        table = text_table.render(("tensor", "shape", "dtype", "bytes", "SHA-256"),
-                                  [(t.path, str(t.shape), t.dtype, f"{t.nbytes:,}", t.sha256) for t in self.tensors],
-                                  left=(0, 1, 2, 4))
-        return "\n".join([*lines, "", *table])
-
-
-def inspect(path):
-    """A weights file → Inspection; the parameters are not read.  Errors: those of `read`."""
-    contents, _ = open_contents(path)
-    tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
-                           entry.sha256) for name, entry in contents.entries.items())
-    return Inspection(contents.path, contents.status.st_size, contents.attributes[""], read_labels(contents),
-                      read_self_test(contents), tensors)
 
 
 # ------------------------------------------------------------------------------------------------- checks on writing
 
 
-def fitting(parameters, net):
-    """The arrays in the order of the layers, or one sentence with the first three that do not fit."""
+def fitting(parameters: Mapping, net: Architecture) -> dict:
+    """The arrays in the order of the layers; ShapeError or BadFileError with the first three that do not fit."""
     arrays = {name: np.asarray(array) for name, array in parameters.items()}
     problems = [f"{name} is missing" for name in net.parameters if name not in arrays]
     problems += [f"{name} is not one of its parameters" for name in arrays if name not in net.parameters]
@@ -198,69 +145,73 @@ def fitting(parameters, net):
         elif array is not None and array.dtype not in (np.float32, np.float64):
             problems.append(f"{name} is {array.dtype} instead of float32 or float64")
     if problems:
-        raise ShapeError(f"the parameters do not fit {net.name}: {first_three(problems)}; "
+        raise ShapeError(f"the parameters do not fit {net.name}: {text.listed(problems)}; "
                          "give the arrays of architecture.parameters")
     # The minimum of an array with a NaN in it is NaN, and infinity is a maximum or a minimum.
     wild = [name for name in net.parameters if not np.isfinite([arrays[name].min(), arrays[name].max()]).all()]
     if wild:
-        raise BadFileError(f"NaN or infinity stands in {first_three(wild)}; give finite parameters")
+        raise BadFileError(f"NaN or infinity stands in {text.listed(wild)}; give finite parameters")
     return {name: arrays[name] for name in net.parameters}
 
 
-def first_three(items):
-    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return ", ".join(items[:3]) + more
-
-
-def preset_text(preset):
-    text = preset if isinstance(preset, str) else preset.to_json()
+def preset_text(preset) -> str:
+    """An images.Preset or its JSON → its JSON; UsageError for any other text."""
+    line = preset if isinstance(preset, str) else preset.to_json()
     try:
-        is_object = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        is_object = isinstance(strict_json.read(line), dict)
+    except ValueError:
         is_object = False
     if not is_object:
-        raise UsageError(f"the preset {text[:80]!r} is not a JSON object; give images.preset(name) or its to_json()")
-    return text
+        raise UsageError(f"the preset {line[:80]!r} is not a JSON object; give images.preset(name) or its to_json()")
+    return line
 
 
-def known_output(name):
+def known_output(name: str) -> str:
+    """One of OUTPUTS; UsageError for any other."""
     if name not in OUTPUTS:
         raise UsageError(f"source_output is {name!r}; give one of {', '.join(OUTPUTS)}")
     return name
 
 
-def label_array(labels, net):
-    """Names → their UTF-8 bytes, padded with zeros to one length."""
+def label_array(labels: Sequence[str], net: Architecture) -> np.ndarray:
+    """Names → their UTF-8 bytes, padded with zeros to one length; UsageError unless there is a fit one for each class."""
     if isinstance(labels, str) or len(labels) != net.label_count:
         raise UsageError(f"{len(labels)} labels were given for {net.label_count or 'no'} classes; give one for each")
     encoded = [str(label).encode("utf-8", "backslashreplace") for label in labels]
-    for text in encoded:
-        if not is_label(text):
-            raise UsageError(f"the label {text[:40].decode(errors='replace')!r} is empty, holds a control character or "
+    for label in encoded:
+        if not is_label(label):
+            raise UsageError(f"the label {label[:40].decode(errors='replace')!r} is empty, holds a control character or "
                              f"has more than {LONGEST_LABEL} bytes; give a name")
     return np.array(encoded, dtype=f"S{max(map(len, encoded))}")
 
 
-def is_label(text):
-    """One line of UTF-8 that a terminal may show."""
-    return 0 < len(text) <= LONGEST_LABEL and not re.search(rb"[\x00-\x1f\x7f]", text)
+def is_label(label: bytes) -> bool:
+    """Whether it is one line that a terminal may show."""
+    return 0 < len(label) <= LONGEST_LABEL and not re.search(rb"[\x00-\x1f\x7f]", label)
 
 
-def self_test_output(self_test, net):
+def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:
+    """The answer as it is stored; ShapeError and UsageError for one that no run could be judged by."""
     output, shape = np.asarray(self_test.output, np.float64), answer_shape(net)
     if output.shape != shape or not np.isfinite(output).all():
         raise ShapeError(f"the self-test's output has shape {output.shape}; give finite numbers of shape {shape}")
-    if not 0 <= self_test.seed < 2**63 or not 0 < self_test.tolerance < 1:
+    if not is_bound(self_test.seed, self_test.tolerance):
         raise UsageError(f"the self-test has seed {self_test.seed} and tolerance {self_test.tolerance}; "
                          "give a seed from 0 to 2⁶³ − 1 and a tolerance between 0 and 1")
     return output
 
 
-def answer_shape(net):
+def is_bound(seed: int, tolerance: float) -> bool:
+    """Whether a run on the input of this seed can be judged by this tolerance."""
+    return 0 <= seed < 2**63 and 0 < tolerance < 1
+
+
+def answer_shape(net: Architecture) -> tuple:
+    """The shape of the network's answer to one picture of its own size."""
     return (1, *describe(net)[-1].output_shape)
 
 
-def now():
+def now() -> str:
     """The time in UTC, or SOURCE_DATE_EPOCH, which makes a conversion reproducible."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
@@ -273,28 +224,29 @@ def now():
 # ------------------------------------------------------------------------------------------------- checks on reading
 
 
-def open_contents(path):
-    """A file whose structure and header are those of a weights file → (hdf5_arrays.Contents, Architecture)."""
+def open_contents(path: str | bytes | os.PathLike) -> tuple[hdf5_reading.Contents, Architecture]:
+    """A file whose structure and header are those of a weights file → (Contents, Architecture).  Errors: those of `read`."""
     nets = []
 
-    def expected(attributes):
+    def expected(attributes: dict) -> tuple:
+        """The names of the arrays that the attributes ask for, and of those that may be there."""
         names = set(attributes) - set(OPTIONAL_ATTRIBUTES)
         if names != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()) \
                 or attributes.get("source_output", OUTPUTS[0]) not in OUTPUTS:
-            raise hdf5_arrays.Malformed("its attributes are not those of a weights file")
+            raise hdf5_reading.Malformed("its attributes are not those of a weights file")
         try:
             nets.append(Architecture.from_json(attributes["architecture"]))
         except BadFileError as error:
             raise BadFileError(f"{path}: {error}") from None
         return nets[0].parameters, ("labels", "self_test/output")
 
-    contents = hdf5_arrays.read(path, KIND, expected)
+    contents = hdf5_reading.read(path, KIND, expected)
     check_shapes(contents, nets[0])
     return contents, nets[0]
 
 
-def check_shapes(contents, net):
-    """The right shapes and dtypes, or one sentence with the first three that are not."""
+def check_shapes(contents: hdf5_reading.Contents, net: Architecture) -> None:
+    """BadFileError with the first three arrays whose shapes or dtypes are not the network's."""
     problems = []
     for name, entry in contents.entries.items():
         if name == "labels":
@@ -307,66 +259,36 @@ def check_shapes(contents, net):
             problems.append(f"{name} is {entry.dtype.name} {entry.shape} and should have shape {shape}")
     groups = set(contents.attributes) - {""}
     if groups != ({"self_test"} if "self_test/output" in contents.entries else set()):
-        problems.append(f"there are attributes on {first_three(sorted(groups)) or 'no group'}")
+        problems.append(f"there are attributes on {text.listed(sorted(groups)) or 'no group'}")
     if problems:
-        raise BadFileError(f"{contents.path} does not fit {net.name}: {first_three(problems)}; "
+        raise BadFileError(f"{contents.path} does not fit {net.name}: {text.listed(problems)}; "
                            "convert or download it again")
 
 
-def read_labels(contents):
+def read_labels(contents: hdf5_reading.Contents) -> tuple | None:
+    """The names of the classes, None where the file has none; HashMismatchError, BadFileError."""
     if "labels" not in contents.entries:
         return None
     contents.verify("labels")
     labels = contents.array("labels").tolist()
     try:
-        if not all(is_label(text) for text in labels):
+        if not all(map(is_label, labels)):
             raise ValueError
-        return tuple(text.decode() for text in labels)
+        return tuple(label.decode() for label in labels)
     except ValueError:
         raise BadFileError(f"{contents.path}: its labels are not lines of UTF-8 text; convert it again") from None
 
 
-def read_self_test(contents):
+def read_self_test(contents: hdf5_reading.Contents) -> SelfTest | None:
+    """The self-test, None where the file has none; HashMismatchError, BadFileError."""
     if "self_test/output" not in contents.entries:
         return None
     contents.verify("self_test/output")
     attributes = contents.attributes["self_test"]
     seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
-    if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or seed < 0:
-        raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance; convert it again")
-    return SelfTest(seed, contents.array("self_test/output").copy(), tolerance)
-
-
-# ------------------------------------------------------------------------------------------------- files seen before
-
-
-def is_known(contents):
-    """Whether this very file has passed verification before; a cache folder that cannot be read knows none."""
-    try:
-        return stamp_path(contents).read_text(encoding="utf-8") == stamp(contents)
-    except (OSError, ValueError):
-        return False
-
-
-def remember(contents):
-    """Note that the file has passed.  Where no note can be kept, the next `read` verifies again."""
-    if time.time_ns() - max(contents.status.st_mtime_ns, contents.status.st_ctime_ns) < SETTLED_NS:
-        return
-    try:
-        path = stamp_path(contents)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic_file.write(path, stamp(contents), force=True)
-    except (OSError, ValueError):
-        pass
-
-
-def stamp_path(contents):
-    """One small file for each path, named by its digest: paths may be long or hold any byte."""
-    real = os.fsencode(os.path.realpath(contents.path))
-    return cache_folder() / "verified" / hashlib.sha256(real).hexdigest()[:32]
-
-
-def stamp(contents):
-    status = contents.status
-    return (f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_dev} {status.st_ino} "
-            f"{contents.digest}\n")
+    if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or not is_bound(seed, tolerance):
+        raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance to judge a run by; convert it again")
+    output = contents.array("self_test/output").copy()
+    if not np.isfinite(output).all():
+        raise BadFileError(f"{contents.path}: the answer of its self-test is not finite; convert it again")
+    return SelfTest(seed, output, tolerance)

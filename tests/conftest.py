@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from witnesses.model_server import models, server  # noqa: F401
 
 from npvgg.storage.cache_folder import cache_folder
 

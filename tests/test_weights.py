@@ -12,26 +12,17 @@ import h5py
 import numpy as np
 import pytest
 from witnesses import small_weights
-from witnesses.small_weights import LABELS, NET, PRESET, SELF_TEST, parameters, said
+from witnesses.small_weights import LABELS, NET, PRESET, SELF_TEST, damage, parameters, said
 
 from npvgg import __version__, weights
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, HashMismatchError, ShapeError, StorageError, UsageError
+from npvgg.storage import verified_files
 
 
 @pytest.fixture
 def path(tmp_path):
     return small_weights.write(tmp_path / "small.h5")
-
-
-def damage(path, name="conv1_1/weight"):
-    with h5py.File(path) as file:
-        offset = file[name].id.get_offset()
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
 
 
 def age(path, seconds=10):
@@ -287,8 +278,8 @@ def test_labels_and_self_test_are_always_verified(path, name):
 def hashed(monkeypatch):
     """The names of the arrays whose digests were checked."""
     names = []
-    verify = weights.hdf5_arrays.Contents.verify
-    monkeypatch.setattr(weights.hdf5_arrays.Contents, "verify",
+    verify = weights.hdf5_reading.Contents.verify
+    monkeypatch.setattr(weights.hdf5_reading.Contents, "verify",
                         lambda contents, name: names.append(name) or verify(contents, name))
     return names
 
@@ -296,7 +287,7 @@ def hashed(monkeypatch):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as settled at once."""
-    monkeypatch.setattr(weights, "SETTLED_NS", 0)
+    monkeypatch.setattr(verified_files, "SETTLED_NS", 0)
 
 
 def checks(path, hashed, verify):
@@ -365,7 +356,7 @@ def test_a_cache_folder_that_cannot_be_used_breaks_nothing(path, tmp_path, monke
         def unknown():
             raise StorageError("no home folder is known")
 
-        monkeypatch.setattr(weights, "cache_folder", unknown)
+        monkeypatch.setattr(verified_files, "cache_folder", unknown)
     else:
         weights.read(path)
         note, = (cache / "verified").iterdir()
@@ -388,7 +379,7 @@ def test_an_unknown_way_to_verify_is_one_sentence(path, verify):
         weights.read(path, verify=verify)
 
 
-# ------------------------------------------------------------------------------------------------- self-test, inspect
+# ------------------------------------------------------------------------------------------------- self-test
 
 
 def test_the_self_test_s_input_is_the_same_for_ever():
@@ -403,37 +394,6 @@ def test_the_self_test_s_input_is_the_same_for_ever():
     assert not np.array_equal(x, weights.self_test_input(NET, 1))
 
 
-def test_inspect_lists_every_array_with_its_digest(path):
-    inspection = weights.inspect(path)
-    assert [tensor.path for tensor in inspection.tensors] == [*NET.parameters, "labels", "self_test/output"]
-    written = parameters()
-    for tensor in inspection.tensors[:-2]:
-        array = written[tensor.path]
-        assert (tensor.shape, tensor.dtype, tensor.nbytes) == (array.shape, "float32", array.nbytes)
-        assert tensor.sha256 == hashlib.sha256(array.tobytes()).hexdigest()
-    assert inspection.header["source_name"] == "vgg11.pth"
-    assert inspection.labels == LABELS
-    assert (inspection.self_test.seed, inspection.self_test.tolerance) == (7, 1e-4)
-    assert inspection.size_bytes == path.stat().st_size
-
-
-def test_inspect_reads_as_a_page(path):
-    page = str(weights.inspect(path))
-    for part in ("architecture", "made by a test", "conv1_1/weight", "(1, 3, 3, 3)", "UTF-8",
-                 "3: ant, bée, great grey owl", "seed 7, tolerance 0.0001", f"{path.stat().st_size:,}"):
-        assert part in page
-
-
-def test_inspect_shows_no_control_characters_but_line_ends(tmp_path):
-    page = str(weights.inspect(small_weights.write(tmp_path / "a.h5", notes="two\nlines \x1b]0;title\x07")))
-    assert "two\nlines ?]0;title?" in page
-
-
 def test_paths_in_bytes_are_paths(tmp_path):
     written = small_weights.write(os.fsencode(tmp_path / "a.h5"))
     assert written == weights.read(os.fsencode(written)).path == tmp_path / "a.h5"
-
-
-def test_inspect_checks_no_digest_of_a_parameter(path):
-    damage(path)
-    assert len(weights.inspect(path).tensors) == len(NET.parameters) + 2

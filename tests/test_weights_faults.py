@@ -1,6 +1,7 @@
 """Hostile files are refused before anything is read; damage, crashes and full disks never change what a file says."""
 import errno
 import json
+import math
 import operator
 import os
 import random
@@ -19,13 +20,13 @@ from witnesses import small_weights, weights_writers
 from witnesses.failing_disk import FailingDisk, FailingFile
 from witnesses.small_weights import NET, PRESET, parameters, said
 
-from npvgg import weights
+from npvgg import weights, weights_page
 from npvgg.errors import BadFileError, HashMismatchError, NpvggError, StorageError, UsageError
 from npvgg.parity import traces
-from npvgg.storage import hdf5_arrays
+from npvgg.storage import hdf5_reading, hdf5_writing
 
 ROOT = Path(__file__).parents[1]
-FUZZ_SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 6))
+FUZZ_SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 3))
 SHAPE = NET.parameters["fc6/weight"]
 SIZE = 4 * SHAPE[0] * SHAPE[1]
 DIGEST = np.bytes_("0" * 64), h5py.string_dtype("utf-8", 64)
@@ -209,7 +210,7 @@ def test_hostile_hdf5_is_refused_before_anything_is_read(path, secret, case, cap
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         edit(file, pipe)
     opened.clear()
-    for read in (weights.read, weights.inspect):
+    for read in (weights.read, weights_page.inspect):
         with pytest.raises(BadFileError, match=sentence) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -219,7 +220,8 @@ def test_hostile_hdf5_is_refused_before_anything_is_read(path, secret, case, cap
 
 def test_arrays_that_are_not_aligned_are_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(hdf5_arrays, "ALIGNMENT", 1)
+        for module in (hdf5_writing, hdf5_reading):                 # what is written is read back
+            patch.setattr(module, "ALIGNMENT", 1)
         path = small_weights.write(tmp_path / "small.h5")
     with pytest.raises(BadFileError, match="does not begin where it may"):
         weights.read(path)
@@ -239,8 +241,10 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
 @pytest.mark.parametrize("attributes, arrays, groups, sentence", [
     (header(architecture="{}"), {}, {}, "small.h5: the architecture '{}' cannot be read"),
     (header(architecture="[" * 50_000), {}, {}, "cannot be read"),
-    (header(architecture=json.dumps({"name": "resnet", "hidden": []})), {}, {}, "there is no network called 'resnet'"),
-    (header(architecture=json.dumps({"name": "vgg11", "hidden": [1] * 15_000})), {}, {}, "is missing"),
+    (header(architecture=json.dumps({"name": "resnet", "hidden": []})), {}, {}, "its fields are name, hidden"),
+    (header(architecture=NET.to_json().replace("vgg11", "resnet")), {}, {}, "there is no network called 'resnet'"),
+    (header(architecture=NET.to_json().replace("4 relu", "1 " * 15_000 + "4 relu")), {}, {}, "is missing|cannot be read"),
+    (header(architecture=NET.to_json().replace("{", '{"name": "vgg13", ')), {}, {}, "a field appears twice"),
     (header(architecture=7), {}, {}, "its attributes are not those"),
     (header(notes=None), {}, {}, "its attributes are not those"),
     (header(), {"fc6/weight": parameters()["fc6/weight"].T}, {}, "does not fit vgg11: fc6/weight is float32"),
@@ -253,14 +257,19 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
     (header(), ANSWER, {"self_test": {"seed": 1}}, "its self-test has no seed and tolerance"),
     (header(), ANSWER, {"self_test": {"seed": 0.5, "tolerance": 0.5}}, "no seed and tolerance"),
     (header(), ANSWER, {"self_test": {"seed": -1, "tolerance": 0.5}}, "no seed and tolerance"),
+    (header(), ANSWER, {"self_test": {"seed": 1, "tolerance": 1e9}}, "to judge a run by"),
+    (header(), ANSWER, {"self_test": {"seed": 1, "tolerance": math.nan}}, "to judge a run by"),
+    (header(), {"self_test/output": np.full((1, 3), np.nan)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "is not finite"),
     (header(), {"self_test/output": np.zeros(3)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "self_test/output is"),
     (header(), {}, {"fc6": {"seed": 1}}, "there are attributes on fc6"),
-], ids=["empty architecture", "deep JSON", "no such network", "15 000 layers", "number for text", "attribute missing",
+], ids=["empty architecture", "deep JSON", "other fields", "no such network", "15 000 layers", "a field twice",
+        "number for text", "attribute missing",
         "transposed", "text for numbers", "few labels", "numbers for labels", "labels not UTF-8", "escape in a label",
-        "no seed", "no tolerance", "seed 0.5", "seed -1", "output's shape", "attribute of a layer"])
+        "no seed", "no tolerance", "seed 0.5", "seed -1", "tolerance 1e9", "tolerance NaN", "answer NaN",
+        "output's shape", "attribute of a layer"])
 def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, attributes, arrays, groups, sentence):
     path = tmp_path / "small.h5"
-    hdf5_arrays.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)
+    hdf5_writing.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)
     with pytest.raises(BadFileError, match=sentence) as caught:
         weights.read(path)
     assert "\n" not in str(caught.value)
@@ -268,17 +277,17 @@ def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, 
 
 @pytest.mark.parametrize("content, sentence", [
     (b"", "small.h5 is empty; convert or download it again"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer; fetch the file itself"),
-    (b"PK\x03\x04 and so on", "is a zip file; if it is a PyTorch checkpoint, convert it with `python -m weights_con"),
-    (b"\x80\x02\x8a\nl\xfc\x9c", "looks like a PyTorch checkpoint; convert it"),
-    (b"<!DOCTYPE html><html>", "looks like a web page, so its download failed"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not an HDF5 file; fetch the file"),
+    (b"PK\x03\x04 and so on", "is a zip archive, not an HDF5 file; if it is a PyTorch checkpoint, convert it with `python"),
+    (b"\x80\x02\x8a\nl\xfc\x9c", "is a Python pickle, not an HDF5 file; if it is a PyTorch checkpoint, convert it"),
+    (b"<!DOCTYPE html><html>", "is a web page .HTML., not an HDF5 file; the download failed; download it again"),
     (b"\x89HDF\r\n\x1a\n", "is an HDF5 file of another program"),
     (b"\x89HDF\r\n\x1a\n\x03", "is damaged"),
     (b"\x89HDF\r\n\x1a\n\x03" + bytes(5000), "is damaged"),
     (b"\x89HDF\n\x1a\n", "does not begin like an HDF5 file"),
     (bytes(1 << 20), "does not begin like an HDF5 file"),
 ], ids=["empty", "Git LFS", "zip", "pickle", "HTML", "signature", "superblock", "zeros behind", "line ends", "zeros"])
-@pytest.mark.parametrize("read", [weights.read, weights.inspect, traces.read], ids=["weights", "inspect", "trace"])
+@pytest.mark.parametrize("read", [weights.read, weights_page.inspect, traces.read], ids=["weights", "inspect", "trace"])
 def test_a_file_of_another_kind_is_named(tmp_path, content, sentence, read):
     path = tmp_path / "small.h5"
     path.write_bytes(content)
@@ -430,7 +439,7 @@ def test_killed_at_any_operation_the_file_is_absent_old_or_complete(original, tr
 
 
 def test_killed_at_random_moments_the_file_is_always_one_of_those_written(tmp_path):
-    run = in_child("kill_at_moments", tmp_path, 20)
+    run = in_child("kill_at_moments", tmp_path, 10)
     assert (run.returncode, run.stderr) == (0, "")
     copies = list(tmp_path.glob("[0-9]*.h5"))
     assert copies
@@ -508,8 +517,8 @@ def test_a_disk_that_returns_other_bytes_is_noticed_before_the_file_gets_its_nam
 
         return FailingFile(file, write)
 
-    monkeypatch.setattr(weights.hdf5_arrays.atomic_file, "open", losing_a_bit, raising=False)
-    with pytest.raises(StorageError, match="was not written, because the disk gave back other bytes than it was given"):
+    monkeypatch.setattr(hdf5_writing.atomic_file, "open", losing_a_bit, raising=False)
+    with pytest.raises(StorageError, match="was not written, because the disk gave back other bytes than were written"):
         small_weights.write(tmp_path / "small.h5")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,5 @@
 """The words of a refusal: what is wrong, what it means for the one who has the file, and what others say of it."""
+from npvgg import text
 from npvgg.errors import BadFileError
 
 
@@ -19,9 +20,9 @@ def quoted(names, most=3):
 
 def told(error, most=120):
     """What another library said, on one line."""
-    return printable(" ".join(str(error).split()), most)
+    return text.said(error, most)
 
 
-def printable(text, most=80):
-    """The beginning of a text, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+def printable(words, most=80):
+    """The beginning of a text, with escapes in place of what a terminal would obey."""
+    return text.shown(words, most)

@@ -4,6 +4,7 @@ import stat
 from contextlib import contextmanager
 
 from npvgg.errors import BadFileError, NpvggError, StorageError
+from npvgg.storage.opening import without_waiting
 
 LINK = "it is a link, or has another name elsewhere (copy the file itself there)"
 
@@ -41,8 +42,3 @@ def opened(path, follow=True):
 
 def without_following(path, flags):
     return without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
-
-
-def without_waiting(path, flags):
-    """Open a named pipe without waiting for somebody to write to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

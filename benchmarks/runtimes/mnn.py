@@ -4,7 +4,7 @@ The converter is called in its compiled module: importing `MNN.tools` runs pip t
 the conversion over the network.
 
 Winograd convolutions are kept to small tiles.  Left to itself MNN takes larger ones, which are faster, and VGG-16's logits
-are then off by 1.1e-4 of the largest instead of 9e-7: more than `contest.DISAGREES` lets pass.
+are then off by 1.1e-4 of the largest instead of 9e-7: more than `gap.FLOAT32_BOUND` lets pass.
 """
 import _tools
 import MNN

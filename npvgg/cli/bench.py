@@ -25,14 +25,14 @@ def command(model, batch, runs, threads, tier, algorithm):
 
     from npvgg import text_table
     from npvgg.cli import progress
+    from npvgg.gap import relative_gap
     from npvgg.kernels.compiling.threads import number_of
-    from npvgg.parity import difference
 
     vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     channels, side = vgg.architecture.input_channels, vgg.architecture.input_size
     x = np.random.default_rng(0).standard_normal((max(batch), channels, side, side), np.float32)
     exact = vgg.using(dtype=np.float64).forward(x[:1].astype(np.float64))
-    gap = difference.measure(vgg.forward(x[:1]), exact).largest_relative
+    gap = relative_gap(vgg.forward(x[:1]), exact)
     rows = []
     for size in batch:
         times = []

@@ -25,6 +25,7 @@ from npvgg.architecture import CHANNELS
 from npvgg.errors import ShapeError, UsageError
 from npvgg.images.preparing import prepare
 from npvgg.images.presets import Preset, check_preset
+from npvgg.text import said
 
 DTYPES = (np.float32, np.float64, "float32", "float64")
 HEADROOM = 4          # × the largest value the preset gives: 10.6 for torchvision, so standard normal noise passes
@@ -114,8 +115,7 @@ def as_array(item, name):
     try:
         return np.asarray(item)
     except Exception as error:                            # a tensor on a GPU, or one that records its gradient
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{name} ({type(item).__name__}) gives no array ({reason}); convert it first") from None
+        raise UsageError(f"{name} ({type(item).__name__}) gives no array ({said(error)}); convert it first") from None
 
 
 def picture(values, name):

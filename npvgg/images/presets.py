@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from npvgg.architecture import CHANNELS, Architecture
 from npvgg.errors import BadFileError, UsageError
+from npvgg.storage import strict_json
 
 MAX_SIDE = 4096
 MAX_FACTOR = 1e6                                          # keeps every normalised value finite in float32
@@ -102,8 +103,8 @@ class Preset:
     def from_json(cls, text: str | bytes) -> "Preset":
         """The preset that `to_json` wrote.  BadFileError for a field too many, too few or of another type."""
         try:
-            values = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
-        except (ValueError, TypeError, RecursionError) as error:
+            values = strict_json.read(text)
+        except (ValueError, TypeError) as error:
             raise BadFileError(f"the preset is not JSON ({error}); convert the weights again") from None
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or values.keys() != names:
@@ -130,17 +131,6 @@ def is_scale(value):
 
 def one_a_channel(is_valid):
     return lambda value: type(value) is tuple and len(value) in CHANNELS and all(map(is_valid, value))
-
-
-def unique(pairs):
-    """JSON allows a key twice and keeps the last; a file that does so is not ours."""
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a field appears twice")
-    return dict(pairs)
-
-
-def refuse_constant(text):
-    raise ValueError(f"{text} is not a number of JSON")
 
 
 SIDE = f"a whole number from 1 to {MAX_SIDE}"

@@ -34,6 +34,8 @@ from PIL import (  # noqa: F401     the plugins register themselves; Image.open 
 
 from npvgg.checks import check_choice
 from npvgg.errors import ImageError, StorageError, UsageError
+from npvgg.storage import file_kinds, opening
+from npvgg.text import said, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_BYTES = 64 * 2**20
@@ -44,14 +46,6 @@ JPEG_SCANS, BYTES_PER_SCAN = 100, 2**15                   # see refuse_many_scan
 TARGETS = ("RGB", "L", "RGBA")                            # modes that a picture is read into
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
-
-FOREIGN = (                                               # (offset, bytes there, what the file is)
-    (0, b"%!PS", "an EPS or PostScript file"), (0, b"%PDF", "a PDF file"), (0, b"<svg", "an SVG drawing"),
-    (0, b"<?xml", "an XML or SVG file"), (0, b"<!DOCTYPE", "a web page"), (0, b"<html", "a web page"),
-    (4, b"ftyphe", "a HEIC picture"), (4, b"ftypmif1", "a HEIC picture"), (4, b"ftypavi", "an AVIF picture"),
-    (0, b"8BPS", "a Photoshop file"), (0, b"PK\x03\x04", "a zip archive"), (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"version https://git-lfs", "a Git LFS pointer whose content was not fetched"),
-)
 
 
 def read(source, *, mode: str = "RGB", exif: bool = False, background: str | None = None,
@@ -87,8 +81,7 @@ def decoded(open_picture, name, mode, exif, background):
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down first") from None
     except Exception as error:                            # damaged files raise a dozen kinds: OSError, SyntaxError, …
-        reason = shown(" ".join(str(error).split()))[:200].rstrip(".") or type(error).__name__
-        raise ImageError(f"{name}: cannot be decoded ({reason}), so it is damaged, cut short or of a rare kind; "
+        raise ImageError(f"{name}: cannot be decoded ({said(error)}), so it is damaged, cut short or of a rare kind; "
                          "save it again") from None
 
 
@@ -116,7 +109,7 @@ def content_of(source, name):
 def file_content(path, name):
     """Read whole, not mapped: Pillow maps uncompressed files, and a file cut short meanwhile would then kill us."""
     try:
-        with open(path, "rb", opener=without_waiting) as file:
+        with open(path, "rb", opener=opening.without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_BYTES + 1) if is_regular else b""
             if content is None:                           # a file of /proc that has nothing to give now
@@ -132,11 +125,6 @@ def file_content(path, name):
     if not is_regular:
         raise ImageError(f"{name}: a pipe, socket or device, not a regular file; give the name of a picture")
     return content
-
-
-def without_waiting(path, flags):
-    """Opening a pipe nobody writes to would wait for ever."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def stream_content(stream, name):
@@ -159,8 +147,7 @@ def opened(content, name):
             if format_name == "JPEG":
                 refuse_many_scans(content, name)
             return factory(io.BytesIO(content), "")
-    kinds = [kind for offset, mark, kind in FOREIGN if content.startswith(mark, offset)]
-    raise ImageError(f"{name}: {kinds[0] if kinds else 'not a known picture format'}; "
+    raise ImageError(f"{name}: {file_kinds.kind(content[:file_kinds.ENOUGH]) or 'not a known picture format'}; "
                      "convert it to JPEG, PNG, WebP, GIF, BMP, TIFF or PPM first")
 
 
@@ -212,8 +199,3 @@ def rgb_of(background):
         raise UsageError(f"background {background!r:.80} is not an opaque colour; give one such as white or "
                          "#ff8800") from None
     return red, green, blue
-
-
-def shown(name):
-    """A name on one line: what does not print, a line break or an undecodable byte, is written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in os.fsdecode(name))

@@ -1,8 +1,7 @@
 """How far apart are two arrays that should be equal?
 
     gap         |ours − reference|, element by element, in float64
-    relative    largest gap ÷ largest |reference|, and rms of the gaps ÷ rms of the reference: a layer has one scale, so
-                the zeros behind a ReLU and sums that happen to cancel do not blow the answer up
+    relative    largest gap ÷ largest |reference| (npvgg.gap), and rms of the gaps ÷ rms of the reference
     ulp         the largest gap in units in the last place of the coarser of the two dtypes, taken where the larger of
                 the two values lies, but nowhere below the reference's rms: a value that cancelled to almost nothing
                 carries the rounding of its summands
@@ -16,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npvgg.errors import ShapeError
+from npvgg.gap import float64_pair, gaps, largest, ratio
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What `measure` found.  Everything is 0 for equal arrays; the gaps are infinite beside a NaN that stands alone."""
+    """What `measure` gives.  Everything is 0 for equal arrays; the gaps are infinite beside a NaN that stands alone."""
 
     elements: int
     unequal: int                          # elements whose values differ at all
@@ -37,21 +36,16 @@ class Difference:
         return self.largest_relative <= tolerance and self.rms_relative <= tolerance
 
 
-def measure(ours, reference):
+def measure(ours: np.ndarray, reference: np.ndarray) -> Difference:
     """Two arrays of one shape → Difference.  ShapeError where the shapes differ."""
     ours, reference = np.asarray(ours), np.asarray(reference)
-    if ours.shape != reference.shape:
-        raise ShapeError(f"arrays of shape {ours.shape} and {reference.shape} cannot be compared; "
-                         "give two of the same shape")
     unit = coarser(ours.dtype, reference.dtype)
-    a, b = ours.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
+    a, b = float64_pair(ours, reference)
     gap = gaps(a, b)
-    finite = np.abs(b[np.isfinite(b)])
-    scale, typical = float(finite.max(initial=0.0)), rms(finite)
-    largest, spread = float(gap.max(initial=0.0)), rms(gap)
+    typical, widest, spread = rms(b[np.isfinite(b)]), float(gap.max(initial=0.0)), rms(gap)
     return Difference(
-        elements=gap.size, unequal=int(np.count_nonzero(gap)), largest_gap=largest, rms_gap=spread,
-        largest_relative=ratio(largest, scale), rms_relative=ratio(spread, typical),
+        elements=gap.size, unequal=int(np.count_nonzero(gap)), largest_gap=widest, rms_gap=spread,
+        largest_relative=ratio(widest, largest(b)), rms_relative=ratio(spread, typical),
         ulp=units(gap, a, b, typical, unit), flips=int(np.count_nonzero((a > 0) != (b > 0))))
 
 
@@ -66,27 +60,17 @@ def argmax_flips(ours: np.ndarray, reference: np.ndarray, middle: float = 0.0) -
     return int(np.count_nonzero(ours.argmax(axis=1) != reference.argmax(axis=1)))
 
 
-def gaps(a, b):
-    """|a − b|, with 0 for a pair of equal NaNs or infinities and infinity for any other pair that is not finite."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.abs(a - b)
-    odd = np.flatnonzero(~np.isfinite(gap))
-    equal = (a[odd] == b[odd]) | (np.isnan(a[odd]) & np.isnan(b[odd]))
-    gap[odd] = np.where(equal, 0, math.inf)
-    return gap
-
-
 def units(gap, a, b, typical, dtype):
     """The largest of gap ÷ spacing of `dtype` at max(|a|, |b|, typical)."""
-    largest = gap.argmax() if gap.size else 0
-    if not gap.size or gap[largest] in (0, math.inf):
+    widest = gap.argmax() if gap.size else 0
+    if not gap.size or gap[widest] in (0, math.inf):
         return float(gap.max(initial=0.0))
 
     def counted(where):
         return gap[where] / spacing(np.maximum(np.maximum(np.abs(a[where]), np.abs(b[where])), typical), dtype)
 
     # No spacing is below the one at `typical`, so an element needs this gap to beat the one with the largest gap.
-    needed = counted([largest])[0] * spacing(np.array([typical]), dtype)[0]
+    needed = counted([widest])[0] * spacing(np.array([typical]), dtype)[0]
     return float(counted(np.flatnonzero(gap >= needed)).max())
 
 
@@ -105,13 +89,7 @@ def coarser(*dtypes):
 
 def rms(values):
     """√ of the mean square, scaled so that no square overflows; 0 of nothing."""
-    largest = np.abs(values).max(initial=0.0)
-    if largest == 0 or math.isinf(largest):
-        return float(largest)
-    return float(largest * math.sqrt(np.mean((values / largest) ** 2)))
-
-
-def ratio(part, whole):
-    if part == 0:
-        return 0.0
-    return part / whole if whole else math.inf
+    unit = np.abs(values).max(initial=0.0)
+    if unit == 0 or math.isinf(unit):
+        return float(unit)
+    return float(unit * math.sqrt(np.mean((values / unit) ** 2)))

@@ -8,7 +8,7 @@
 
 Judged is the largest gap ÷ the largest recorded value, and rms ÷ rms, against a bound:
 
-    logits          10⁻⁴, as between any two float32 runs (report.TOLERANCE)
+    logits          10⁻⁴, as between any two float32 runs (gap.FLOAT32_BOUND)
     probabilities   2 · 10⁻⁴ · largest |logit| of a soft-max, half of that of a sigmoid, and never above 10⁻²
 
 for a soft-max turns a gap δ between logits into one of p_i(1 − p_i) · 2δ at most, to first order: 2δ of the largest
@@ -24,11 +24,12 @@ import numpy as np
 
 from npvgg import text_table
 from npvgg.errors import BadFileError, StorageError, UsageError
+from npvgg.gap import FLOAT32_BOUND
 from npvgg.parity import difference, report
+from npvgg.text import listed
 from weights_convert import source_file
 from weights_convert.formats import npz, tensor_proto
 
-TOLERANCE = report.TOLERANCE["float32"]
 LARGEST_BOUND = 1e-2
 FACTORS = {"softmax": 2, "sigmoid": 1}                    # what becomes of a gap between logits in probabilities
 SETS = "test_data_set_*"
@@ -77,10 +78,10 @@ def check(vgg, test):
     if recorded.size != ours.size or len(recorded) != len(x):
         raise BadFileError(f"{test}: {recorded.shape} is recorded as the output where this network gives {ours.shape}; give "
                            "the tests of the same network")
-    bound, middle = TOLERANCE, 0.0
+    bound, middle = FLOAT32_BOUND, 0.0
     if vgg.source_output == "probabilities" and net.output in FACTORS:
         ours, middle = vgg.probabilities(logits), 0.5
-        bound = min(LARGEST_BOUND, FACTORS[net.output] * TOLERANCE * float(abs(logits).max()))
+        bound = min(LARGEST_BOUND, FACTORS[net.output] * FLOAT32_BOUND * float(abs(logits).max()))
     recorded = recorded.reshape(ours.shape)
     gap = difference.measure(ours, recorded)
     verdict = report.DIVERGES if not gap.within(bound) else report.CLOSE if gap.unequal else report.EQUAL
@@ -123,4 +124,4 @@ def read_archive(path):
         for names in NPZ:
             if all(name in arrays for name in names):
                 return [arrays[name] for name in names]
-        raise BadFileError(f"it holds {report.some(arrays)}; a test has the arrays input and output")
+        raise BadFileError(f"it holds {listed(arrays)}; a test has the arrays input and output")

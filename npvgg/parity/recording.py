@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from npvgg import command_line
+from npvgg import command_line, text
 from npvgg.errors import BadFileError, StorageError, UnsupportedError
 
 INSTALL = "python -m pip install torch==2.13.0"
@@ -127,7 +127,7 @@ def loaded(torch, path):
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}; check the name and its rights") from None
     except Exception as error:                             # torch.load raises whatever its unpickler meets
-        raise BadFileError(f"{path}: PyTorch cannot read it ({' '.join(str(error).split())[:200]}); "
+        raise BadFileError(f"{path}: PyTorch cannot read it ({text.said(error)}); "
                            "give a state dict that torch.save wrote") from None
     candidates = [read, *(read.get(name) for name in NESTED_UNDER)] if isinstance(read, dict) else []
     for state in candidates:

@@ -10,7 +10,7 @@
       /conv1_1     (N, 64, 224, 224)  float32 or float64          attribute sha256 of its bytes
       …
 
-N may be any number of images, the same for every array.  `hdf5_arrays` describes the container.
+N may be any number of images, the same for every array.  `storage/hdf5_format.py` describes the container.
 """
 import json
 import os
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from npvgg.errors import BadFileError, ShapeError, UsageError
-from npvgg.storage import hdf5_arrays
+from npvgg.storage import hdf5_format, hdf5_reading, hdf5_writing, strict_json
 
 KIND = "npvgg trace"
 ATTRIBUTES = ("format", "layers", "architecture", "model_name", "made_by", "dtype", "input_sha256")
@@ -39,21 +39,21 @@ def write(path, activations, *, architecture_json, model_name, made_by, input_sh
     arrays = {name: checked(name, np.asarray(array)) for name, array in activations.items()}
     counts = {array.shape[0]: name for name, array in arrays.items()}
     if len(counts) != 1:
-        found = ", ".join(f"{name} holds {count}" for count, name in counts.items()) or "there is no array"
-        raise ShapeError(f"a trace holds one array a layer, each of the same number of images, but {found}")
+        said = ", ".join(f"{name} holds {count}" for count, name in counts.items()) or "there is no array"
+        raise ShapeError(f"a trace holds one array a layer, each of the same number of images, but {said}")
     if input_sha256 is None:
-        input_sha256 = hdf5_arrays.sha256(hdf5_arrays.plain(arrays["input"])) if "input" in arrays else ""
+        input_sha256 = hdf5_format.sha256(hdf5_writing.plain(arrays["input"])) if "input" in arrays else ""
     attributes = {
         "layers": json.dumps(list(arrays)), "architecture": architecture_json, "model_name": model_name,
         "made_by": made_by, "dtype": dtype or arrays[list(arrays)[-1]].dtype.name, "input_sha256": input_sha256,
     }
-    hdf5_arrays.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
+    hdf5_writing.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
     return Path(os.fsdecode(path))
 
 
 def read(path):
     """A trace file → Trace.  Raises BadFileError, HashMismatchError, UnsupportedError, StorageError."""
-    contents = hdf5_arrays.read(path, KIND, expected)
+    contents = hdf5_reading.read(path, KIND, expected)
     places = contents.entries.values()
     counts = {entry.shape[:1] for entry in places}
     if len(counts) != 1 or () in counts or any(entry.dtype.kind != "f" for entry in places):
@@ -80,7 +80,7 @@ class Trace(Mapping):
     dtype: str
     input_sha256: str
     shapes: dict = field(repr=False)          # {"conv1_1": (N, …)}
-    contents: hdf5_arrays.Contents = field(repr=False)
+    contents: hdf5_reading.Contents = field(repr=False)
     verified: set = field(repr=False, default_factory=set)
 
     def __getitem__(self, name):
@@ -119,12 +119,12 @@ def checked(name, array):
 def expected(attributes):
     """The names of the arrays, from the attribute that lists them."""
     if set(attributes) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()):
-        raise hdf5_arrays.Malformed("its attributes are not those of a trace")
+        raise hdf5_reading.Malformed("its attributes are not those of a trace")
     try:
-        names = json.loads(attributes["layers"])
-    except (ValueError, RecursionError):
+        names = strict_json.read(attributes["layers"])
+    except ValueError:
         names = None
     if (not isinstance(names, list) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
             or not names or len(set(names)) != len(names)):
-        raise hdf5_arrays.Malformed("its attribute layers does not list names")
+        raise hdf5_reading.Malformed("its attribute layers does not list names")
     return names, ()

@@ -10,7 +10,9 @@ After an error the temporary file is removed; only a killed process leaves one, 
 import errno
 import os
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from npvgg.errors import BadFileError, StorageError, UsageError
 
@@ -28,7 +30,8 @@ CURES = {
 
 
 @contextmanager
-def writing(path, *, force=False, check=None):
+def writing(path: str | bytes | os.PathLike, *, force: bool = False,
+            check: Callable[[str], None] | None = None) -> Iterator[BinaryIO]:
     """Yield a binary file; when the block ends without an error, its bytes become the file `path`.
 
     An existing file is kept unless `force`; a symbolic link is followed.  `check(temporary_path)` runs on the closed
@@ -54,14 +57,14 @@ def writing(path, *, force=False, check=None):
         raise
 
 
-def write(path, data, *, force=False):
-    """Write `data` (bytes, or str as UTF-8) as the whole file `path`, or leave things as they were."""
+def write(path: str | bytes | os.PathLike, data: bytes | str, *, force: bool = False) -> None:
+    """Write `data` (bytes, or str as UTF-8) as the whole file `path`, or nothing of it.  Errors: those of `writing`."""
     with writing(path, force=force) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
-def destination(path, force):
-    """The real path to write to, after everything that can be refused before the work begins."""
+def destination(path: str | bytes | os.PathLike, force: bool) -> str:
+    """The real path to write to; UsageError for everything that can be refused before the work begins."""
     try:
         name = os.fsdecode(path)
         target = os.path.realpath(name)
@@ -78,7 +81,8 @@ def destination(path, force):
     return target
 
 
-def give_name(temporary, target, force):
+def give_name(temporary: str, target: str, force: bool) -> None:
+    """Let the finished file take its name in one step; UsageError where the name is taken and not `force`."""
     if force:
         os.replace(temporary, target)
     else:
@@ -101,18 +105,21 @@ def give_name(temporary, target, force):
             os.close(folder)
 
 
-def run(check, temporary, path):
+def run(check: Callable[[str], None], temporary: str, path) -> None:
+    """Check the finished file before it takes its name; StorageError where it is not as it was written."""
     try:
         check(temporary)
     except BadFileError:
-        raise StorageError(f"{path} was not written, because the disk gave back other bytes than it was given; "
+        raise StorageError(f"{path} was not written, because the disk gave back other bytes than were written; "
                            "check the disk and try again") from None
 
 
-def already_there(path):
+def already_there(path) -> str:
+    """The sentence for a name that is taken."""
     return f"{path} exists already; give another name, or overwrite it with --force (in Python force=True)"
 
 
-def sentence(path, error):
+def sentence(path, error: OSError) -> str:
+    """What failed, and what may cure it."""
     cure = CURES.get(error.errno, "choose another folder or disk")
     return f"{path} cannot be written ({error.strerror or error}); {cure}"

@@ -16,7 +16,7 @@ from npvgg.errors import BadFileError
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """Which file, in which state.  Times are in ns since 1970; `digest` is the SHA-256 of its header, see hdf5_arrays.
+    """Which file, in which state.  Times are in ns since 1970; `digest` is the SHA-256 of its header, see hdf5_format.
 
     Two writes within one tick of the file system's clock (4 ms on ext4, 2 s on FAT) that keep the size look the same.
     """
@@ -61,10 +61,23 @@ class MappedFile(mmap.mmap):
         try:
             is_same = self.identity.is_that_of(os.stat(self.identity.path))
         except OSError:
-            status, was = os.fstat(self.descriptor), self.identity
-            is_same = (status.st_size, status.st_mtime_ns) == (was.size, was.modified)
+            is_same = self.is_unwritten()
         if not is_same:
-            raise BadFileError(f"{self.identity.path} was changed since it was opened; load it again")
+            raise BadFileError(self.changed())
+
+    def check_bytes(self) -> None:
+        """BadFileError where the file was written to or cut short since it was opened, wherever its name leads by now."""
+        if not self.is_unwritten():
+            raise BadFileError(self.changed())
+
+    def is_unwritten(self) -> bool:
+        """Whether size and time of the last write are as they were."""
+        status = os.fstat(self.descriptor)
+        return (status.st_size, status.st_mtime_ns) == (self.identity.size, self.identity.modified)
+
+    def changed(self) -> str:
+        """The sentence for a file that is not what it was."""
+        return f"{self.identity.path} was changed since it was opened; load it again"
 
 
 def mapped_file(array: np.ndarray) -> MappedFile | None:

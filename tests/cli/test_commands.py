@@ -3,12 +3,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from witnesses.command import npvgg
 
-from npvgg import cli, hub
+from npvgg import cli, hub, images
 from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe, operations
 from npvgg.kernels import tiers
@@ -92,6 +93,15 @@ def test_inspect_shows_header_and_tensors(tiny_file):
 def test_verify_runs_digests_and_self_test(tiny_file):
     run = npvgg("verify", tiny_file)
     assert run.status == 0 and "tensors match their digests; the self-test is off by" in run.out
+
+
+def test_verify_says_what_it_cannot_see(tiny, tiny_file, tmp_path):
+    """Another preset and other labels, written into a file of their own, pass."""
+    other = replace(tiny, preset=images.preset("caffe").resized(32), class_names=tiny.class_names[::-1])
+    run = npvgg("verify", other.save(tmp_path / "other.h5"))
+    assert run.status == 0
+    assert "not covered: how pictures are prepared and what the classes are called" in run.out
+    assert "goes around the preparation of pictures" in " ".join(npvgg("verify", "--help").out.split())
 
 
 def test_verify_finds_one_flipped_bit(tiny, tiny_file, tmp_path):

@@ -71,8 +71,8 @@ def test_nan_and_infinity_are_part_of_a_trace(tmp_path):
 
 def test_an_array_is_read_and_verified_only_when_it_is_asked_for(path, monkeypatch):
     verified = []
-    verify = traces.hdf5_arrays.Contents.verify
-    monkeypatch.setattr(traces.hdf5_arrays.Contents, "verify",
+    verify = traces.hdf5_reading.Contents.verify
+    monkeypatch.setattr(traces.hdf5_reading.Contents, "verify",
                         lambda contents, name: verified.append(name) or verify(contents, name))
     trace = traces.read(path)
     assert "conv1_1" in trace and "conv9_9" not in trace
@@ -130,7 +130,7 @@ def test_an_existing_trace_is_kept_unless_forced(path):
 def forged(path, layers, arrays):
     """A trace that the writer would not make: digests are right, the content is not."""
     attributes = dict.fromkeys(traces.ATTRIBUTES[1:], "") | {"layers": layers}
-    traces.hdf5_arrays.write(path, traces.KIND, arrays, {"": attributes})
+    traces.hdf5_writing.write(path, traces.KIND, arrays, {"": attributes})
     return path
 
 
@@ -159,7 +159,7 @@ def test_a_forged_trace_is_one_sentence(tmp_path, layers, arrays, sentence):
 
 
 def test_other_attributes_are_refused(tmp_path):
-    traces.hdf5_arrays.write(tmp_path / "a.h5", traces.KIND, ONE, {"": {"layers": json.dumps(["a"])}})
+    traces.hdf5_writing.write(tmp_path / "a.h5", traces.KIND, ONE, {"": {"layers": json.dumps(["a"])}})
     with pytest.raises(BadFileError, match="its attributes are not those of a trace"):
         traces.read(tmp_path / "a.h5")
 
@@ -168,7 +168,7 @@ def test_a_weights_file_is_no_trace_and_a_later_trace_wants_a_newer_npvgg(tmp_pa
     with pytest.raises(BadFileError, match="is in the format 'npvgg weights 1', not \"npvgg trace 1\""):
         traces.read(tiny_file)
     with monkeypatch.context() as patch:
-        patch.setattr(traces.hdf5_arrays, "VERSION", 2)
+        patch.setattr(traces.hdf5_writing, "VERSION", 2)
         path = forged(tmp_path / "a.h5", '["a"]', ONE)
     with pytest.raises(UnsupportedError, match="install a newer npvgg"):
         traces.read(path)

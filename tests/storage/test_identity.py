@@ -71,7 +71,7 @@ def test_a_change_is_noticed(path, change):
 
 
 HARMLESS = [lambda path: None, Path.read_bytes, Path.unlink, lambda path: path.rename(path.with_name("elsewhere")),
-            lambda path: path.parent.rename(path.parent.with_name("folder"))]
+            lambda path: path.parent.rename(path.parent.with_name(f"{path.parent.name}-moved"))]
 
 
 @pytest.mark.parametrize("change", HARMLESS, ids=["nothing", "read", "deleted", "moved", "folder moved"])
@@ -80,6 +80,24 @@ def test_what_leaves_the_bytes_alone_is_none(path, change):
     change(path)
     mapped.check()
     assert bytes(mapped) == CONTENT
+
+
+@pytest.mark.parametrize("change", [*HARMLESS, replaced_by_the_same],
+                         ids=["nothing", "read", "deleted", "moved", "folder moved", "replaced"])
+def test_bytes_that_are_what_they_were_pass_wherever_the_name_leads(path, change):
+    mapped = opened(path)
+    change(path)
+    mapped.check_bytes()
+    assert bytes(mapped) == CONTENT
+
+
+@pytest.mark.parametrize("change", [written, written_after_moving, cut_after_moving, lambda path: os.truncate(path, 0)],
+                         ids=["written", "moved and written", "moved and cut", "emptied"])
+def test_bytes_that_were_written_or_cut_do_not(path, change):
+    mapped = opened(path)
+    change(path)
+    with pytest.raises(BadFileError, match="was changed since it was opened"):
+        mapped.check_bytes()
 
 
 def test_the_path_is_absolute(path, monkeypatch):

@@ -16,10 +16,11 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-import pooch  # noqa: F401  (imported before the steps are counted)
+import filelock  # noqa: F401  (imported before the steps are counted)
+import pooch  # noqa: F401
 import requests  # noqa: F401
 
-from npvgg import hub
+from npvgg import download, hub
 from npvgg.storage import atomic_file, cache_folder
 from weights_convert import catalog
 
@@ -32,8 +33,8 @@ def main(how, rounds=1):
     catalog.CHECKPOINTS = {"vgg16": replace(catalog.CHECKPOINTS["vgg16"], size_bytes=len(CONTENT),
                                               digest=f"SHA-256:{digest}")}
     hub.write_weights = convert
-    hub.CHUNK = len(CONTENT) // 5
-    hub.shutil = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=2**40))
+    download.CHUNK = len(CONTENT) // 5
+    download.shutil = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=2**40))
     {"together": together, "killed": killed}[how](int(rounds))
 
 

@@ -1,4 +1,5 @@
 """A weights file of some thousand numbers, and everything that can be said of one, for comparison."""
+import h5py
 import numpy as np
 
 from npvgg import weights
@@ -28,3 +29,14 @@ def said(file):
     return (file.architecture, file.preset_json, file.labels, file.source_name, file.source_sha256, file.notes,
             file.created, file.converted_by, test and (test.seed, test.tolerance, test.output.tobytes()),
             [(name, array.dtype.str, array.shape, array.tobytes()) for name, array in file.parameters.items()])
+
+
+def damage(path, name="conv1_1/weight"):
+    """Flip a bit of one array."""
+    with h5py.File(path) as file:
+        offset = file[name].id.get_offset()
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))

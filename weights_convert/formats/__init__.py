@@ -12,11 +12,10 @@ import hashlib
 from dataclasses import replace
 
 from npvgg.errors import BadFileError
+from npvgg.storage.file_kinds import HDF5, ZIP
 from weights_convert import checkpoint, source_file
 from weights_convert.checkpoint import containers, zip_archive
 from weights_convert.formats import caffe, npz, onnx, safetensors, weights_file
-
-HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read(path, *, key=None, checksum=True):
@@ -41,7 +40,7 @@ def reader_of(file, size):
     head = file.read(containers.HEAD)
     if head.startswith(HDF5):
         return weights_file.read
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP):
         return npz.read if is_npz(file, size) else None
     if caffe.is_one(head):
         return caffe.read

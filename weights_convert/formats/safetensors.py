@@ -4,12 +4,10 @@ The package of that name does the reading and writing, and checks that the place
 overlaps; the extra [safetensors] installs it.  In the header's __metadata__ npvgg keeps what the numbers do not say
 (description.py).
 """
-import json
-
 import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
-from npvgg.storage import atomic_file
+from npvgg.storage import atomic_file, strict_json
 from weights_convert.checkpoint import Checkpoint, arrays
 from weights_convert.formats import description
 from weights_convert.refusals import quoted, told
@@ -47,12 +45,10 @@ def read(file, size):
 
 def unambiguous(header):
     """The JSON of the header, refused where a name stands in it twice: readers differ in which one they believe."""
-    def once(pairs):
-        if len(dict(pairs)) != len(pairs):
-            raise BadFileError("its header has a name twice (the file is damaged or hostile)")
-        return dict(pairs)
-
-    return json.loads(header, object_pairs_hook=once)
+    try:
+        return strict_json.read(header)
+    except ValueError as error:
+        raise BadFileError(f"its header is not to be trusted: {error} (the file is damaged or hostile)") from None
 
 
 def array(name, entry):

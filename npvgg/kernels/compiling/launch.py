@@ -6,11 +6,12 @@ Numba's threading layers differ in what they survive:
                 process, before which Numba does not say which layer it will use
     omp         a child forked after the first launch is killed at its own first launch.  So such a child runs serially
 """
-import os
 from contextlib import nullcontext
 from threading import Lock
 
 import numba
+
+from npvgg import forking
 
 TURN = Lock()
 
@@ -45,5 +46,4 @@ def after_fork():
     Launcher.forked = layer() == "omp"
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=after_fork)
+forking.in_child(after_fork)

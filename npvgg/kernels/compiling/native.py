@@ -11,7 +11,6 @@ Numba and making it ready takes half a second.
 """
 import ctypes
 import json
-import os
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from threading import Lock
 import llvmlite
 from llvmlite import binding
 
+from npvgg import forking
 from npvgg.errors import StorageError
 from npvgg.kernels.compiling import code_files
 from npvgg.kernels.compiling.target import processor, target_machine
@@ -68,8 +68,7 @@ def after_fork():
     LOADING = Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=after_fork)
+forking.in_child(after_fork)
 
 
 def compiled(module, name):

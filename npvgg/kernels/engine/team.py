@@ -7,10 +7,10 @@ helper may come late, or not at all, and the caller then does everything itself.
 The helpers are Python threads inside compiled code that holds no lock of the interpreter; Numba's own threading layers, which
 end the process when two Python threads meet in them or after a fork, have no part in it.
 """
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from npvgg import forking
 from npvgg.kernels.compiling.threads import number_of
 
 
@@ -35,8 +35,7 @@ class Helpers:
 
 
 HELPERS = Helpers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=HELPERS.start_over)
+forking.in_child(HELPERS.start_over)
 
 
 def together(function, threads):

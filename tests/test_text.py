@@ -1,0 +1,39 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npvgg import text
+
+
+@given(st.text(st.characters(codec=None)))
+def test_whatever_is_shown_prints_on_one_line(value):
+    shown = text.shown(value)
+    assert shown.isprintable() and shown.encode("utf-8").decode() == shown
+    assert shown == value or not value.isprintable()
+
+
+def test_names_that_are_no_text_are_shown():
+    assert text.shown(b"caf\xe9") == (r"caf\udce9" if os.name == "posix" else "café")
+    assert text.shown("a\x1b]0;title\x07\u202e\n") == r"a\x1b]0;title\x07\u202e\n"
+
+
+def test_a_long_text_is_cut_before_it_is_escaped():
+    assert text.shown("\0" * 10**6, 3) == r"\x00\x00\x00"
+
+
+@pytest.mark.parametrize("error, sentence", [
+    (OSError("two\n  lines.\t"), "two lines"), (KeyError(), "KeyError"), ("as text", "as text"),
+    (ValueError("\x1b[2Jgone"), r"\x1b[2Jgone"), (RuntimeError("x" * 300), "x" * 200),
+], ids=["lines", "nothing", "text", "escape", "long"])
+def test_what_others_say_is_one_line(error, sentence):
+    assert text.said(error) == sentence
+
+
+@pytest.mark.parametrize("names, most, line", [
+    ((), 3, ""), (("a",), 3, "a"), ("abc", 3, "a, b, c"), ("abcd", 3, "a, b, c and 1 more"),
+    (range(12), 10, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"), ({"x": 1, "y": 2}, 1, "x and 1 more"),
+])
+def test_lists_are_cut_and_counted(names, most, line):
+    assert text.listed(names, most) == line
