@@ -44,7 +44,8 @@ class Plan:
         self.layers, self.parameters = layers, parameters
         self.lock = Lock()
         self.packed, self.arenas = Packed(parameters), Arenas()
-        self.programs = OrderedDict()
+        self.programs, self.known = OrderedDict(), {}
+        self.outlines = {path: Outline(array.shape) for path, array in parameters.items()}
         PLANS.add(self)
 
     def run(self, x: np.ndarray, names, threads: int | None = None, algorithm: str = "auto") -> dict:
@@ -56,7 +57,8 @@ class Plan:
         if algorithm not in ALGORITHMS:
             raise UsageError(f"there is no algorithm {algorithm!r}; choose one of {', '.join(ALGORITHMS)}")
         names, threads = tuple(dict.fromkeys(names)), number_of(threads)
-        shapes = self.shapes(x)
+        contracts.answer_shape(self.layers[0], x, self.parameters)
+        shapes = self.shapes(x.shape)
         answers = {name: np.empty(shapes[name], np.float32) for name in names}
         x = np.require(x, requirements=["C", "A"])
         together = min(max(1, PIXELS // max(1, int(np.prod(x.shape[2:])))), MOST_IMAGES)
@@ -68,15 +70,17 @@ class Plan:
             self.arenas.give_back(arena)
         return answers
 
-    def shapes(self, x):
-        """{name: shape of that layer's output}, by the contracts; the first layer's is asked about x itself."""
-        shapes, outlines = {}, {}
-        for layer in self.layers:
-            parameters = outlines or self.parameters
-            shapes[layer.name] = contracts.answer_shape(layer, x, parameters)
-            outlines = outlines or {path: Outline(array.shape) for path, array in self.parameters.items()}
-            x = Outline(shapes[layer.name])
-        return shapes
+    def shapes(self, x_shape):
+        """{name: shape of that layer's output}, by the contracts of the layers."""
+        if x_shape not in self.known:
+            x, shapes = Outline(x_shape), {}
+            for layer in self.layers:
+                x = Outline(contracts.answer_shape(layer, x, self.outlines))
+                shapes[layer.name] = x.shape
+            if len(self.known) >= PROGRAMS:
+                self.known.clear()
+            self.known[x_shape] = shapes
+        return self.known[x_shape]
 
     def program(self, x_shape, threads, algorithm, names):
         """The program for so many pictures of one size, made at its first use."""
