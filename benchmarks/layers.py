@@ -2,7 +2,7 @@
 
     python -m benchmarks.layers [NAME] [--batch 1] [--threads 2] [--runs 7] [--tier engine jit] [--output FILE]
 
-    ms         median over the runs; on the engine whatever rides on the layer (batch norm, ReLU, max-pooling) included
+    ms         median over the runs; on the engine with what is fused into the layer (batch norm, ReLU, max-pooling)
     GFLOP/s    two for each multiply–add of the definition, so an algorithm that needs fewer shows more than the machine has
     of peak    multiply–adds really done ÷ those that the threads could do in that time, measured in the same run
     error      largest gap of this layer alone, given the float64 run's input, over the largest value
@@ -10,6 +10,7 @@
 Dense layers are a matter of memory at batch 1: for them "of peak" is bytes of weights ÷ those that the threads could read.
 """
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -18,14 +19,16 @@ import numpy as np
 
 from benchmarks import command, peak, result_file
 from npvgg import network, text_table
+from npvgg.arithmetic import ceil_div
 from npvgg.counting import describe
 from npvgg.errors import UsageError
 from npvgg.gap import FLOAT32_BOUND
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.kernels.engine import program, team
-from npvgg.kernels.engine.machine import COLUMNS
-from npvgg.kernels.engine.winograd import TILES
+from npvgg.kernels.engine.arenas import aligned
+from npvgg.kernels.engine.building import algorithm_for
+from npvgg.kernels.engine.winograd import TILE
 from npvgg.parity import oracle
 from npvgg.storage import atomic_file
 
@@ -58,7 +61,7 @@ def run(options, typed):
     if options.output:
         atomic_file.destination(options.output, options.force)
     vgg = network.create(options.name, seed=0, how="he", threads=options.threads)
-    count, size = threads.number_of(vgg.threads), options.size or vgg.architecture.input_size
+    count, size = threads.number_of(vgg.options.threads), options.size or vgg.architecture.input_size
     table_rows = describe(vgg.architecture, size)
     x = np.random.Generator(np.random.PCG64(1)).standard_normal((options.batch, 3, size, size), np.float32)
     gflops, bytes_a_second = peak.multiply_adds(count), peak.reading(count)
@@ -91,7 +94,7 @@ def tier_times(vgg, x, tier, runs):
     kernels, times = tiers.choose(tier), {}
     with threads.limited(vgg.options.threads):
         for layer in vgg.architecture.layers:
-            arguments, options = vgg.arguments(layer), dict(layer.options)
+            arguments, options = layer.arrays(vgg.parameters), dict(layer.options)
             if layer.op in ("conv2d", "dense"):
                 times[layer.name] = median(lambda: kernels[layer.op](x, *arguments, **options), runs), "im2col", None  # noqa: B023
             x = kernels[layer.op](x, *arguments, **options)
@@ -99,24 +102,34 @@ def tier_times(vgg, x, tier, runs):
 
 
 def engine_times(vgg, x, _, runs):
-    """{layer: (median ms, algorithm, operation)} by walking through the plan one step at a time."""
-    size = x.shape[2:]
-    plan = vgg.runner.plan.program(len(x), size, vgg.options.threads, "auto")
-    plan.run(x)
-    arena = plan.free[-1]
-    samples = [[0.0] * len(plan.operations) for _ in range(runs)]
-    for sample in samples:
-        for number, owner in enumerate(plan.owners):
-            taken = program.counters(1)
+    """{layer: (median ms, algorithm, bytes of packed weights)} by walking through the plan's program one step at a time."""
+    layers, last = {layer.name: layer for layer in vgg.architecture.layers}, vgg.architecture.layers[-1].name
+    plan, count = vgg.runner.plan, threads.number_of(vgg.options.threads)
+    made = plan.program(x.shape, count, vgg.options.algorithm, frozenset([last]))
+    answer = {last: np.empty((len(x), *describe(vgg.architecture, x.shape[2:])[-1].output_shape), np.float32)}
+    arena, samples = aligned(made.floats), []           # kept here: the steps hold its address only
+    ready = made.prepared(x, answer, arena)
+    for _ in range(runs + 1):
+        times = dict.fromkeys(layers, 0.0)
+        for number, owners in enumerate(made.owners):
+            counters, step = program.new_counters(1), ready[number:number + 1]
             start = time.perf_counter()
-            team.together(lambda thread: plan.walk(number, 1, taken, arena, x, thread), vgg.options.threads)  # noqa: B023
-            sample[owner] += (time.perf_counter() - start) * 1e3
-    medians = [statistics.median(column) for column in zip(*samples)]
-    weighted = [layer for layer in vgg.architecture.layers if layer.op in ("conv2d", "dense")]
-    timed = [(ms, operation) for ms, operation in zip(medians, plan.operations)
-             if isinstance(operation, (program.Convolution, program.Dense))]
-    return {layer.name: (ms, getattr(operation, "algorithm", "rows"), operation)
-            for layer, (ms, operation) in zip(weighted, timed, strict=True)}
+            team.together(lambda thread: program.walk(step, counters, thread), count)  # noqa: B023
+            if owners[0] in times:
+                times[owners[0]] += (time.perf_counter() - start) * 1e3
+        samples.append(times)
+    medians = {name: statistics.median(times[name] for times in samples[1:]) for name in layers}        # the first warms up
+    return {name: (medians[name], *kind_of(layer, plan, vgg.options.algorithm, x.shape[2:], vgg.architecture))
+            for name, layer in layers.items() if layer.op in ("conv2d", "dense")}
+
+
+def kind_of(layer, plan, algorithm, size, net):
+    """The algorithm that computes a layer, and the shape of its packed weights."""
+    if layer.op == "dense":
+        return "rows", plan.packed.dense(layer)[0].shape
+    before = next(row.input_shape for row in describe(net, size) if row.layer == layer)
+    algorithm = algorithm_for(before, layer, algorithm)
+    return algorithm, plan.packed.convolution(layer, algorithm).shape
 
 
 def median(call, runs):
@@ -129,13 +142,12 @@ def median(call, runs):
     return statistics.median(times)
 
 
-def judged(row, tier, ms, algorithm, operation, error, batch, gflops, bytes_a_second):
-    seconds = ms / 1e3
-    done = row.macs
-    if algorithm in TILES:
-        tile, (positions, panels, depth, _) = TILES[algorithm], operation.weights.shape
+def judged(row, tier, ms, algorithm, packed, error, batch, gflops, bytes_a_second):
+    """One row of the table; `packed` is the shape of the packed weights, None on a tier that packs none."""
+    seconds, done = ms / 1e3, row.macs
+    if algorithm == "winograd":
         height, width = row.output_shape[1:]
-        done = positions * depth * panels * COLUMNS * -(-height // tile) * -(-width // tile)
+        done = math.prod(packed) * ceil_div(height, TILE) * ceil_div(width, TILE)
     share = 2 * done * batch / seconds / (gflops * 1e9)
     if row.layer.op == "dense" and batch == 1:
         share = 4 * row.macs / seconds / bytes_a_second

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from npvgg.architecture import BLOCKS, MINIMUM_INPUT, Architecture
+from npvgg.arithmetic import ceil_div
 from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels import contracts
-from npvgg.kernels.contracts import Outline, ceil_div
+from npvgg.kernels.contracts import Outline
 from npvgg.layer import Layer
 
 POOLINGS = ("maxpool2d", "avgpool2d", "adaptive_maxpool2d", "adaptive_avgpool2d")
@@ -27,7 +28,12 @@ class Row:
     macs: int                     # multiply–adds of convolutions and dense layers; 0 elsewhere, as torchvision counts
     receptive_field: tuple        # (height, width) in input pixels that one output value depends on, border included
     stride: int | None            # input pixels between neighbours of the map; None once pooled to a fixed side, or flat
-    input_elements: int
+    input_shape: tuple            # what the layer is given
+
+    @property
+    def input_elements(self):
+        """How many numbers it is given."""
+        return math.prod(self.input_shape)
 
     @property
     def output_elements(self):
@@ -73,7 +79,7 @@ def describe(net: Architecture, input_size=None) -> tuple:
         elif layer.op == "dense":
             seen = [binned(axis, 1) for axis in seen]
             reach = longest(seen)
-        rows.append(Row(layer, shape, parameter_count(layer), mac_count(layer, shape), reach, stride, math.prod(before)))
+        rows.append(Row(layer, shape, parameter_count(layer), mac_count(layer, shape), reach, stride, before))
     return tuple(rows)
 
 

@@ -27,7 +27,6 @@ from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
-from npvgg.layer import Layer
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
@@ -168,10 +167,6 @@ class VGG:
     def require_classifier(self) -> None:
         """UnsupportedError for a network that gives features."""
         labels.check_classifier(self.architecture, self.source)
-
-    def arguments(self, layer: Layer) -> list[np.ndarray]:
-        """The arrays of one layer in the order in which its kernel takes them."""
-        return layer.arrays(self.parameters)
 
     # --------------------------------------------------------------------------------------------- other networks
 

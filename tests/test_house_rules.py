@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
-    ["npvgg.errors"],
+    ["npvgg.errors", "npvgg.arithmetic"],
     ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.parameters", "npvgg.text", "npvgg.text_table"],
     ["npvgg.storage", "npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts"],

@@ -38,13 +38,13 @@ def merged(vgg):
     layer, arrays, has_relu = None, [], False
     for following in vgg.architecture.layers:
         if following.op == "batchnorm2d":
-            arrays = folded(*arrays, *vgg.arguments(following), **dict(following.options))
+            arrays = folded(*arrays, *following.arrays(vgg.parameters), **dict(following.options))
         elif following.op == "relu":
             has_relu = True
         else:
             if layer:
                 yield layer, arrays, has_relu
-            layer, arrays, has_relu = following, vgg.arguments(following), False
+            layer, arrays, has_relu = following, following.arrays(vgg.parameters), False
     yield layer, arrays, has_relu
 
 

@@ -15,6 +15,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from npvgg.arithmetic import ceil_div
 from npvgg.errors import ShapeError, UsageError
 
 
@@ -33,11 +34,6 @@ class Outline:
 def answer_shape(layer, x, parameters):
     """The shape that `layer` answers with, given its input and {"conv1_1/weight": array}; arrays or Outlines."""
     return OPERATIONS[layer.op](x, *layer.arrays(parameters), **dict(layer.options))
-
-
-def ceil_div(a, b):
-    """⌈a/b⌉ of whole numbers."""
-    return -(-a // b)
 
 
 def output_size(size, window, stride=1, padding=0, ceil_mode=False):

@@ -48,7 +48,7 @@ def steps(vgg, tier=None):
     kernels = tiers.choose(tier or vgg.options.tier)
 
     def step(layer, x):
-        parameters = [array.astype(x.dtype, copy=False) for array in vgg.arguments(layer)]
+        parameters = [array.astype(x.dtype, copy=False) for array in layer.arrays(vgg.parameters)]
         return kernels[layer.op](x, *parameters, **dict(layer.options))
 
     return step

@@ -22,8 +22,8 @@ def test_every_layer_with_weights_is_timed_and_judged(vgg, tier):
     weighted = [row for row in describe(vgg.architecture) if row.macs]
     assert list(times) == [row.layer.name for row in weighted]
     for row in weighted:
-        ms, algorithm, operation = times[row.layer.name]
-        judged = layers.judged(row, tier, ms, algorithm, operation, errors[row.layer.name][tier], 1, 1e9, 1e18)
+        ms, algorithm, packed = times[row.layer.name]
+        judged = layers.judged(row, tier, ms, algorithm, packed, errors[row.layer.name][tier], 1, 1e9, 1e18)
         assert ms > 0 and judged["of_peak"] > 0 and judged["verdict"] == "ok"
         assert judged["gflops"] == pytest.approx(2e-6 * row.macs / ms)
 

@@ -43,7 +43,7 @@ def trace_with(vgg, x, name, mistake):
     """The run of a network one of whose layers makes a mistake: mistake(kernel, x, *parameters, **options)."""
     kernels, arrays = tiers.choose("reference"), {"input": x}
     for layer in vgg.architecture.layers:
-        op, arguments = kernels[layer.op], (x, *vgg.arguments(layer))
+        op, arguments = kernels[layer.op], (x, *layer.arrays(vgg.parameters))
         x = mistake(op, *arguments, **dict(layer.options)) if layer.name == name else op(*arguments, **dict(layer.options))
         arrays[layer.name] = x = np.ascontiguousarray(x)
     return arrays
@@ -114,7 +114,7 @@ def test_channels_last_inside_the_first_dense_layer(vgg, right, sentence):
     def last(rows):
         return suspects.channels_last(rows, right["avgpool"].shape[1:])
 
-    x, weight, bias = right["flatten"], *vgg.arguments(vgg.architecture.layers[-7])
+    x, weight, bias = right["flatten"], *vgg.architecture.layers[-7].arrays(vgg.parameters)
     y = last(x) @ weight.T + bias if "inputs flattened" in sentence else x @ last(weight).T + bias
     assert f"A is fc6 {sentence}" in report.compare(right | {"fc6": y}, right, network=vgg).hints
 

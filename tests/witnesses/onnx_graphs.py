@@ -40,7 +40,7 @@ def mxnet(vgg, opset=7):
     """The zoo's vgg16-7, vgg19-bn-7, vgg16-12: Gluon's names, dropout kept, a Flatten before each dense layer, logits."""
     out, counts = Writing("data"), {"conv": 0, "pool": 0, "dense": 0}
     for layer in vgg.architecture.layers:
-        arrays = vgg.arguments(layer)
+        arrays = layer.arrays(vgg.parameters)
         if layer.op == "conv2d":
             out.node("Conv", f"vgg0_conv{counts['conv']}_fwd", *arrays, kernel_shape=[3, 3], pads=[1] * 4, strides=[1, 1],
                      dilations=[1, 1], group=1)
@@ -70,7 +70,7 @@ def caffe2(vgg, opset=9):
     """The zoo's vgg19-caffe2: Reshape by an attribute or a tensor, dropout with its mask, probabilities."""
     out, old = Writing("data_0"), {"broadcast": 1} if opset < 7 else {}
     for layer in vgg.architecture.layers:
-        arrays = vgg.arguments(layer)
+        arrays = layer.arrays(vgg.parameters)
         if layer.op == "conv2d":
             out.node("Conv", f"{layer.name}_1", *arrays, kernel_shape=[3, 3], pads=[1] * 4, strides=[1, 1])
         elif layer.op == "relu":
@@ -96,7 +96,7 @@ def timm(vgg, opset=13):
     """timm's: the hidden dense layers are convolutions, then one mean over the map of 1×1; any batch."""
     out, net = Writing("input"), vgg.architecture
     for layer in net.layers:
-        arrays = vgg.arguments(layer)
+        arrays = layer.arrays(vgg.parameters)
         if layer.op == "conv2d":
             out.node("Conv", layer.name, *arrays, kernel_shape=[3, 3], pads=[1] * 4, strides=[1, 1], dilations=[1, 1], group=1)
         elif layer.op == "relu":

@@ -1,5 +1,5 @@
 """Arithmetic of whole numbers inside compiled code."""
-from npvgg.kernels import contracts
+from npvgg import arithmetic
 from npvgg.kernels.compiling.flags import part
 
-ceil_div = part(contracts.ceil_div)
+ceil_div = part(arithmetic.ceil_div)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from npvgg.kernels.contracts import ceil_div
+from npvgg.arithmetic import ceil_div
 from npvgg.kernels.engine import steps
 from npvgg.kernels.engine.layout import Map, Picture, Rows, as_input, as_output
 from npvgg.kernels.engine.machine import CACHE_LINE, FLOAT, LANES, ROWS, VECTORS, machine

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from npvgg.kernels.contracts import ceil_div
+from npvgg.arithmetic import ceil_div
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS
 from npvgg.kernels.engine.winograd import TILE
 

@@ -4,8 +4,8 @@ Threads walk through them together; each needs an arena, the memory in which fea
 """
 import numpy as np
 
+from npvgg.arithmetic import ceil_div
 from npvgg.kernels.compiling import native
-from npvgg.kernels.contracts import ceil_div
 from npvgg.kernels.engine import steps, team
 from npvgg.kernels.engine.arenas import aligned
 from npvgg.kernels.engine.machine import CACHE_LINE, FLOAT, SHAPE

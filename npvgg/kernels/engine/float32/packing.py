@@ -4,8 +4,8 @@ A panel is COLUMNS neighbouring output channels; channels that do not exist, in 
 """
 import numpy as np
 
+from npvgg.arithmetic import ceil_div
 from npvgg.kernels.compiling import native
-from npvgg.kernels.contracts import ceil_div
 from npvgg.kernels.engine.float32.epilogue import PARTS
 from npvgg.kernels.engine.machine import CACHE_LINE, COLUMNS, LANES
 from npvgg.kernels.engine.winograd import POSITIONS, TILE, filter_matrix
