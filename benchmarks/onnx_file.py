@@ -10,6 +10,6 @@ def write(vgg, folder):
     """Write `FILE` into the folder unless another runtime's turn has done so; → its path."""
     path = folder / FILE
     if not path.exists():
-        model = writing.model(vgg, writing.DEFAULT_OPSET, softmax=False)
+        model = writing.model(vgg)
         onnx.save_model(model, path, save_as_external_data=True, location=f"{FILE}.data")
     return path

@@ -11,7 +11,7 @@ The modules in the order of the data: architecture, images, weights, network, ru
 arithmetic and parity the comparison of two runs.
 """
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from npvgg import architecture, classify, hub, images, kernels, labels, network, parity, runner, weights
@@ -30,12 +30,13 @@ HOMES = {"load": "classify", "predict": "classify", "create": "network", "VGG": 
          "NpvggError": "errors", "Prediction": "labels"}
 
 
-def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(import_module(f"npvgg.{HOMES[name]}"), name)
-    if name in __all__:
-        return import_module(f"npvgg.{name}")
-    raise AttributeError(f"module 'npvgg' has no attribute {name!r}")
+if not TYPE_CHECKING:                     # a type checker that saw it would take every name for one of ours
+    def __getattr__(name):
+        if name in HOMES:
+            return getattr(import_module(f"npvgg.{HOMES[name]}"), name)
+        if name in __all__:
+            return import_module(f"npvgg.{name}")
+        raise AttributeError(f"module 'npvgg' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

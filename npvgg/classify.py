@@ -20,7 +20,8 @@ from npvgg.kernels import tiers
 from npvgg.runner import Options
 
 
-def load(model=None, *, tier=tiers.DEFAULT, threads=None, algorithm="auto", verify="new", offline=False, progress=None):
+def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
+         algorithm: str = "auto", verify: bool | str = "new", offline: bool = False, progress=None) -> network.VGG:
     """A model's name or an npvgg weights file → VGG.
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the
@@ -41,7 +42,7 @@ def is_path(name: str) -> bool:
     return Path(name).suffix != "" or Path(name).name != name or Path(name).is_file()
 
 
-def predict(inputs, model=None, top: int = 5, **options):
+def predict(inputs, model: str | os.PathLike | network.VGG | None = None, top: int = 5, **options) -> list:
     """Pictures → [Prediction(label, probability, logit, index), …]: one list for one picture, a list of lists for several.
 
     `inputs`: whatever `images.batch` takes; `model` a VGG or what `load` takes, with its options.  What the probabilities are

@@ -131,7 +131,7 @@ class VGG:
         """A name of a layer → the paper's; "prob" → the layer that gives the logits."""
         if name not in PROBABILITIES:
             return canonical_layer(self.architecture, name)
-        self.require_probabilities()
+        self.require_classifier()
         return self.architecture.layers[-1].name
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -142,16 +142,10 @@ class VGG:
 
         UnsupportedError for a network whose output is "none".
         """
-        self.require_probabilities()
+        self.require_classifier()
         if self.architecture.output == "sigmoid":
             return labels.probabilities(logits, "sigmoid").astype(logits.dtype)
         return self.runner.kernels["softmax"](logits)
-
-    def require_probabilities(self) -> None:
-        """UnsupportedError for a network whose numbers stand for no classes."""
-        if self.architecture.output == "none":
-            raise UnsupportedError(f"this {self.architecture.name} gives features and no logits, so it has no probabilities; "
-                                   f"ask for its last layer, {self.architecture.layers[-1].name}, or load one with classes")
 
     def trace(self, inputs: Any) -> dict[str, np.ndarray]:
         """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""

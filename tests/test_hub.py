@@ -216,7 +216,7 @@ def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
     import numpy as np
 
     from npvgg import network
-    from weights_convert.sources.torchvision import TORCHVISION
+    from weights_convert.schemes.torchvision import TORCHVISION
 
     vgg = network.create("vgg11_bn", seed=3, how="he", width=1 / 32, hidden=(6, 5), pooled_size=1, input_size=32)
     state = {key: torch.tensor(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
@@ -241,7 +241,7 @@ def as_published(name, vgg, path):
     """A VGG → the bytes of a file as the publisher of `name` writes it."""
     import h5py
 
-    from weights_convert import export, sources
+    from weights_convert import export, schemes
 
     publisher = name.partition("@")[2]
     if publisher == "timm":
@@ -256,7 +256,7 @@ def as_published(name, vgg, path):
 
         return (onnx_graphs.caffe2 if "caffe2" in name else onnx_graphs.mxnet)(vgg).SerializeToString()
     with h5py.File(path, "w") as file:
-        for key, array in export.tensors(vgg, sources.find("keras")).items():
+        for key, array in export.tensors(vgg, schemes.find("keras")).items():
             layer, field = key.split("/")
             file[f"{layer}/{layer}_{'W' if field == 'kernel' else 'b'}_1:0"] = array
     return path.read_bytes()

@@ -1,11 +1,12 @@
 """The forward pass as a whole, in every tier."""
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from witnesses.networks import lively
 
-from npvgg import network
-from npvgg.architecture import NAMES
+from npvgg import images, initialisation, network
+from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe
 from npvgg.errors import HashMismatchError, ShapeError, UnsupportedError, UsageError
 from npvgg.kernels import tiers
@@ -95,6 +96,30 @@ def test_probabilities_are_the_softmax_of_the_logits(tiny):
     assert found["prob"] == pytest.approx(exponentials / exponentials.sum(1, keepdims=True), rel=1e-6)
 
 
+@pytest.mark.parametrize("head, output", [("avg1 flatten 3", "sigmoid"), ("avg1 flatten 1", "sigmoid"),
+                                          ("avg1 flatten 3", "softmax")])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probabilities_are_what_the_architecture_says(head, output, dtype):
+    vgg = network.create("vgg11", width=1 / 32, input_size=32, head=head, output=output, how="he").using(dtype=dtype)
+    found = vgg.features(picture(2, 32, 32).astype(dtype), ["predictions", "logits"])
+    exponentials = np.exp(found["logits"].astype(float))
+    total = 1 + exponentials if output == "sigmoid" else exponentials.sum(1, keepdims=True)
+    assert found["predictions"] == pytest.approx(exponentials / total, rel=1e-6) and found["predictions"].dtype == dtype
+    assert np.array_equal(vgg.probabilities(found["logits"]), found["predictions"])
+
+
+def test_sigmoids_of_large_logits_are_0_and_1():
+    vgg = network.create("vgg11", width=1 / 32, input_size=32, head="avg1 flatten 2", output="sigmoid")
+    assert vgg.probabilities(np.array([[-1e4, 1e4]], np.float32)).tolist() == [[0, 1]]
+
+
+def test_features_have_no_probabilities():
+    vgg = network.create("vgg11", width=1 / 32, input_size=32, head="avg1 flatten 3 relu")
+    for ask in (lambda: vgg.features(picture(1, 32, 32), ["relu6", "prob"]), lambda: vgg.probabilities(np.zeros((1, 3)))):
+        with pytest.raises(UnsupportedError, match="holds features without a classifier"):
+            ask()
+
+
 def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
     called, watched = [], tiny.using(tier="jit")
     watched.runner.chosen = {op: lambda *a, op=op, kernel=kernel, **k: called.append(op) or kernel(*a, **k)
@@ -104,11 +129,21 @@ def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
 
 
 @pytest.mark.parametrize("names, text", [
-    ([], "no layer was asked for; name at least one"), (["conv1_9"], "vgg11_bn has no layer 'conv1_9'; it has conv1_1"),
-], ids=str)
+    ([], "^no layer was asked for; name at least one"), (["conv1_9"], "^vgg11_bn has no layer 'conv1_9'; it has conv1_1"),
+    (None, r"^the layers asked for are None; give a list of names such as \['relu5_3', 'fc7'\]$"),
+    (7, "^the layers asked for are 7; give"), ([7], "^7 is no name of a layer; give text, for example 'relu5_3'$"),
+    (["pool1", None], "^None is no name of a layer"), ([["pool1"]], r"^\['pool1'\] is no name of a layer"),
+    (b"pool1", "^112 is no name"), ("", "^vgg11_bn has no layer ''"), ((), "^no layer was asked for"),
+], ids=repr)
 def test_features_that_do_not_exist(tiny, names, text):
     with pytest.raises(UsageError, match=text):
         tiny.features(picture(1, 32, 32), names)
+
+
+def test_names_may_come_from_a_generator_and_more_than_once(tiny):
+    x = picture(1, 32, 32)
+    found = tiny.features(x, (name for name in ["pool5", "prob", "block5_pool", "pool5"]))
+    assert list(found) == ["pool5", "prob", "block5_pool"] and np.array_equal(found["pool5"], found["block5_pool"])
 
 
 def test_one_picture_gives_one_answer_and_several_a_list(tiny):
@@ -148,7 +183,13 @@ def test_features_only_gives_the_pooled_map_and_refuses_to_name_it():
 
 @pytest.mark.parametrize("arguments, text", [
     ({"class_names": ("one",)}, "1 class names were given for 4 classes"), ({"how": "luck"}, "no initialisation 'luck'"),
-    ({"width": -1}, "width is -1"), ({"preset": "squash"}, "squash"),
+    ({"width": -1}, "width is -1"), ({"preset": "squash"}, "squash"), ({"num_clases": 3}, "a network has no 'num_clases'"),
+    ({"class_names": 4}, "the class names are 4; give a list of texts"), ({"class_names": "abcd"}, "class names are 'abcd'"),
+    ({"class_names": [1, 2, 3, 4]}, r"the class names are \[1, 2, 3, 4\]"), ({"hidden": 256}, "hidden is 256"),
+    ({"class_names": ("a",), "num_classes": None}, "1 class names were given for no classes"),
+    ({"how": ["he"]}, r"no initialisation \['he'\]"), ({"seed": -1}, "seed is -1; give a whole number of at least 0"),
+    ({"seed": "1"}, "seed is '1'"), ({"seed": True}, "seed is True"), ({"seed": None}, "seed is None"),
+    ({"preset": 3}, "preset 3 is not known"), ({"threads": "2"}, "threads is '2'"), ({"tier": "cuda"}, "no kernel tier 'cuda'"),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else None)
 def test_create_refuses_what_it_cannot_make(arguments, text):
     with pytest.raises(UsageError, match=text):
@@ -157,11 +198,12 @@ def test_create_refuses_what_it_cannot_make(arguments, text):
 
 @pytest.mark.parametrize("options, text", [
     ({"dtype": np.float16}, "dtype is float16; npvgg computes in float32 or float64"),
-    ({"threads": 10_000}, "threads is 10000; this process can use 1 to"), ({"tier": "gpu"}, "gpu"),
+    ({"dtype": "xx"}, "dtype is 'xx'; npvgg computes in float32 or float64"), ({"dtype": None}, "dtype is None"),
+    ({"dtype": np.dtype("f4").newbyteorder()}, "dtype is [<>]f4"), ({"dtype": [1]}, r"dtype is \[1\]"),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else None)
 def test_using_refuses_what_it_cannot_do(tiny, options, text):
     with pytest.raises(UsageError, match=text):
-        tiny.using(**options)(picture(1, 32, 32))
+        tiny.using(**options)
 
 
 def test_repr_says_what_it_is(tiny, tiny_file):
@@ -172,3 +214,86 @@ def test_repr_says_what_it_is(tiny, tiny_file):
 
 def test_summary_is_the_table_of_its_architecture(tiny):
     assert tiny.summary().splitlines()[-1].endswith("MACs")
+
+
+# ------------------------------------------------------------------------------------------------- one value
+
+
+def test_nothing_of_it_can_be_changed(tiny):
+    with pytest.raises(FrozenInstanceError):
+        tiny.parameters = {}
+    with pytest.raises(TypeError):
+        tiny.parameters["fc8/bias"] = np.zeros(4, np.float32)
+    with pytest.raises(ValueError, match="read-only"):
+        tiny.parameters["conv3_1/weight"][...] *= 2
+    with pytest.raises(AttributeError):
+        tiny.parameters.clear()
+
+
+@pytest.mark.parametrize("tier", tiers.LADDER)
+@pytest.mark.parametrize("path, change", [("conv3_1/weight", lambda w: 2 * w), ("bn1_1/var", lambda w: w + 1),
+                                          ("fc8/bias", lambda w: w - 0.5)])
+def test_other_parameters_give_another_network_with_its_own_answer(tier, path, change):
+    vgg, x = lively("vgg11_bn", tier=tier, **SIZES), picture()
+    before, given = vgg(x), {name: array.copy() for name, array in vgg.parameters.items()}
+    given[path] = change(given[path])
+    other = vgg.with_parameters({path: given[path]})
+    exact = other.using(tier="reference", dtype=np.float64)(x)
+    assert abs(other(x) - exact).max() <= 1e-5 * abs(exact).max() < abs(before - exact).max()
+    given[path][...] = 7                                  # what was given may be written again, and does not count
+    assert abs(other(x) - exact).max() <= 1e-5 * abs(exact).max() and np.array_equal(vgg(x), before)
+    assert other.source == f"seed 0 with other {path}" and list(other.parameters) == list(vgg.parameters)
+
+
+def test_a_network_run_otherwise_has_the_same_parameters_and_keeps_them(tiny):
+    other, x = tiny.using(threads=1), picture(1, 32, 32)
+    before = tiny(x)
+    changed = other.with_parameters({"fc8/bias": np.full(4, 3, np.float32)})
+    assert other.parameters["fc8/bias"] is tiny.parameters["fc8/bias"]
+    assert np.array_equal(tiny(x), before) and np.array_equal(other(x), before) and not np.allclose(changed(x), before)
+
+
+def test_other_parameters_drop_the_self_test(tiny_file):
+    vgg = network.load_file(tiny_file)
+    assert vgg.self_test is not None and vgg.with_parameters({"fc8/bias": np.zeros(4, np.float32)}).self_test is None
+    five = {path: array + 1 for path, array in list(vgg.parameters.items())[:5]}
+    assert vgg.with_parameters(five).source == f"{tiny_file} with other {', '.join(list(five)[:3])} and 2 more"
+
+
+@pytest.mark.parametrize("parameters, error, text", [
+    ({"conv9_9/bias": np.zeros(4, np.float32)}, ShapeError, "conv9_9/bias is none of them; leave it out"),
+    ({"fc8/bias": np.zeros(4)}, ShapeError, "fc8/bias is float64 and conv1_1/weight float32"),
+    (None, UsageError, "^the parameters are a NoneType; give {path: array}, for example {'fc8/bias': array}$"),
+], ids=["path", "dtype", "nothing"])
+def test_with_parameters_refuses_what_does_not_fit(tiny, parameters, error, text):
+    with pytest.raises(error, match=text):
+        tiny.with_parameters(parameters)
+
+
+NET = architecture("vgg11", width=1 / 32, num_classes=4, hidden=(), input_size=32, pooled_size=1)
+MISFITS = {
+    "architecture": ({"architecture": "vgg11"}, "architecture is 'vgg11'; give a npvgg.architecture.Architecture"),
+    "preset": ({"preset": "torchvision"}, "preset is 'torchvision'; give a npvgg.images.presets.Preset"),
+    "channels": ({"preset": images.preset("grey")}, "preset grey prepares 1 channels"),
+    "options": ({"options": "jit"}, "options is 'jit'; give a npvgg.runner.Options"),
+    "source output": ({"source_output": "scores"}, "source_output is 'scores'; choose one of logits, probabilities"),
+    "names": ({"class_names": ("a", "b")}, "2 class names were given for 4 classes; give one for each"),
+    "parameters": ({"parameters": {}}, r"the parameters are not those of vgg11: conv1_1/weight is missing \(and 17 more\)"),
+}
+
+
+@pytest.mark.parametrize("fields, text", MISFITS.values(), ids=MISFITS)
+def test_fields_that_do_not_fit_are_refused(fields, text):
+    given = {"architecture": NET, "parameters": initialisation.initial(NET), "preset": images.default_preset(NET)}
+    assert network.VGG(**given).class_names is None
+    with pytest.raises(UsageError, match=f"^{text}"):
+        network.VGG(**given | fields)
+
+
+def test_threads_of_python_may_share_it():
+    from concurrent.futures import ThreadPoolExecutor
+
+    vgg, x = lively("vgg11", **SIZES), picture(8)
+    with ThreadPoolExecutor(8) as pool:
+        alone = list(pool.map(lambda n: vgg.forward(x[n:n + 1]), range(8)))
+    assert np.array_equal(np.concatenate(alone), vgg.forward(x))

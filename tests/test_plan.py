@@ -65,7 +65,7 @@ def test_every_layer_at_ragged_sizes_under_every_algorithm(net, height, width):
         for name, array in made.run(x, names_of(net), algorithm=algorithm).items():
             assert array.shape == exact[name].shape == (3, *rows[name]) and array.dtype == np.float32
             gap = difference.measure(array, exact[name]).largest_relative
-            assert gap <= (2e-6 if algorithm == "direct" else 8e-6), (name, algorithm)
+            assert gap <= (2e-6 if algorithm == "direct" else 5e-6), (name, algorithm)
 
 
 def test_a_layer_has_the_same_bits_whatever_else_is_asked_for(net):

@@ -78,7 +78,7 @@ def test_threads_go_back_to_all(vgg):
     assert number_of(one.using(threads=None).options.threads) == number_of(None)
 
 
-@pytest.mark.parametrize("tier", ["reference", "jit"])
+@pytest.mark.parametrize("tier", tiers.LADDER)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_forward_features_and_trace_are_one_path(vgg, tier, dtype):
     runner, x = vgg.using(tier=tier, dtype=dtype).runner, picture(3, 33, 47).astype(dtype)

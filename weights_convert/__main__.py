@@ -1,22 +1,28 @@
-"""python -m weights_convert SOURCE OUT: the command line of the converter."""
+"""python -m weights_convert FILE OUT: the command line of the converter."""
 import sys
 from pathlib import Path
 
 import click
 
-from npvgg import __version__, command_line
+from npvgg import __version__, command_line, heads
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), required=False)
-@click.option("--from", "origin", metavar="SOURCE",
-              help="Whose file it is, where the keys should not decide: torchvision, timm, mmpretrain, …")
-@click.option("--keys", metavar="SOURCE", help="Under whose keys OUT is written, if it is not .h5: torchvision, timm, …")
+@click.option("--from", "scheme", metavar="SCHEME",
+              help="Whose names the tensors have, where the keys should not decide: torchvision, timm, mmpretrain, …")
+@click.option("--keys", metavar="SCHEME", help="Whose names the tensors of OUT get, if it is not .h5: torchvision, timm, …")
 @click.option("--opset", type=int, metavar="N", help="Of an .onnx: 17 (the default) or 21.")
-@click.option("--softmax", is_flag=True, help="Let an .onnx end with probabilities instead of logits.")
+@click.option("--softmax", is_flag=True, help="Let an .onnx end with probabilities by soft-max instead of logits.")
+@click.option("--sigmoid", is_flag=True, help="Let an .onnx end with probabilities by sigmoid instead of logits.")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")
+@click.option("--head", metavar="TEXT",
+              help="What follows pool5, where the tensors do not show it, such as 'avg7 flatten 64 relu drop 10'.")
+@click.option("--output", type=click.Choice(heads.OUTPUTS), help="What makes probabilities of the last layer's numbers.")
+@click.option("--pooling", type=click.Choice(["max", "avg"]), help="Of pool1 to pool5.")
+@click.option("--eps", type=float, metavar="NUMBER", help="The ε of batch norm.")
+@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the scheme does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
@@ -26,28 +32,27 @@ from npvgg import __version__, command_line
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
 @click.version_option(__version__, prog_name="weights-convert")
-def command(source, out, origin, keys, opset, softmax, model, preset, labels, input_size, key, notes, no_checksum, force,
-            dry_run):
-    """Convert the weights in SOURCE into the npvgg weights file OUT (default: SOURCE with .h5).
+def command(file, out, labels, no_checksum, **options):
+    """Convert the weights in FILE into the npvgg weights file OUT (default: FILE with .h5).
 
     Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names; where it
     ends with .onnx, as a graph.
 
     No framework is needed, and nothing in the file is run.  Who wrote it and which network it holds are recognised from
-    its keys and shapes; every tensor must have exactly one place, or nothing is written and all misfits are listed.  The
-    result carries digests and a self-test: `npvgg verify OUT` runs them.
+    its keys and shapes; every tensor must have exactly one place, or nothing is written and all misfits are listed.  What no
+    tensor shows is assumed, said with the option that changes it, and kept in the file.  The result carries digests and a
+    self-test: `npvgg verify OUT` runs them.
     """
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
-    out = out or source.with_suffix(".h5")
-    report = convert(source, out, origin=origin, keys=keys, model=model, preset=preset, class_names=read_names(labels),
-                     input_size=input_size, key=key, checksum=not no_checksum, notes=notes, force=force, dry_run=dry_run,
-                     opset=opset, softmax=softmax)
+    out = out or file.with_suffix(".h5")
+    report = convert(file, out, class_names=read_names(labels), checksum=not no_checksum, **options)
     net = report.architecture
-    say(f"{source}: {report.container} of {report.source}, SHA-256 {report.sha256}")
-    say(f"{net.name}, width {net.width:g}, {net.input_size}×{net.input_size} → "
-        f"{f'{net.num_classes} classes' if net.num_classes else 'features only'}, preset {report.preset}, "
-        f"the source's last layer gives {report.output}")
+    say(f"{file}: {report.container} of {report.scheme}, SHA-256 {report.sha256}")
+    answers = (f"{net.num_classes} {'classes' if net.output == 'softmax' else 'labels' if net.num_classes > 1 else 'label'}"
+               if net.num_classes else "features only")
+    ends = f", the file's own last layer gives {report.source_output}" if net.num_classes else ""
+    say(f"{net.name}, width {net.width:g}, {net.input_size}×{net.input_size} → {answers}, preset {report.preset}{ends}")
     left_out = f", {len(report.left_out)} left out ({report.left_out[0]}, …)" if report.left_out else ""
     say(f"{report.used} tensors used{left_out}")
     for remark in report.remarks:

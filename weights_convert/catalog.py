@@ -7,7 +7,7 @@
 A name is NETWORK@PUBLISHER.  NETWORK is npvgg's name for it, with _features behind it where the file has no usable classifier;
 a publisher's several files of one network have -VARIANT there (ONNX: the opset).  torchvision's need no @torchvision.
 
-Publishers are named as in `weights_convert.sources`.  CellEight/PytorchVGGNet is not among them: its README has a link to
+Publishers are named as in `weights_convert.schemes`.  CellEight/PytorchVGGNet is not among them: its README has a link to
 weights that leads nowhere.
 """
 from dataclasses import dataclass

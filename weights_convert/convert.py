@@ -1,18 +1,21 @@
 """The second journey: a file that somebody published → an npvgg weights file, or another file that others read."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from npvgg import images, labels
+from npvgg import heads, images, labels
 from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.network import VGG
 from npvgg.storage import atomic_file
-from weights_convert import export, formats, recognition, sources, verify
-from weights_convert.sources.naming import Source
+from weights_convert import export, formats, recognition, schemes, verify
+from weights_convert.recognition import Known
+from weights_convert.schemes.naming import Scheme
 
 WEIGHTS_FILE = (".h5", ".hdf5", "")       # endings of npvgg's own format
+KERAS_FILE = ".weights.h5"                # and of Keras', which npvgg does not write
+FACTS = ("padding_mode", "has_lrn", "head", "pooling", "eps", "output")       # what a file may prove of its network
 
 
 @dataclass(frozen=True)
@@ -22,60 +25,66 @@ class Report:
     path: Path | None                     # None after a dry run
     architecture: Architecture
     preset: str
-    source: str                           # "torchvision", "timm", …: whose names the tensors carry
-    output: str                           # "logits" or "probabilities": what the source's last layer gives
+    scheme: str                           # "torchvision", "timm", …: whose names the tensors carry
+    source_output: str                    # "logits" or "probabilities": what the file's own last layer gives
     container: str                        # "PyTorch zip", …
-    sha256: str                           # of the source
-    used: int                             # source tensors that became parameters
-    left_out: tuple                       # source keys that inference does not need
+    sha256: str                           # of the file that was read
+    used: int                             # tensors that became parameters
+    left_out: tuple                       # keys that inference does not need
     remarks: tuple                        # sentences for people
-    plan: tuple                           # (source key, its shape, its dtype, our path, our shape) of each tensor used
+    plan: tuple                           # (key, its shape, its dtype, our path, our shape) of each tensor used
 
 
-def convert(source, out, *, origin=None, keys=None, model=None, preset=None, class_names=None, input_size=None, key=None,
-            checksum=True, source_name=None, notes="", force=False, dry_run=False, opset=None, softmax=False):
-    """Read the file `source`, recognise the network, prove that every tensor has its place, write `out`.
+def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None, key=None, checksum=True, source_name=None,
+            notes="", force=False, dry_run=False, opset=None, softmax=False, sigmoid=False, **given) -> Report:
+    """Read `file`, recognise the network, prove that every tensor has its place, write `out`.
 
     `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
-    the source `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` at its end or without.
+    the scheme `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` or `sigmoid` at its end or without.
 
-    `origin` names the source (see `sources.SOURCES`) where the keys should not decide.  `model`, `preset`, `class_names`
-    and `input_size` replace what the file shows or npvgg assumes; `key` chooses among several state dicts;
-    `checksum=False` reads a zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.  Returns
-    a Report.  Raises BadFileError, UnsupportedError or StorageError (see `formats.read`, `export.write`); UsageError for an
-    unknown `origin` or ending, and where the tensors could be those of two networks.
+    `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset`,
+    `class_names` and what else is `given`, of model, head, output, pooling, eps and input_size (recognition.Known), replace
+    what the file says or npvgg assumes; where the file proves it they have to agree.  Every assumption is a remark of the
+    Report, and stands in the weights file behind `notes`.  `key` chooses among several state dicts; `checksum=False` reads a
+    zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.
+
+    Raises BadFileError, UnsupportedError or StorageError (see `formats.read`, `export.write`); UsageError for an unknown
+    scheme, option or ending, and where the tensors could be those of two networks.
     """
-    source, out = Path(source), Path(out)
-    if out.exists() and source.exists() and out.samefile(source):
-        raise UsageError(f"{out} is the source itself; give another name for the result")
+    file, out = Path(file), Path(out)
+    if out.exists() and file.exists() and out.samefile(file):
+        raise UsageError(f"{out} is the file that is read; give another name for the result")
     is_export = out.suffix.lower() not in WEIGHTS_FILE
+    if out.name.lower().endswith(KERAS_FILE):
+        raise UsageError(f"{out} is called as Keras' own weights are, which npvgg does not write; give a name such as "
+                         f"{out.name[:-len(KERAS_FILE)] or 'vgg'}.h5 for an npvgg weights file")
     if is_export:
-        export.check(out, keys, opset, softmax)
+        export.check(out, keys, opset, softmax, sigmoid)
     elif keys:
         raise UsageError(f"{out} is an npvgg weights file, which has npvgg's keys; use --keys with {', '.join(export.WRITERS)}")
-    elif opset is not None or softmax:
-        raise UsageError(f"{out} is an npvgg weights file, not a graph; use --opset and --softmax with {export.ONNX}")
+    elif opset is not None or softmax or sigmoid:
+        raise UsageError(f"{out} is an npvgg weights file, not a graph; use --opset, --softmax and --sigmoid with .onnx")
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work
-    read = formats.read(source, key=key, checksum=checksum)
+    read = formats.read(file, key=key, checksum=checksum)
     try:
-        found = understood(read.tensors, model, preset, input_size, origin, read.stated)
+        network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **given)
     except (BadFileError, UsageError) as error:
-        error.args = (f"{source}: {error}",)
+        error.args = (f"{file}: {error}",)
         raise
-    net, remarks = found.architecture, list(read.remarks)
+    net, remarks = network.architecture, [*read.remarks, *network.remarks]
     if any(array.dtype == np.float64 for array in read.tensors.values()):
         remarks.append("float64 values were rounded to float32")
-    if found.has_useless_classifier:
-        remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
-    vgg = VGG(net, found.parameters, found.preset, named(class_names, net, read.metadata), source_output=found.output)
-    report = Report(None, net, found.preset.name, found.source.name, found.output, read.container, read.sha256,
-                    len(found.parameters), found.left_out, tuple(remarks), found.plan)
+    vgg = VGG(net, network.parameters, network.preset, named(class_names, net, read.metadata),
+              source_output=network.source_output)
+    report = Report(None, net, network.preset.name, network.scheme.name, network.source_output, read.container, read.sha256,
+                    len(network.parameters), network.left_out, tuple(remarks), network.plan)
     if dry_run:
         return report
     if is_export:
-        return replace(report, path=export.write(vgg, out, keys, opset=opset, softmax=softmax, force=force))
-    written = vgg.save(out, source_name=source_name or source.name, source_sha256=read.sha256, notes=notes, force=force)
+        return replace(report, path=export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force))
+    written = vgg.save(out, source_name=source_name or file.name, source_sha256=read.sha256,
+                       notes="; ".join(filter(None, (notes, *network.remarks))), force=force)
     return replace(report, path=written)
 
 
@@ -83,54 +92,120 @@ def convert(source, out, *, origin=None, keys=None, model=None, preset=None, cla
 class Understood:
     """What the tensors of a checkpoint are."""
 
-    source: Source
+    scheme: Scheme
     architecture: Architecture
     parameters: dict                      # npvgg path → float32 array
     preset: images.Preset
-    output: str                           # as in Report
-    left_out: tuple                       # source keys that inference does not need
-    has_useless_classifier: bool          # one of nothing but NaN
+    source_output: str                    # as in Report
+    left_out: tuple                       # keys that inference does not need
+    remarks: tuple                        # what was assumed or left out, as sentences
     plan: tuple                           # as in Report
 
 
-def understood(tensors, model=None, preset=None, input_size=None, origin=None, stated=None):
-    """{source key: array} → Understood; the arguments replace what the tensors show.
+def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **given) -> Understood:
+    """{key: array} → Understood; `scheme`, `preset` and what is `given` as in `convert`.
 
-    `stated` is what the file says beside its tensors: "padding_mode", "input_size" and whether the network "has_lrn", or
-    the whole "architecture"; "preset"; "source_output"; the "order" of its layers.  Raises BadFileError where the tensors
-    are those of no network or do not fit it, UnsupportedError where their order is another, UsageError for an unknown
-    `origin`.
+    `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
+    "source_output"; the "order" of its layers.  Raises BadFileError where the tensors are those of no network or do not fit
+    it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where what is given contradicts
+    the file.
     """
     tensors, stated = recognition.strip_prefix(tensors), stated or {}
-    source = sources.find(origin) if origin else sources.recognise(tensors)
-    net = stated.get("architecture")
-    if net is None or model:
-        net = recognition.recognise(source, tensors, model, input_size or stated.get("input_size"), stated.get("padding_mode"),
-                                    stated.get("has_lrn"))
-    elif input_size:
-        net = replace(net, input_size=input_size)
-    # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.
-    useless = {key for key in tensors if key.startswith("classifier.")} if net.num_classes is None else set()
-    ignorable, places = source.ignorable(net) | useless, source.places(net)
+    scheme = schemes.find(scheme) if scheme else schemes.recognise(tensors)
+    net, assumptions, useless = architecture_of(scheme, tensors, stated, known(given))
+    ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     parameters = verify.placed(tensors, places, net.parameters, ignorable)
     if "order" in stated:
         verify.ordered(stated["order"], net)
-    chosen = images.preset(preset or ("torchvision-features" if useless else source.preset))
-    if preset is None and "preset" in stated:
-        chosen = stated["preset"].resized(input_size) if input_size else stated["preset"]
-    elif preset is None and net.input_size != chosen.crop:
-        chosen = chosen.resized(net.input_size)
+    chosen = preset_of(scheme, net, bool(useless), preset, stated, given.get("input_size"))
+    if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
+        assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
     plan = tuple((key, tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
                  for key, place in places.items())
-    output, left_out = stated.get("source_output", source.output), tuple(sorted(set(tensors) & ignorable))
-    return Understood(source, net, parameters, chosen, output, left_out, bool(useless), plan)
+    remarks = [f"not shown by the tensors, and so assumed: {', '.join(assumptions)}"] if assumptions else []
+    if useless:
+        remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
+    return Understood(scheme, net, parameters, chosen, stated.get("source_output", scheme.source_output),
+                      tuple(sorted(set(tensors) & ignorable)), tuple(remarks), plan)
+
+
+def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
+    """How pictures are prepared: as somebody named it, as the file says, or as the scheme does."""
+    if name is None and "preset" in stated:
+        return stated["preset"].resized(input_size) if input_size else stated["preset"]
+    # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.
+    chosen = images.preset(name or ("torchvision-features" if is_without_classifier else scheme.preset))
+    if name is not None:
+        return chosen
+    if chosen.channels != net.input_channels:
+        return images.default_preset(net)
+    return chosen.resized(net.input_size) if net.input_size != chosen.crop else chosen
+
+
+def known(given):
+    """The keyword arguments of `convert` that say something of the network → Known; UsageError for any other."""
+    names = [field.name for field in fields(Known) if field.name not in ("padding_mode", "has_lrn")]
+    unknown = given.keys() - set(names)
+    if unknown:
+        raise UsageError(f"a conversion has no option {min(unknown)!r}; of the network it takes {', '.join(names)}")
+    return Known(**given)
+
+
+def architecture_of(scheme, tensors, stated, given):
+    """→ (Architecture, what was assumed, keys of a useless classifier)."""
+    facts = {name: stated[name] for name in FACTS if name in stated}
+    for name in ("pooling", "eps", "output"):
+        said = getattr(given, name)
+        if said is not None and facts.get(name, said) != said:
+            raise UsageError(f"--{name} says {said} and the file shows {facts[name]}; leave --{name} out")
+    claimed = None if given.model else stated.get("architecture")
+    if claimed is not None and not facts:
+        return changed(claimed, given), (), frozenset()
+    size = given.input_size if claimed is None and given.input_size else stated.get("input_size")
+    merged = {**vars(given), **facts, "input_size": size}
+    recognised = recognition.recognise(scheme, tensors, Known(**merged))
+    net = recognised.architecture
+    if claimed is not None:
+        check_agreement(claimed, net, facts)
+        net = claimed
+    if "head" in facts and (given.head or given.input_size or claimed):
+        asked = changed(net, given)
+        if not recognition.computes_the_same(asked, net) and given.head:
+            raise UsageError(f"--head says {asked.head!r} and the file shows {net.head!r}; leave --head out")
+        net = asked
+    return net, recognised.assumptions, recognised.useless
+
+
+def changed(net, given):
+    """An Architecture with what is given in place of its own."""
+    changes = {name: getattr(given, name) for name in ("head", "output", "pooling", "eps", "input_size")
+               if getattr(given, name) is not None}
+    if "head" in changes and "output" not in changes:
+        usual = heads.output_of(changes["head"], None)
+        if usual == "none" or net.output == "none" or (net.output, usual) == ("softmax", "sigmoid"):
+            changes["output"] = usual
+    return replace(net, **changes)
+
+
+def check_agreement(claimed, net, facts):
+    """Refuse metadata of npvgg's that tell of another network than the graph."""
+    pairs = {name: (getattr(claimed, name), getattr(net, name))
+             for name in ("input_size", "input_channels", "pooling", "bias", "padding_mode")}
+    pairs["head"] = claimed.head, net.head if not recognition.computes_the_same(claimed, net) else claimed.head
+    if net.has_batch_norm:
+        pairs["eps"] = claimed.eps, net.eps
+    if "output" in facts:
+        pairs["output"] = claimed.output, net.output
+    for name, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise BadFileError(f"its metadata tell of the {name} {theirs!r}, its graph of {ours!r}; write it again")
 
 
 def named(class_names, net, metadata):
-    """The names of the classes: given, found in the checkpoint, or ImageNet's where there are 1000."""
+    """The names of the classes: given, in the checkpoint, or ImageNet's where there are 1000."""
     if class_names is not None:
         return tuple(class_names)
-    found = tuple(metadata.get("classes", ()))
-    if net.num_classes and len(found) == net.num_classes:
-        return found
+    theirs = tuple(metadata.get("classes", ()))
+    if net.label_count and len(theirs) == net.label_count:
+        return theirs
     return labels.imagenet() if net.num_classes == 1000 else None

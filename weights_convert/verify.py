@@ -1,19 +1,17 @@
-"""Does every tensor of a source have exactly one place in the network, and every place its tensor?"""
+"""Does every tensor of a file have exactly one place in the network, and every place its tensor?"""
 import numpy as np
 
 from npvgg import text_table
+from npvgg.architecture import Architecture, feature_layers
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.parameters import sealed
 from weights_convert.refusals import printable
 
-# Pooling to the size the map has already, and what only matters in training or changes a shape.
-UNORDERED = ("adaptive_avgpool2d", "flatten", "dropout")
-
 
 def placed(tensors, places, shapes, ignorable=frozenset()):
-    """{source key: array} → {npvgg path: read-only float32 array}, in the order of `places`.
+    """{key: array} → {npvgg path: read-only float32 array}, in the order of `places`.
 
-    `places` is {source key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
+    `places` is {key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
     BadFileError where something is missing, left over, of another shape, not a float, or not finite: the sentence has
     the first three, a note of the error (`__notes__`) the table of all.
     """
@@ -42,14 +40,14 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
     return parameters
 
 
-def ordered(order, net):
-    """Refuse a graph whose steps are not those of the Architecture; what changes nothing in inference is not among them."""
-    expected = [layer.name for layer in net.layers if layer.op not in UNORDERED]
+def ordered(order: list, net: Architecture) -> None:
+    """Refuse a graph whose steps to the last pooling, by their names, are not those of the Architecture."""
+    expected = [layer.name for layer in feature_layers(net)]
     for number in range(max(len(order), len(expected))):
-        found, belongs = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
-        if found != belongs:
+        theirs, ours = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
+        if theirs != ours:
             before = f"behind {expected[number - 1]}" if number else "at its beginning"
-            raise UnsupportedError(f"its graph has {printable(found)} {before}, where {net.name} has {belongs}; npvgg has no "
+            raise UnsupportedError(f"its graph has {printable(theirs)} {before}, where {net.name} has {ours}; npvgg has no "
                                    "such network")
 
 

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from npvgg import images, weights
 from npvgg.architecture import architecture
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 SIDE = 32
 PRESET = images.preset("cifar10")

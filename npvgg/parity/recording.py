@@ -53,7 +53,7 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     atomic_file.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
-        found = convert.understood(arrays_of(state), model, preset, input_size)
+        found = convert.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
     x = images.batch(list(pictures), found.preset, dtype=getattr(np, dtype))
@@ -79,8 +79,11 @@ def steps(torch, parameters):
     """{npvgg path: array} → step(layer, x) → y on tensors, the parameters brought to the dtype of x."""
     kernels = operations(torch.nn.functional)
 
+    def tensor(array):
+        return torch.from_numpy(array if array.flags.writeable else array.copy())        # PyTorch has no read-only tensors
+
     def step(layer, x):
-        own = [torch.from_numpy(parameters[f"{layer.name}/{kind}"]).to(x.dtype) for kind, _ in layer.shapes]
+        own = [tensor(array).to(x.dtype) for array in layer.arrays(parameters)]
         return kernels[layer.op](x, *own, **dict(layer.options))
 
     return step

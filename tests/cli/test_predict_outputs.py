@@ -57,8 +57,10 @@ def test_sigmoid_probabilities_are_pytorchs_in_float64(tmp_path, pictures, outpu
 
 
 def test_independent_labels_do_not_sum_to_1(tmp_path, pictures):
-    _, file = saved(tmp_path, "avg1 flatten 5", output="sigmoid", class_names=NAMES)
+    vgg, file = saved(tmp_path, "avg1 flatten 5", output="sigmoid", class_names=NAMES)
     (answer,) = answers(pictures / "a.png", "--model", file)
+    assert [(p["label"], p["probability"], p["logit"], p["index"]) for p in answer["predictions"]] == vgg.predict(
+        pictures / "a.png")
     assert abs(sum(p["probability"] for p in answer["predictions"]) - 1) > 0.01
 
 
@@ -151,9 +153,9 @@ def test_a_colour_picture_is_made_grey_for_a_grey_network(tmp_path, pictures):
 
 
 def guessing(tmp_path, output, classes=150):
-    """A network to which all classes are alike."""
+    """A network to which all classes are alike, and as labels improbable."""
     vgg = network.create("vgg11", head=f"avg1 flatten {classes}", output=output, **SIZES)
-    alike = {"fc6/weight": 0 * vgg.parameters["fc6/weight"]}
+    alike = {"fc6/weight": 0 * vgg.parameters["fc6/weight"], "fc6/bias": np.full(classes, -8, np.float32)}
     return replace(vgg, parameters=vgg.parameters | alike).save(tmp_path / "model.h5")
 
 

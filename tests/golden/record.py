@@ -13,7 +13,7 @@ from witnesses import golden
 from witnesses.networks import lively, synthetic
 
 from npvgg.parity import recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 
 def main():
@@ -36,7 +36,7 @@ def trace(net, parameters, x):
 def checkpoints():
     """The same network in both containers: bare in the old one, nested beside its class names in the new one."""
     vgg = lively("vgg11_bn", seed=11, width=1 / 32, hidden=(12, 9), num_classes=4, pooled_size=1, input_size=32)
-    state = {key: torch.from_numpy(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
+    state = {key: torch.tensor(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
     state |= {key: torch.tensor(7) for key in TORCHVISION.ignorable(vgg.architecture)}
     # Not contiguous, and cut out of a larger storage, as a slice of a parameter is.
     state["classifier.0.weight"] = torch.cat([state["classifier.0.weight"]] * 2).T.contiguous().T[:12]

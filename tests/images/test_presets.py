@@ -10,6 +10,7 @@ from PIL import Image
 from witnesses.encoded import noise
 from witnesses.torchvision_witness import torchvision
 
+from npvgg import network
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.images import PRESETS, Preset, batch, check_channels, default_preset, prepare, preset
@@ -91,6 +92,8 @@ def test_a_preset_of_other_channels_than_the_networks_is_refused():
         check_channels(preset("caffe"), architecture("vgg11", input_channels=1))
     assert str(caught.value) == ("preset caffe prepares 3 channels (BGR) but this vgg11 takes 1; give "
                                  "images.default_preset(architecture), or a preset whose order has as many")
+    with pytest.raises(UsageError, match=r"^preset rgba prepares 4 channels \(RGBA\) but this vgg11 takes 3; give "):
+        network.create("vgg11", width=1 / 64, preset="rgba")
 
 
 @pytest.mark.parametrize("name, weights", [("torchvision", "IMAGENET1K_V1"),

@@ -10,8 +10,9 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
+from npvgg.parameters import sealed
 from npvgg.parity import difference, oracle, recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -25,7 +26,7 @@ def classifier():
     """fc6, fc7 and fc8, of the same shapes in all networks: made once, in float32 and float64."""
     parameters = stirred(initialisation.initial(architecture("vgg11"), how="he"))
     single = {path: array for path, array in parameters.items() if path.startswith("fc")}
-    return single, {path: array.astype(np.float64) for path, array in single.items()}
+    return tuple({path: sealed(array.astype(dtype)) for path, array in single.items()} for dtype in (np.float32, np.float64))
 
 
 @pytest.fixture(params=NAMES)
@@ -91,7 +92,7 @@ def test_the_witness_computes_what_torchvisions_modules_compute(full_size):
     x = np.ascontiguousarray(x[:, :, :70, :100])
     with torch.device("meta"):
         model = torchvision().models.get_model(vgg.architecture.name, init_weights=False).eval()
-    state = {key: torch.from_numpy(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
+    state = {key: torch.tensor(vgg.parameters[path]) for key, path in TORCHVISION.paths(vgg.architecture).items()}
     missing, unexpected = model.load_state_dict(state, assign=True, strict=False)
     assert not unexpected and set(missing) <= TORCHVISION.ignorable(vgg.architecture)
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from npvgg.errors import BadFileError, StorageError, UnsupportedError
 from npvgg.parity import recording, report, traces
 from weights_convert.convert import convert
 from weights_convert.record_trace import record
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 SIZES = {"width": 1 / 32, "hidden": (12, 9), "num_classes": 5, "pooled_size": 1, "input_size": 32}
 
@@ -34,7 +34,7 @@ def checkpoint(torch, path, name="vgg11_bn", change=dict, **sizes):
     """A state dict as PyTorch would save it."""
     vgg = lively(name, **SIZES | sizes)
     mapping = TORCHVISION.paths(vgg.architecture)
-    torch.save(change({key: torch.from_numpy(vgg.parameters[ours]) for key, ours in mapping.items()}), path)
+    torch.save(change({key: torch.tensor(vgg.parameters[ours]) for key, ours in mapping.items()}), path)
     return path
 
 

@@ -30,7 +30,8 @@ def test_both_versions_arrive_bit_for_bit(tmp_path, name, version):
     (tmp_path / "net.caffemodel").write_bytes(builder.model(vgg, version))
     report = convert(tmp_path / "net.caffemodel", tmp_path / "out.h5")
     found = network.load_file(report.path)
-    assert (report.container, report.source, report.preset, report.output) == ("Caffe model", "caffe", "caffe", "probabilities")
+    said = report.container, report.scheme, report.preset, report.source_output
+    assert said == ("Caffe model", "caffe", "caffe", "probabilities")
     assert found.architecture == vgg.architecture and found.preset.order == "BGR"
     assert found.preset.mean == (103.939, 116.779, 123.68)
     assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())

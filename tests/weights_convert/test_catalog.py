@@ -12,8 +12,8 @@ from npvgg import images
 from npvgg.architecture import WITH_BATCH_NORM, architecture
 from npvgg.counting import describe
 from npvgg.errors import UnsupportedError, UsageError
-from weights_convert import catalog, sources
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert import catalog, schemes
+from weights_convert.schemes.torchvision import TORCHVISION
 
 ENTRIES = list(catalog.CHECKPOINTS.values())
 NAMES = [entry.name for entry in ENTRIES]
@@ -39,7 +39,7 @@ def test_every_published_file_is_there_and_torchvisions_come_first():
 
 
 def test_publishers_are_sources_of_the_converter():
-    assert {*catalog.PUBLISHERS} <= {*sources.SOURCES, "onnx"}
+    assert {*catalog.PUBLISHERS} <= {*schemes.SCHEMES, "onnx"}
 
 
 @each_entry
@@ -94,7 +94,7 @@ def test_the_size_is_that_of_the_parameters_and_a_frame(entry):
 def test_the_papers_architecture_is_named_and_the_preset_is_the_sources(entry):
     network = entry.name.partition("@")[0].removesuffix("_features")
     assert network == entry.architecture or network.startswith(f"{entry.architecture}-")
-    expected = sources.SOURCES[entry.publisher].preset if entry.publisher in sources.SOURCES else "torchvision"
+    expected = schemes.SCHEMES[entry.publisher].preset if entry.publisher in schemes.SCHEMES else "torchvision"
     if entry.name == "vgg16_features":
         expected = "torchvision-features"
     elif "caffe2" in entry.name:

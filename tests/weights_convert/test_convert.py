@@ -9,7 +9,7 @@ from npvgg import initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.errors import BadFileError, UsageError
 from weights_convert.convert import convert
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -18,7 +18,7 @@ SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "input_size": 224
 
 def state_dict(net, seed=3):
     parameters = initialisation.initial(net, seed=seed, how="he")
-    tensors = {key: torch.from_numpy(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
+    tensors = {key: torch.tensor(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
     return tensors | {key: torch.tensor(7) for key in TORCHVISION.ignorable(net)}
 
 
@@ -65,7 +65,8 @@ def test_provenance_is_kept(tmp_path):
 
     file = weights.read(report.path)
     assert file.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == report.sha256
-    assert (file.source_name, file.notes) == ("https://example.org/checkpoint.pth", "a note")
+    assert file.source_name == "https://example.org/checkpoint.pth"
+    assert file.notes == f"a note; {report.remarks[-1]}" and "so assumed: " in report.remarks[-1]
 
 
 def test_features_without_a_classifier(tmp_path):
@@ -110,9 +111,9 @@ def test_a_named_model_that_does_not_fit_says_what_differs(tmp_path):
         convert(path, tmp_path / "out.h5", model="vgg16")
 
 
-def test_the_source_is_never_overwritten(tmp_path):
+def test_the_file_that_is_read_is_never_overwritten(tmp_path):
     path = save(tmp_path, state_dict(architecture("vgg11", **SMALL)))
-    with pytest.raises(UsageError, match="is the source itself; give another name"):
+    with pytest.raises(UsageError, match="is the file that is read; give another name"):
         convert(path, path, force=True)
 
 

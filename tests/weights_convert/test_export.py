@@ -6,13 +6,13 @@ from witnesses.networks import lively
 
 from npvgg import images, network, weights
 from npvgg.errors import UnsupportedError, UsageError
-from weights_convert import sources
+from weights_convert import schemes
 from weights_convert.checkpoint import writing
 from weights_convert.convert import convert
 
 SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 3, "class_names": ("ant", "bée", "gnu"), "input_size": 32,
          "pooled_size": 1}
-KEYS = ("torchvision", "torchvision-2016", "timm", "mmpretrain", "npvgg")
+KEYS = ("torchvision", "timm", "mmpretrain", "npvgg")
 ENDINGS = (".safetensors", ".pth", ".npz")
 
 
@@ -48,7 +48,7 @@ def test_there_and_back_is_bit_exact(files, tmp_path, name, keys, ending):
     # Under npvgg's own names A and A-LRN have the same tensors, and only safetensors say more.
     is_ambiguous = keys == "npvgg" and ending != ".safetensors"
     back = convert(out, tmp_path / "back.h5", model=name if is_ambiguous else None)
-    assert back.source == keys and same_parameters(files[name], back.path)
+    assert back.scheme == keys and same_parameters(files[name], back.path)
     if ending == ".safetensors":
         vgg, origin = network.load_file(back.path), network.load_file(files[name])
         assert (vgg.preset, vgg.class_names, vgg.source_output) == (origin.preset, origin.class_names, "probabilities")
@@ -63,7 +63,7 @@ def test_pytorch_reads_what_is_written_for_it(files, tmp_path, keys):
         assert state["meta"] == {"dataset_meta": {"classes": ["ant", "bée", "gnu"]}}
         state = state["state_dict"]
     vgg = network.load_file(files["vgg13_bn"])
-    for key, place in sources.find(keys).places(vgg.architecture).items():
+    for key, place in schemes.find(keys).places(vgg.architecture).items():
         assert np.array_equal(place.arrangement.ours(state[key].numpy(), vgg.parameters[place.path].shape),
                               vgg.parameters[place.path])
         assert state[key].is_contiguous() and state[key].dtype == torch.float32
@@ -75,7 +75,8 @@ def test_a_module_takes_the_state_dict(tmp_path):
     torch = pytest.importorskip("torch")
     torch_networks = pytest.importorskip("witnesses.torch_networks")
     vgg = lively("vgg13", **SMALL)
-    out = convert(vgg.save(tmp_path / "in.h5"), tmp_path / "out.pth", keys="torchvision-2016").path
+    out = convert(vgg.save(tmp_path / "in.h5"), tmp_path / "out.pth", keys="torchvision",
+                  head="avg1 flatten drop 12 relu drop 9 relu 3").path
     model = torch_networks.EarlyTorchvision("vgg13")
     model.classifier[-1] = torch.nn.Linear(9, 3)
     model.load_state_dict(torch.load(out, weights_only=True), strict=True)
@@ -104,7 +105,7 @@ def test_a_plain_npz(files, tmp_path):
 def test_a_weights_file_as_source_keeps_what_it_knows(files, tmp_path):
     report = convert(files["vgg13_bn"], tmp_path / "copy.h5", class_names=("x", "y", "z"))
     vgg = network.load_file(report.path)
-    assert (report.container, report.source, report.output) == ("npvgg weights file", "npvgg", "probabilities")
+    assert (report.container, report.scheme, report.source_output) == ("npvgg weights file", "npvgg", "probabilities")
     assert vgg.preset == images.preset("caffe") and vgg.class_names == ("x", "y", "z")
     assert weights.read(report.path).source_output == "probabilities"
     assert same_parameters(report.path, files["vgg13_bn"])
@@ -115,7 +116,7 @@ def test_what_the_other_side_does_not_have_is_not_written(tmp_path):
     reflecting = lively("vgg11", padding_mode="reflect", **sizes).save(tmp_path / "reflect.h5")
     flat = lively("c", **sizes | {"hidden": ()}).save(tmp_path / "flat.h5")
     for source, keys, text in ((reflecting, "torchvision", "torchvision has no network with padding_mode 'reflect'"),
-                               (flat, "mmpretrain", "mmpretrain has no c"), (flat, "timm", "timm has no network with 1 dense")):
+                               (flat, "mmpretrain", "mmpretrain has no c"), (flat, "timm", "timm has no c")):
         with pytest.raises(UnsupportedError, match=f"{text}.*choose other keys with --keys"):
             convert(source, tmp_path / "out.pth", keys=keys)
     assert not (tmp_path / "out.pth").exists()
@@ -125,7 +126,7 @@ def test_what_the_other_side_does_not_have_is_not_written(tmp_path):
 @pytest.mark.parametrize("out, options, text", [
     ("out.onnx2", {}, "has an ending that npvgg does not write; it writes .h5, .safetensors, .pth, .pt, .npz"),
     ("out.h5", {"keys": "timm"}, "is an npvgg weights file, which has npvgg's keys"),
-    ("out.pth", {"keys": "tensorflow"}, "there is no source 'tensorflow'"),
+    ("out.pth", {"keys": "tensorflow"}, "there is no scheme 'tensorflow'"),
 ])
 def test_wrong_usage_is_one_sentence(files, tmp_path, out, options, text):
     with pytest.raises(UsageError, match=text):

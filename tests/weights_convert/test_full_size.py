@@ -14,7 +14,7 @@ from witnesses.networks import photograph, stirred
 from npvgg import images, initialisation, network
 from npvgg.architecture import NAMES, architecture
 from npvgg.parity import difference, recording
-from weights_convert.sources.torchvision import TORCHVISION
+from weights_convert.schemes.torchvision import TORCHVISION
 
 torch = pytest.importorskip("torch")
 
@@ -35,7 +35,7 @@ main()
 def test_a_checkpoint_gives_pytorchs_answer(tmp_path, name, legacy):
     net = architecture(name)
     parameters = stirred(initialisation.initial(net, how="he"))
-    state = {key: torch.from_numpy(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
+    state = {key: torch.tensor(parameters[path]) for key, path in TORCHVISION.paths(net).items()}
     state |= {key: torch.tensor(1) for key in TORCHVISION.ignorable(net)}
     source, target = tmp_path / "checkpoint.pth", tmp_path / "weights.h5"
     torch.save(state, source, _use_new_zipfile_serialization=not legacy)

@@ -8,7 +8,7 @@ from witnesses.networks import lively
 from npvgg import network
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError
-from weights_convert import sources
+from weights_convert import schemes
 from weights_convert.convert import convert
 
 SIZES = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 2, "input_size": 64}
@@ -16,7 +16,7 @@ SIZES = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 2,
 
 def groups(vgg):
     """A VGG → {"block1_conv1/kernel": array, …} as Keras has them."""
-    places = sources.find("keras").places(vgg.architecture)
+    places = schemes.find("keras").places(vgg.architecture)
     return {key: place.arrangement.theirs(vgg.parameters[place.path]) for key, place in places.items()}
 
 
@@ -39,7 +39,8 @@ def test_every_layout_arrives_bit_for_bit(tmp_path, name, layout, top):
         file["optimizer_weights/adam/m/block1_conv1/kernel:0"] = np.zeros(3)
     report = convert(tmp_path / "keras.h5", tmp_path / "out.h5")
     found = network.load_file(report.path)
-    assert (report.container, report.source, report.preset, report.output) == ("Keras HDF5", "keras", "caffe", "probabilities")
+    said = report.container, report.scheme, report.preset, report.source_output
+    assert said == ("Keras HDF5", "keras", "caffe", "probabilities")
     assert found.architecture == vgg.architecture and found.preset.order == "BGR"
     assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
     assert "not read: 'optimizer_weights/adam/m/block1_conv1/kernel:0'" in report.remarks
@@ -48,7 +49,7 @@ def test_every_layout_arrives_bit_for_bit(tmp_path, name, layout, top):
 def test_layers_named_by_their_class(tmp_path):
     vgg = lively("vgg16", **SIZES)
     with h5py.File(tmp_path / "keras.h5", "w") as file:
-        for key, array in sources.find("keras-by-class").places(vgg.architecture).items():
+        for key, array in schemes.find("keras-by-class").places(vgg.architecture).items():
             layer, field = key.split("/")
             file[f"layers/{layer}/vars/{0 if field == 'kernel' else 1}"] = array.arrangement.theirs(vgg.parameters[array.path])
     found = network.load_file(convert(tmp_path / "keras.h5", tmp_path / "out.h5").path)
@@ -111,4 +112,4 @@ def test_keras_itself_gives_the_same_probabilities(keras, tmp_path, name, file):
 
 def test_a_whole_model_says_whether_it_ends_with_logits(keras, tmp_path):
     keras_network(keras, "vgg16", activation=None).save(tmp_path / "x.h5")
-    assert convert(tmp_path / "x.h5", tmp_path / "out.h5", dry_run=True).output == "logits"
+    assert convert(tmp_path / "x.h5", tmp_path / "out.h5", dry_run=True).source_output == "logits"

@@ -67,9 +67,9 @@ def test_a_soft_max_at_the_end(tmp_path):
     vgg = network.load_file(source)
     assert abs(runtime.run(out, x) - vgg.probabilities(vgg.forward(x))).max() < 1e-5
     report = convert(out, tmp_path / "back.h5")
-    assert report.output == "probabilities" and same_parameters(network.load_file(report.path), vgg)
+    assert report.source_output == "probabilities" and same_parameters(network.load_file(report.path), vgg)
     features = lively("vgg11", width=1 / 16, num_classes=None)
-    with pytest.raises(UsageError, match="no classes to take the soft-max over"):
+    with pytest.raises(UsageError, match="no classes to take the softmax over"):
         writing.write(tmp_path / "f.onnx", features, softmax=True)
 
 
@@ -89,7 +89,7 @@ def test_what_the_metadata_say(tmp_path):
 def test_metadata_that_tell_of_another_network_are_refused(tmp_path):
     vgg = lively("vgg11", **SMALL)
     for change in ({"input_size": 128}, {"name": "vgg13"}, {"padding_mode": "reflect"}):
-        model = writing.model(vgg, 17, False)
+        model = writing.model(vgg, 17)
         entry = model.metadata_props[0]
         said = json.loads(entry.value)
         said["architecture"] = json.dumps(json.loads(said["architecture"]) | change)
@@ -104,7 +104,7 @@ def test_metadata_that_tell_of_another_network_are_refused(tmp_path):
 @pytest.mark.parametrize("out, options, error, text", [
     ("out.onnx", {"keys": "timm"}, UsageError, "is a graph and has no keys"),
     ("out.onnx", {"opset": 16}, UsageError, "npvgg does not write opset 16; choose one of 17, 21"),
-    ("out.pth", {"opset": 17}, UsageError, "is not a graph; use --opset and --softmax with .onnx"),
+    ("out.pth", {"opset": 17}, UsageError, "is not a graph; use --opset, --softmax and --sigmoid with .onnx"),
     ("out.h5", {"softmax": True}, UsageError, "is an npvgg weights file, not a graph"),
     ("out.onnx", {"input_size": 96}, UnsupportedError, "map of side 3 to one of 2; give another --input-size, for example 64"),
 ])
@@ -121,7 +121,7 @@ def test_the_command_writes_a_graph(tmp_path):
     assert (run.status, run.out) == (0, f"{out}\n")
     again = command_line(out, tmp_path / "again.h5")
     assert again.status == 0 and "ONNX graph (opset 21) of onnx" in again.err
-    assert "the source's last layer gives probabilities" in again.err
+    assert "the file's own last layer gives probabilities" in again.err
 
 
 @pytest.mark.heavy

@@ -4,7 +4,7 @@ import pytest
 
 from npvgg.errors import BadFileError
 from weights_convert import arrangement
-from weights_convert.sources.naming import Place
+from weights_convert.schemes.naming import Place
 from weights_convert.verify import placed
 
 SHAPES = {"conv1_1/weight": (2, 3, 3, 3), "conv1_1/bias": (2,)}

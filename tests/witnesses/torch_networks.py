@@ -120,3 +120,39 @@ class Altered(NamedModules):
             for attribute, value in changes.items():
                 if hasattr(module, attribute):
                     setattr(module, attribute, value)
+
+
+class Twin(nn.Module):
+    """An Architecture as PyTorch's users write one: torchvision's two Sequentials, any head between and behind them."""
+
+    def __init__(self, net):
+        super().__init__()
+        names = [layer.name for layer in net.layers]
+        self.is_flat = "flatten" in names
+        first, second = names.index("pool5") + 1, names.index("flatten") if self.is_flat else len(names)
+        parts = net.layers[:first], net.layers[first:second], net.layers[second + 1:]
+        self.features, self.avgpool, self.classifier = (nn.Sequential(*map(module, part)) for part in parts)
+
+    def forward(self, x):
+        x = self.avgpool(self.features(x))
+        return self.classifier(x.flatten(1)) if self.is_flat else x
+
+
+def module(layer):
+    """A Layer → the torch.nn.Module that computes it."""
+    options, shapes = dict(layer.options), dict(layer.shapes)
+    if layer.op == "conv2d":
+        outputs, inputs, side, _ = shapes["weight"]
+        return nn.Conv2d(inputs, outputs, side, padding=options["padding"], bias="bias" in shapes)
+    if layer.op in ("batchnorm2d", "batchnorm1d"):
+        kind = nn.BatchNorm2d if layer.op == "batchnorm2d" else nn.BatchNorm1d
+        return kind(shapes["weight"][0], eps=options["eps"])
+    return {
+        "dense": lambda: nn.Linear(*shapes["weight"][::-1]), "relu": nn.ReLU,
+        "dropout": lambda: nn.Dropout(options["p"]),
+        "maxpool2d": lambda: nn.MaxPool2d(options["size"], options["stride"]),
+        "avgpool2d": lambda: nn.AvgPool2d(options["size"], options["stride"]),
+        "local_response_norm": lambda: nn.LocalResponseNorm(**options),
+        "adaptive_avgpool2d": lambda: nn.AdaptiveAvgPool2d(options["size"]),
+        "adaptive_maxpool2d": lambda: nn.AdaptiveMaxPool2d(options["size"]),
+    }[layer.op]()

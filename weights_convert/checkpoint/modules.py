@@ -15,13 +15,15 @@ from weights_convert.refusals import quoted
 DEEPEST = 16
 MOST_MODULES = 2000
 
-# What the modules of every VGG have; a number stands for a pair of itself.
+# What the modules of every VGG have, beside the ε of batch norm; a number stands for a pair of itself.
 EXPECTED = {
     "torch.nn.modules.conv.Conv2d": {"stride": 1, "dilation": 1, "groups": 1, "transposed": False},
     "torch.nn.modules.pooling.MaxPool2d": {"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False},
-    "torch.nn.modules.batchnorm.BatchNorm2d": {"eps": 1e-5, "affine": True, "track_running_stats": True},
+    "torch.nn.modules.batchnorm.BatchNorm1d": {"affine": True, "track_running_stats": True},
+    "torch.nn.modules.batchnorm.BatchNorm2d": {"affine": True, "track_running_stats": True},
     "torch.nn.modules.normalization.LocalResponseNorm": {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2},
 }
+BATCH_NORMS = ("torch.nn.modules.batchnorm.BatchNorm1d", "torch.nn.modules.batchnorm.BatchNorm2d")
 PADDING_MODES = ("zeros", "reflect")
 
 
@@ -30,12 +32,12 @@ def is_module(value):
 
 
 def opened(module):
-    """A module → ({"conv1_1.weight": Tensor, …}, {"padding_mode": "reflect", "has_lrn": True}).
+    """A module → ({"conv1_1.weight": Tensor, …}, {"padding_mode": "reflect", "has_lrn": True, "eps": 1e-5}).
 
-    The second holds what the attributes tell.  Raises UnsupportedError where a module computes what no VGG does, and
+    The second holds what the attributes say.  Raises UnsupportedError where a module computes what no VGG does, and
     BadFileError for modules without end.
     """
-    tensors, padding_modes, has_lrn, count = {}, set(), False, 0
+    tensors, padding_modes, epsilons, has_lrn, count = {}, set(), set(), False, 0
     waiting = [("", module, 0)]
     while waiting:
         prefix, current, depth = waiting.pop(0)
@@ -46,6 +48,8 @@ def opened(module):
         has_lrn |= current.name.endswith(".LocalResponseNorm")
         if current.name.endswith(".Conv2d") and kernel(current) > 1:
             padding_modes.add(current.state.get("padding_mode", "zeros"))
+        if current.name in BATCH_NORMS:
+            epsilons.add(epsilon(prefix, current))
         for group in ("_parameters", "_buffers"):
             found = members(current, group)
             tensors |= {f"{prefix}{name}": value for name, value in found.items() if isinstance(value, Tensor)}
@@ -54,8 +58,11 @@ def opened(module):
                        if is_module(inner)]
     if len(padding_modes) > 1:
         raise UnsupportedError("some of its convolutions reflect the border and some do not; npvgg has no such network")
-    told = {"padding_mode": padding_modes.pop()} if padding_modes else {}
-    return tensors, told | {"has_lrn": has_lrn}
+    if len(epsilons) > 1:
+        raise UnsupportedError(f"its batch norms have the ε {', '.join(map(str, sorted(epsilons)))}; npvgg reads one of all "
+                               "from a whole network: save model.state_dict() and name them with --head and --eps")
+    stated = {"padding_mode": padding_modes.pop()} if padding_modes else {}
+    return tensors, stated | {"has_lrn": has_lrn} | ({"eps": epsilons.pop()} if epsilons else {})
 
 
 def members(module, group):
@@ -66,6 +73,15 @@ def members(module, group):
 def kernel(module):
     size = module.state.get("kernel_size")
     return size[0] if type(size) is tuple and size and type(size[0]) is int else 1
+
+
+def epsilon(prefix, module):
+    """The ε of a batch norm."""
+    value = module.state.get("eps", 1e-5)
+    if type(value) is not float or not 0 <= value < 1:
+        raise UnsupportedError(f"its module {quoted([prefix[:-1]])} is a batch norm with eps {short(value)}; npvgg reads "
+                               "numbers from 0 to below 1")
+    return value
 
 
 def check(prefix, module):

@@ -20,7 +20,9 @@ LEGACY = re.compile(r"(?:.*/)?(?P<layer>[^/]+)/(?:(?P=layer)_)?(?P<field>W|b|ker
 KERAS_3 = re.compile(r"(?:.*/)?(?P<layer>[^/]+)/vars/(?P<field>[01])")
 FIELDS = {"W": "kernel", "b": "bias", "0": "kernel", "1": "bias"}
 OPTIMISER = ("optimizer", "optimizer_weights")
-OUTPUTS = {"softmax": "probabilities", "linear": "logits"}
+# The last layer's activation → what the file says of its network.
+ENDS = {"softmax": {"source_output": "probabilities", "output": "softmax"},
+        "sigmoid": {"source_output": "probabilities", "output": "sigmoid"}, "linear": {"source_output": "logits"}}
 
 
 def read(file, size):
@@ -37,10 +39,9 @@ def read(file, size):
         tensors[key] = array
     if not tensors:
         raise BadFileError("it is an HDF5 file without weights of Keras; give one that model.save_weights wrote")
-    output = output_of(attributes.get("", {}).get("model_config"))
     remarks = (f"not read: {quoted(other)}",) if other else ()
     return Checkpoint(tensors=tensors, container="Keras HDF5", sha256="", nested_under=None, metadata={}, remarks=remarks,
-                      stated={"source_output": output} if output else {})
+                      stated=end_of(attributes.get("", {}).get("model_config")))
 
 
 def key_of(path, attributes):
@@ -53,10 +54,10 @@ def key_of(path, attributes):
     return f"{legacy['layer']}/{FIELDS.get(legacy['field'], legacy['field'])}" if legacy else path
 
 
-def output_of(config):
-    """A model's configuration, as JSON → what its last layer gives, or None where it does not say."""
+def end_of(config):
+    """A model's configuration, as JSON → what its last layer's activation says; nothing where it does not say."""
     try:
         last = json.loads(config)["config"]["layers"][-1]["config"]
-        return OUTPUTS.get(last.get("activation"))
+        return dict(ENDS.get(last.get("activation"), {}))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return None
+        return {}

@@ -3,6 +3,7 @@
     @serial       one thread: every kernel body, legal Python that also runs under NUMBA_DISABLE_JIT=1
     @parallel     the thin loop over tasks that calls a body; its prange is shared out between the threads
     @part         a body of the engine: compiled into the entry points that call it, and kept as part of them only
+    @inlined      the same, written into its caller first
 
 NUMBA_BOUNDSCHECK=1 does nothing under parallel=True, so bodies are where an index out of bounds is found.
 """
@@ -33,6 +34,11 @@ def parallel(function):
 def part(function):
     """Compile into what calls it."""
     return njit(function, **FLAGS)
+
+
+def inlined(function):
+    """Write the body into what calls it before that is compiled: for a function that only chooses which other to call."""
+    return njit(function, inline="always", **FLAGS)
 
 
 def remembered(dispatcher):

@@ -40,7 +40,7 @@ FIELDS = (
     "channels",             # that exist, where a step enters or leaves
     "height", "width",      # of the input; of a convolution's output before pooling
     "kh", "kw", "padding",  # of a filter
-    "summed",               # blocks of channels whose products are summed in registers before they join the total
+    "summed", "grouped",    # blocks of channels whose products are summed in registers, and whose sums are gathered then
     "x", "x_image", "x_plane", "x_row",     # the first pixel of the input, and the distances between images, blocks and rows
     "y", "y_image", "y_plane", "y_row",
     "y_height", "y_width",  # pixels of the output without its border
@@ -60,9 +60,10 @@ FIELDS = (
 PLACES = ("x", "y", "v", "m", "scratch")
 STEP = np.dtype([(field, np.int64) for field in FIELDS])
 
-# What a thread needs for itself, in floats: the sums of part of a row, their totals, and a tile that hangs over the edge.
+# What a thread needs for itself, in floats: the totals of part of a row, behind them the sums of a group; or a tile that hangs
+# over the edge.
 SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
-SEGMENT_SUMS = VECTORS * (SEGMENT + ROWS) * LANES
-CONVOLUTION_SCRATCH = 2 * SEGMENT_SUMS + TILE**2 * LANES
+SUMS_SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES
+CONVOLUTION_SCRATCH = SUMS_SCRATCH + max(TILE**2, VECTORS * ROWS) * LANES
 PICTURE_CHANNELS = 3
 LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart

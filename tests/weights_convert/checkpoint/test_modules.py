@@ -68,3 +68,16 @@ def test_attributes_that_no_vgg_has_are_named(attributes):
     conv = module("torch.nn.modules.conv.Conv2d", {"weight": weight()}, **state)
     (name,) = attributes
     assert f"'c' is a Conv2d with {name} " in refusal(file(module("my.Net", modules={"c": conv})), UnsupportedError)
+
+
+def test_the_epsilon_of_batch_norm_is_read():
+    def norm(kind, **attributes):
+        return module(f"torch.nn.modules.batchnorm.BatchNorm{kind}", {"weight": weight()}, **attributes)
+
+    found = read(file(module("my.Net", modules={"a": norm("2d", eps=1e-3), "b": norm("1d", eps=1e-3)})))
+    assert found.stated == {"has_lrn": False, "eps": 1e-3}
+    two = module("my.Net", modules={"a": norm("2d", eps=1e-3), "b": norm("1d")})
+    assert "have the ε 1e-05, 0.001; npvgg reads one of all" in refusal(file(two), UnsupportedError)
+    for value in (2.0, -1e-5, "small", True):
+        program = module("my.Net", modules={"a": norm("1d", eps=value)})
+        assert "is a batch norm with eps " in refusal(file(program), UnsupportedError)

@@ -1,5 +1,6 @@
 """ONNX graphs in all the forms that mean a VGG, and those that do not."""
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,11 @@ def initialiser(model, name):
     return next(tensor for tensor in model.graph.initializer if tensor.name == name)
 
 
+def without_dropout(net):
+    """The Architecture of an exported graph, from which dropout has gone."""
+    return replace(net, head=net.head.replace(" drop", ""))
+
+
 def node(model, operator, number=0):
     return [found for found in model.graph.node if found.op_type == operator][number]
 
@@ -54,7 +60,7 @@ def test_the_zoos_mxnet_graphs(tmp_path, name, opset):
     vgg = lively(name, **SMALL)
     found = arrived(tmp_path, graphs.mxnet(vgg, opset))
     assert found.architecture == vgg.architecture and has_bits_of(found, vgg)
-    assert (found.source.name, found.output, found.preset) == ("onnx", "logits", vgg.preset)
+    assert (found.scheme.name, found.source_output, found.preset) == ("onnx", "logits", vgg.preset)
 
 
 @pytest.mark.parametrize("opset", [3, 6, 7, 8, 9])
@@ -62,7 +68,7 @@ def test_the_zoos_caffe2_graphs(tmp_path, opset):
     vgg = lively("vgg19", **SMALL)
     found = arrived(tmp_path, graphs.caffe2(vgg, opset))
     assert found.architecture == vgg.architecture and has_bits_of(found, vgg)
-    assert (found.output, found.preset.order, found.preset.mean) == ("probabilities", "BGR", (103.939, 116.779, 123.68))
+    assert (found.source_output, found.preset.order) == ("probabilities", "BGR")
     assert found.preset.crop == 64
 
 
@@ -70,7 +76,8 @@ def test_the_zoos_caffe2_graphs(tmp_path, opset):
 def test_timms_graphs(tmp_path, opset):
     vgg = lively("vgg13", **SMALL)
     found = arrived(tmp_path, graphs.timm(vgg, opset))
-    assert found.architecture == vgg.architecture and has_bits_of(found, vgg) and found.output == "logits"
+    assert found.architecture == without_dropout(vgg.architecture) and has_bits_of(found, vgg)
+    assert found.source_output == "logits"
 
 
 @pytest.mark.parametrize("name, write, opset", [("vgg16_bn", graphs.mxnet, 9), ("vgg16", graphs.mxnet, 12),
@@ -391,28 +398,44 @@ def test_without_a_fixed_size_the_classifier_tells_it(tmp_path):
     assert arrived(tmp_path, model).architecture == vgg.architecture
 
 
-def test_another_epsilon_moves_into_the_variances(tmp_path):
+def with_epsilons(model, *values):
+    """Give the batch norms of a graph these ε in turn; None leaves the attribute out."""
+    norms = [found for found in model.graph.node if found.op_type == "BatchNormalization"]
+    for number, found in enumerate(norms):
+        kept = [entry for entry in found.attribute if entry.name != "epsilon"]
+        value = values[number % len(values)]
+        del found.attribute[:]
+        found.attribute.extend(kept + ([] if value is None else [onnx.helper.make_attribute("epsilon", value)]))
+
+
+@pytest.mark.parametrize("value, eps", [(1e-3, 1e-3), (0.05, 0.05), (0.0, 0.0), (None, 1e-5)])
+def test_epsilon_is_kept(tmp_path, value, eps):
     vgg = lively("vgg11_bn", **SMALL)
     model = graphs.mxnet(vgg, 11)
-    for found in model.graph.node:
-        if found.op_type == "BatchNormalization":
-            found.attribute.remove(next(entry for entry in found.attribute if entry.name == "epsilon"))
-            found.attribute.append(onnx.helper.make_attribute("epsilon", 1e-3))
+    with_epsilons(model, value)
     found = arrived(tmp_path, model)
+    assert found.architecture == replace(vgg.architecture, eps=eps) and has_bits_of(found, vgg) and not found.remarks[1:]
+
+
+def test_what_some_batch_norms_lack_of_epsilon_moves_into_their_variances(tmp_path):
+    vgg = lively("vgg11_bn", **SMALL)
+    model = graphs.mxnet(vgg, 11)
+    with_epsilons(model, 1e-3, 1e-3, 0.02)
+    found = arrived(tmp_path, model)
+    assert found.architecture.eps == 1e-3
+    others = [layer.name for layer in vgg.architecture.layers if layer.op == "batchnorm2d"][2::3]
     for path, array in vgg.parameters.items():
-        expected = (array.astype(np.float64) + (float(np.float32(1e-3)) - 1e-5)).astype("f4") if path.endswith("var") else array
+        is_moved = path.removesuffix("/var") in others
+        expected = (array.astype(np.float64) + (0.02 - 1e-3)).astype("f4") if is_moved else array
         assert np.array_equal(found.parameters[path], expected), path
-    assert "epsilon is 0.001" in formats.read(tmp_path / "net.onnx").remarks[0]
+    assert "have the epsilon 0.001; what others (0.02) have more" in formats.read(tmp_path / "net.onnx").remarks[0]
 
 
-def test_features_without_a_classifier(tmp_path):
-    vgg = lively("vgg11", width=1 / 16, num_classes=None)
-    out = graphs.mxnet(vgg, 11)
-    found = arrived(tmp_path, out)
+@pytest.mark.parametrize("size", [64, 224])
+def test_features_without_a_classifier(tmp_path, size):
+    vgg = lively("vgg11", width=1 / 16, head="", input_size=size)
+    found = arrived(tmp_path, graphs.mxnet(vgg, 11))
     assert found.architecture == vgg.architecture and has_bits_of(found, vgg)
-    smaller = graphs.mxnet(lively("vgg11", width=1 / 16, num_classes=None, input_size=64), 11)
-    with pytest.raises(UnsupportedError, match="ends without a classifier at a map of 2×2"):
-        arrived(tmp_path, smaller)
 
 
 # ------------------------------------------------------------------------------------------------- what no VGG has
@@ -475,7 +498,7 @@ REFUSED = {
     "pool padding": (setting("MaxPool", "pads", [1, 1, 1, 1]), "has pads"),
     "leaky": (renamed("Relu", "LeakyRelu"), "is none of a VGG's; npvgg knows Conv, "),
     "no ReLU": (without_the_second_relu, "its graph has pool2 behind conv2_1, where vgg11 has relu2_1"),
-    "ReLU twice": (renamed("MaxPool", "Relu"), "has the attribute"),
+    "ReLU twice": (renamed("MaxPool", "Relu"), "its graph has relu1_1 twice; a VGG has one"),
     "outputs": (second_output, "it has 2 outputs"), "inputs": (second_input, "it has 2 inputs"),
     "branch": (branch, "joins 2 branches"), "mask": (mask_is_used, "uses a second output"),
     "dropout in training": (in_training, "is in training; export the network in evaluation mode"),
@@ -485,7 +508,7 @@ REFUSED = {
     "domain": (lambda model: setattr(node(model, "Conv"), "domain", "com.microsoft"), "com.microsoft.Conv"),
     "opset": (lambda model: setattr(model.opset_import[0], "version", 99), r"its opset is \[99\]; npvgg reads 1 to"),
     "whole numbers": (lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", 2), "does not take floating"),
-    "four channels": (lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 4), "the shape"),
+    "five channels": (lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 5), "the shape"),
     "oblong": (lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[3], "dim_value", 96), "the shape"),
     "channels last": (renamed("Relu", "Transpose"), "is none of a VGG's"),
 }

@@ -13,6 +13,7 @@ Source: onnx/onnx.proto, docs/Operators.md, docs/ExternalData.md.
 import os
 
 from npvgg import images
+from npvgg.architecture import CHANNELS
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert.checkpoint import Checkpoint
 from weights_convert.formats import description
@@ -56,7 +57,7 @@ def read(file, size):
         del data
         check(model)
         name = getattr(file, "name", None)
-        return network(model, SideFiles(name and os.path.dirname(os.path.abspath(os.fsdecode(name)))))
+        return read_network(model, SideFiles(name and os.path.dirname(os.path.abspath(os.fsdecode(name)))))
     except NpvggError:
         raise
     except UnicodeDecodeError:
@@ -96,56 +97,51 @@ def texts(model):
         yield from (attribute.name for attribute in node.attribute)
 
 
-def network(model, side):
+def read_network(model, side):
     """ModelProto, side files → Checkpoint."""
     graph = model.graph
     opset = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
     constants = Constants(graph, side)
     entrance, size = entrance_of(graph, constants)
     if len(graph.output) != 1:
-        raise UnsupportedError(f"it has {len(graph.output)} outputs ({quoted([found.name for found in graph.output])}); export "
+        raise UnsupportedError(f"it has {len(graph.output)} outputs ({quoted([value.name for value in graph.output])}); export "
                                "the network with its last layer as its only output")
     nodes = chain.between(entrance, graph.output[0].name, constants)
-    found = layers.read(nodes, opset, size)
+    network = layers.read(nodes, opset, size)
     metadata, stated = description.read({entry.key: entry.value for entry in model.metadata_props})
-    remarks = list(found.remarks) + side.remarks()
-    if "architecture" in stated:
-        check_agreement(stated["architecture"], found)
-    elif CAFFE2 in model.producer_name or (entrance, graph.output[0].name) == CAFFE2_ENDS:
+    remarks = list(network.remarks) + side.remarks()
+    if "architecture" not in stated and (CAFFE2 in model.producer_name or (entrance, graph.output[0].name) == CAFFE2_ENDS):
         preset = images.preset("caffe")
-        stated["preset"] = preset.resized(found.input_size) if found.input_size != preset.crop else preset
-    else:
+        stated["preset"] = preset.resized(network.input_size) if network.input_size != preset.crop else preset
+    elif "architecture" not in stated:
         remarks.append("the graph does not say how pictures are prepared; without --preset it is as torchvision does")
-    stated |= {"order": found.order, "padding_mode": found.padding_mode, "has_lrn": found.has_lrn,
-               "source_output": found.output, "input_size": found.input_size}
-    tensors = found.tensors | constants.unused()
+    stated |= {"order": network.order, "source_output": network.source_output}
+    stated |= {name: getattr(network, name) for name in ("padding_mode", "has_lrn", "input_size", "head", "pooling",
+                                                       "eps")}
+    if network.output:
+        stated["output"] = network.output
+    tensors = network.tensors | constants.unused()
     return Checkpoint(tensors=tensors, container=f"ONNX graph (opset {opset})", sha256="", nested_under=None, metadata=metadata,
                       remarks=tuple(remarks), stated=stated)
 
 
 def entrance_of(graph, constants):
     """→ (name of the one input that is no initialiser, side of its pictures or None where the file leaves it open)."""
-    found = [value for value in graph.input if value.name not in constants.tensors]
-    if len(found) != 1:
-        raise UnsupportedError(f"it has {len(found)} inputs ({quoted([value.name for value in found])}); a VGG has one")
-    kind = found[0].type.tensor_type
+    entrances = [value for value in graph.input if value.name not in constants.tensors]
+    if len(entrances) != 1:
+        raise UnsupportedError(f"it has {len(entrances)} inputs ({quoted([value.name for value in entrances])}); a VGG has one")
+    kind = entrances[0].type.tensor_type
     if kind.elem_type not in FLOATS:
-        raise UnsupportedError(f"its input {quoted([found[0].name])} does not take floating point; export the network without "
-                               "the preparation of pictures")
+        raise UnsupportedError(f"its input {quoted([entrances[0].name])} does not take floating point; export the network "
+                               "without the preparation of pictures")
     sizes = [extent.dim_value or None for extent in kind.shape.dim]
     if not sizes:
-        return found[0].name, None
-    if len(sizes) != 4 or sizes[1] not in (3, None) or sizes[2] != sizes[3] or sizes[2] and not 0 < sizes[2] <= 16384:
+        return entrances[0].name, None
+    is_square = len(sizes) == 4 and sizes[2] == sizes[3] and (sizes[2] is None or 0 < sizes[2] <= 16384)
+    if not is_square or sizes[1] not in (*CHANNELS, None):
         raise UnsupportedError(f"its input has the shape {tuple(extent or '?' for extent in sizes[:8])}; npvgg's VGGs take "
-                               "(N, 3, S, S)")
-    return found[0].name, sizes[2]
-
-
-def check_agreement(said, found):
-    """Refuse metadata of npvgg's that tell of another network than the graph."""
-    if (said.input_size, said.pooled_size) != (found.input_size, found.pooled_size):
-        raise BadFileError(f"its metadata tell of pictures of side {said.input_size} pooled to {said.pooled_size}, its graph "
-                           f"of {found.input_size} and {found.pooled_size}; write it again")
+                               f"(N, C, S, S) with C one of {', '.join(map(str, CHANNELS))}")
+    return entrances[0].name, sizes[2]
 
 
 def imported():

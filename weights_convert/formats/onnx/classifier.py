@@ -1,7 +1,8 @@
-"""The nodes of the classifier: flattening, dense layers, soft-max.
+"""The nodes on features: flattening, dense layers, and what makes probabilities of their outputs.
 
 Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
-Source: onnx/docs/Operators.md: Flatten, Reshape, Squeeze, Gemm, MatMul, Add, Softmax.
+Source: onnx/docs/Operators.md: Flatten, Reshape, Squeeze, Gemm, MatMul, Add, Softmax,
+LogSoftmax, Sigmoid.
 """
 import math
 
@@ -12,14 +13,22 @@ from weights_convert.formats.onnx.attributes import constant, is_list, moved, re
 from weights_convert.formats.onnx.chain import BATCH
 
 
-def flatten(found, node):
+def flatten(layers, node):
     axis = node.attributes.pop("axis", 1)
-    if axis not in ((1, -1) if found.is_flat else (1, -3)):
+    if axis not in ((1, -1) if layers.is_flat else (1, -3)):
         raise unsupported(node, f"flattens from axis {short(axis)}; npvgg reads axis 1")
-    found.is_flat = True
+    become_flat(layers, node)
 
 
-def reshape(found, node):
+def become_flat(layers, node):
+    """From here on arrays of two axes."""
+    if not layers.is_head:
+        raise unsupported(node, "stands before the last of five poolings, where a VGG has none")
+    layers.is_flat = True
+    layers.flatten()
+
+
+def reshape(layers, node):
     """A Reshape to (batch, everything else)."""
     wanted = node.sizes if node.sizes is not None else node.attributes.pop("shape", None)
     node.attributes.pop("consumed_inputs", None)
@@ -27,22 +36,23 @@ def reshape(found, node):
     is_pair = is_list(wanted, 2, (int, str)) and (wanted[0] == BATCH or isinstance(wanted[0], int))
     if not is_pair or not isinstance(wanted[1], int) or wanted[1] == 0 or wanted == [-1, -1]:
         raise unsupported(node, f"reshapes to {short(wanted)}; npvgg reads it where it flattens: (N, C·H·W)")
-    numbers = len(found.tensors[f"fc{found.here}.W"]) if found.dense else found.channels * (found.side or 0)**2
+    dense = [arrays for kind, arrays in layers.steps if kind == "dense"]
+    numbers = len(dense[-1]["W"]) if dense else layers.channels * (layers.side or 0)**2
     if numbers and wanted[1] not in (-1, numbers):
         raise BadFileError(f"its node {node.shown} reshapes {numbers:,} numbers a picture to {wanted[1]:,}; export it again")
-    found.is_flat = True
+    become_flat(layers, node)
 
 
-def squeeze(found, node):
+def squeeze(layers, node):
     given = node.attributes.pop("axes", None)
     if len(node.inputs) > 1:
         given = moved(node, given)
-    if found.side != 1 or not given or sorted(axis % 4 for axis in given) != [2, 3]:
+    if layers.side != 1 or not given or sorted(axis % 4 for axis in given) != [2, 3]:
         raise unsupported(node, f"removes the axes {short(given)}; npvgg reads that for a map of 1×1")
-    found.is_flat = True
+    become_flat(layers, node)
 
 
-def gemm(found, node):
+def gemm(layers, node):
     """y = alpha · x · B + beta · C, where B may be transposed."""
     weight, bias = constant(node, 1), constant(node, 2, optional=True)
     alpha, beta = (node.attributes.pop(name, 1.0) for name in ("alpha", "beta"))
@@ -51,52 +61,50 @@ def gemm(found, node):
     require(node, {"transA": 0})
     if weight.ndim != 2 or not all(isinstance(factor, float) and math.isfinite(factor) for factor in (alpha, beta)):
         raise unsupported(node, f"has a weight of the shape {weight.shape}, or factors that are no numbers")
-    require_flat(found, node)
+    require_flat(layers, node)
     weight = weight if is_transposed else np.ascontiguousarray(weight.T)
-    dense_layer(found, node, scaled(weight, alpha), None if bias is None else scaled(bias, beta))
+    dense_layer(layers, node, scaled(weight, alpha), None if bias is None else scaled(bias, beta))
 
 
 def scaled(array, factor):
     return array if factor == 1 or array.dtype.kind != "f" else (array.astype(np.float64) * factor).astype(np.float32)
 
 
-def matmul(found, node):
+def matmul(layers, node):
     weight = constant(node, 1)
-    require_flat(found, node)
+    require_flat(layers, node)
     if weight.ndim != 2:
         raise unsupported(node, f"multiplies by an array of the shape {weight.shape}; npvgg reads a matrix")
-    dense_layer(found, node, np.ascontiguousarray(weight.T), None)
+    dense_layer(layers, node, np.ascontiguousarray(weight.T), None)
 
 
-def require_flat(found, node):
-    if not found.is_flat:
+def require_flat(layers, node):
+    if not layers.is_flat:
         raise unsupported(node, "is applied to a map that was not flattened")
 
 
-def dense_layer(found, node, weight, bias):
+def dense_layer(layers, node, weight, bias):
     """A dense layer's (O, I) weight and its bias, as a vector or to be broadcast to one."""
     outputs, inputs = weight.shape
-    if not found.dense and found.is_flat and found.side and inputs != found.channels * found.side**2:
-        raise BadFileError(f"its node {node.shown} takes {inputs:,} numbers from maps of {found.channels}×{found.side}×"
-                           f"{found.side}; export it again")
-    found.dense += 1
-    layer = f"fc{found.here}"
-    found.add_parameters(layer, W=weight, B=np.zeros(outputs, np.float32) if bias is None else vector(bias, outputs, node))
-    found.takes_bias = layer if bias is None else ""
+    if not layers.is_dense and layers.is_flat and layers.side and inputs != layers.channels * layers.side**2:
+        raise BadFileError(f"its node {node.shown} takes {inputs:,} numbers from maps of {layers.channels}×{layers.side}×"
+                           f"{layers.side}; export it again")
+    arrays = layers.step("dense", W=weight, B=np.zeros(outputs, np.float32) if bias is None else vector(bias, outputs, node))
+    layers.takes_bias = arrays if bias is None else None
 
 
-def add(found, node):
+def add(layers, node):
     """The bias of the layer before, which had none."""
     bias = next((array for array in node.inputs if array is not None), None)
     axis = node.attributes.pop("axis", None)                         # to opset 6, with broadcast
     node.attributes.pop("broadcast", None)
-    if not found.takes_bias or bias is None or axis not in (None, 1):
+    if layers.takes_bias is None or bias is None or axis not in (None, 1):
         raise unsupported(node, "adds something that is no bias; a VGG does not")
-    if axis == 1 and not found.is_flat:
+    if axis == 1 and not layers.is_flat:
         bias = bias.reshape(*bias.shape, 1, 1)
-    outputs = len(found.tensors[f"{found.takes_bias}.W"])
-    found.tensors[f"{found.takes_bias}.B"] = vector(bias, outputs, node, axis=-1 if found.is_flat else -3)
-    found.takes_bias = ""
+    outputs = len(layers.takes_bias["W"])
+    layers.takes_bias["B"] = vector(bias, outputs, node, axis=-1 if layers.is_flat else -3)
+    layers.takes_bias = None
 
 
 def vector(bias, outputs, node, axis=-1):
@@ -108,9 +116,35 @@ def vector(bias, outputs, node, axis=-1):
     return np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (outputs,)))
 
 
-def softmax(found, node):
-    axis = node.attributes.pop("axis", 1 if found.opset < 13 else -1)
-    require_flat(found, node)
+def softmax(layers, node):
+    over_classes(layers, node)
+    layers.output, layers.source_output = "softmax", "probabilities"
+
+
+def log_softmax(layers, node):
+    """Logits minus a number a picture, log Σ exp: their soft-max is the same."""
+    over_classes(layers, node)
+    layers.output = "softmax"
+    layers.remarks.append("its last layer, LogSoftmax, is left out: the answers here are the logits before it, whose soft-max "
+                          "is the same")
+
+
+def over_classes(layers, node):
+    axis = node.attributes.pop("axis", 1 if layers.opset < 13 else -1)
+    require_dense(layers, node)
     if axis not in (1, -1):
         raise unsupported(node, f"is taken along axis {short(axis)}; a VGG's runs over the classes")
-    found.output, found.has_ended = "probabilities", True
+    layers.has_ended = True
+
+
+def sigmoid(layers, node):
+    require_dense(layers, node)
+    node.attributes.pop("consumed_inputs", None)
+    layers.output, layers.source_output, layers.has_ended = "sigmoid", "probabilities", True
+
+
+def require_dense(layers, node):
+    """Probabilities are taken of what a dense layer gives."""
+    require_flat(layers, node)
+    if not [kind for kind, _ in layers.steps if not kind.startswith("drop")][-1:] == ["dense"]:
+        raise unsupported(node, "makes probabilities of something other than a dense layer's outputs; a VGG does not")

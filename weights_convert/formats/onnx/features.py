@@ -1,49 +1,48 @@
-"""The nodes before the classifier: convolutions, batch norm, ReLU, local response normalisation, pooling.
+"""The nodes on maps: convolutions, batch norm, ReLU, local response normalisation, pooling.
 
-A missing bias is one of zeros.  Batch norm divides by √(variance + ε), so an ε other than ours moves into the variances.
 Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
-Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, AveragePool, GlobalAveragePool, ReduceMean.
+Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool,
+ReduceMean, ReduceMax.
 """
 import numpy as np
 
-from npvgg.architecture import BLOCKS
 from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
 from weights_convert.formats.onnx.classifier import dense_layer
 from weights_convert.refusals import damaged
 
-EPSILON = 1e-5
-LARGEST_EPSILON = 0.1
 LRN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 2.0}
+EPSILON = 1e-5                            # of a node that names none
 
 
-def conv(found, node):
+def conv(layers, node):
     weight, bias = constant(node, 1), constant(node, 2, optional=True)
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or 0 in weight.shape:
         raise unsupported(node, f"has filters of the shape {weight.shape}; a VGG's are square")
     side = weight.shape[2]
     pads = padding(node, side)
-    mode, border = found.border or ("constant", 0)
-    found.border = ()
+    mode, border = layers.border or ("constant", 0)
+    layers.border = ()
     if mode == "reflect" and any(pads):
         raise unsupported(node, "pads a border that is reflected already")
-    is_dense = found.block > BLOCKS
+    is_dense = layers.is_head
     require(node, {"kernel_shape": [side, side], "strides": [1, 1], "dilations": [1, 1], "group": 1})
     if {pad + border for pad in pads} != {0 if is_dense else side // 2} or side % 2 == 0 and not is_dense:
         raise unsupported(node, f"has the padding {[pad + border for pad in pads]} with filters of "
                                f"{side}×{side}; a VGG keeps the size of the map, and after pool5 covers it")
     if is_dense:
-        if side != (found.side or side):
-            raise unsupported(node, f"has filters of {side}×{side} on a map of {found.side}; npvgg reads "
+        if side != (layers.side or side):
+            raise unsupported(node, f"has filters of {side}×{side} on a map of {layers.side}; npvgg reads "
                                    "a convolution after pool5 where it covers the map")
-        found.side = 1
-        return dense_layer(found, node, weight.reshape(len(weight), -1), bias)
-    found.position += 1
+        layers.flatten()
+        dense_layer(layers, node, weight.reshape(len(weight), -1), bias)
+        layers.side = 1
+        return
+    layers.position += 1
     if mode == "reflect":
-        found.order.append(f"pad{found.here}")
-    found.channels = len(weight)
-    layer = f"conv{found.here}"
-    found.add_parameters(layer, W=weight, B=np.zeros(len(weight), np.float32) if bias is None else bias)
-    found.takes_bias = layer if bias is None else ""
+        layers.add(f"pad{layers.here}")
+    layers.channels = len(weight)
+    arrays = layers.add(f"conv{layers.here}", W=weight, **({} if bias is None else {"B": bias}))
+    layers.takes_bias = arrays if bias is None else None
 
 
 def padding(node, side):
@@ -56,7 +55,7 @@ def padding(node, side):
     return [0] * 4 if how == "VALID" else given
 
 
-def pad(found, node):
+def pad(layers, node):
     mode = node.attributes.pop("mode", "constant")
     given = moved(node, node.attributes.pop("pads", node.attributes.pop("paddings", None)))
     fill = node.attributes.pop("value", 0) if len(node.inputs) < 3 or node.inputs[2] is None else node.inputs[2]
@@ -66,52 +65,84 @@ def pad(found, node):
         raise unsupported(node, f"pads by {short(given)} in the mode {short(mode)}; npvgg reads equal borders of "
                                 "zeros, and reflected ones")
     if given[2]:
-        found.border = (mode, given[2])
+        layers.border = (mode, given[2])
 
 
-def batch_norm(found, node):
+def batch_norm(layers, node):
     scale, shift, mean, variance = (constant(node, at) for at in (1, 2, 3, 4))
     epsilon = node.attributes.pop("epsilon", EPSILON)
     for name in ("momentum", "spatial", "consumed_inputs"):
         node.attributes.pop(name, None)
     require(node, {"training_mode": 0, "is_test": 1})
-    if not isinstance(epsilon, float) or not 0 < epsilon <= LARGEST_EPSILON:
-        raise unsupported(node, f"has the epsilon {short(epsilon)}; npvgg reads those up to {LARGEST_EPSILON}")
-    if np.float32(epsilon) != np.float32(EPSILON) and variance.dtype.kind == "f":
-        variance = (variance.astype(np.float64) + (epsilon - EPSILON)).astype(np.float32)
-        if "epsilon" not in "".join(found.remarks):
-            found.remarks.append(f"batch norm's epsilon is {epsilon:.3g}; its difference from ours, {EPSILON:g}, was added to "
-                                 "the variances")
-    found.takes_bias = ""
-    found.add_parameters(f"bn{found.here}", W=scale, B=shift, mean=mean, var=variance)
+    if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
+        raise unsupported(node, f"has the epsilon {short(epsilon)}; npvgg reads numbers from 0 to below 1")
+    layers.takes_bias, epsilon = None, shortest(epsilon)
+    arrays = {"W": scale, "B": shift, "mean": mean, "var": variance}
+    if layers.is_head:
+        layers.step("bn", epsilon=epsilon, **arrays)
+    else:
+        name = f"bn{layers.here}"
+        layers.add(name, **arrays)
+        layers.epsilons[name] = epsilon
 
 
-def relu(found, node):
+def shortest(number):
+    """The shortest decimal that is the same float32: 9.99999974e-06 is meant as 1e-05."""
+    return float(str(np.float32(number)))
+
+
+def relu(layers, node):
     node.attributes.pop("consumed_inputs", None)
-    found.takes_bias = ""
-    found.order.append(f"relu{found.here}")
+    layers.takes_bias = None
+    layers.step("relu") if layers.is_head else layers.add(f"relu{layers.here}")
 
 
-def response_norm(found, node):
+def response_norm(layers, node):
     defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     given = {name: node.attributes.pop(name, defaults.get(name)) for name in LRN}
     is_ours = [type(given[name]) in (int, float) and np.float32(given[name]) == np.float32(LRN[name]) for name in LRN]
     if not all(is_ours):
         raise unsupported(node, f"normalises with {short(given)}; A-LRN does with {LRN}")
-    found.order.append(f"lrn{found.block}")
+    if layers.is_head:
+        raise unsupported(node, "stands where a VGG has none")
+    layers.add(f"lrn{layers.block}")
 
 
-def max_pool(found, node):
-    check_window(node, [2, 2], is_even=found.side is not None and found.side % 2 == 0)
-    found.order.append(f"pool{found.block}")
-    found.block, found.position = found.block + 1, 0
-    found.side = None if found.side is None else found.side // 2
+def max_pool(layers, node):
+    pool(layers, node, "max")
+
+
+def average_pool(layers, node):
+    pool(layers, node, "avg")
+
+
+def pool(layers, node, kind):
+    """A pooling of 2×2 that ends a block, or one behind pool5 whose windows divide the map."""
+    if not layers.is_head:
+        check_window(node, [2, 2], is_even=layers.side is not None and layers.side % 2 == 0)
+        layers.add(f"pool{layers.block}")
+        layers.poolings.add(kind)
+        layers.block, layers.position = layers.block + 1, 0
+        layers.side = None if layers.side is None else layers.side // 2
+        return
+    window = node.attributes.get("kernel_shape")
+    if not is_list(window, 2) or len(set(window)) != 1 or window[0] < 1:
+        raise unsupported(node, f"pools with a window of {short(window)}; npvgg reads square ones")
+    if window != [1, 1]:
+        if layers.is_dense:
+            raise unsupported(node, "stands where a VGG has none")
+        if not layers.side or layers.side % window[0]:
+            raise unsupported(node, f"pools {window[0]}×{window[0]} on a map of side {layers.side or 'unknown'}; npvgg reads "
+                                    "windows that divide the map")
+        layers.side //= window[0]
+        layers.step(f"{kind}{layers.side}")
+    check_window(node, window, is_even=True)
 
 
 def check_window(node, window, is_even):
     """Refuse a window other than this one, or with a step or a border other than a VGG's."""
-    node.attributes.pop("storage_order", None)
-    node.attributes.pop("count_include_pad", None)
+    for name in ("storage_order", "count_include_pad"):
+        node.attributes.pop(name, None)
     how, ceil = node.attributes.pop("auto_pad", "NOTSET"), node.attributes.pop("ceil_mode", 0)
     # On an even map rounding up and padding to the same size change nothing.
     if (how not in ("NOTSET", "VALID") or ceil) and not is_even:
@@ -123,38 +154,37 @@ def check_window(node, window, is_even):
     require(node, {"pads": [0] * 4, "dilations": [1, 1]})
 
 
-def average_pool(found, node):
-    window = node.attributes.get("kernel_shape")
-    if not is_list(window, 2) or len(set(window)) != 1 or window[0] < 1:
-        raise unsupported(node, f"pools with a window of {short(window)}; npvgg reads square ones")
-    if window != [1, 1]:
-        require_pooling(found, node)
-        if found.side is None or found.side % window[0]:
-            raise unsupported(node, f"pools {window[0]}×{window[0]} on a map of side {found.side or 'unknown'}; npvgg reads "
-                                    "windows that divide the map")
-        found.side //= window[0]
-    check_window(node, window, is_even=True)
+def global_average(layers, node):
+    global_pool(layers, node, "avg")
 
 
-def global_pool(found, node):
-    if not found.dense:
-        require_pooling(found, node)
-        found.side, found.is_pooled_to_one = 1, True
-    elif found.side != 1:
-        raise unsupported(node, "stands where a VGG has none")
+def global_maximum(layers, node):
+    global_pool(layers, node, "max")
 
 
-def reduced_mean(found, node):
-    """The mean over the map, whose two sides become 1 or vanish."""
+def reduced_mean(layers, node):
+    reduced(layers, node, "avg")
+
+
+def reduced_maximum(layers, node):
+    reduced(layers, node, "max")
+
+
+def reduced(layers, node, kind):
+    """The mean or the maximum over the map, whose two sides become 1 or vanish."""
     given = moved(node, node.attributes.pop("axes", None))
     require(node, {"noop_with_empty_axes": 0})
     if sorted(axis % 4 for axis in given) != [2, 3]:
-        raise unsupported(node, f"takes the mean over the axes {short(given)}; npvgg reads that over a map")
-    global_pool(found, node)
-    found.is_flat = not node.attributes.pop("keepdims", 1)
+        raise unsupported(node, f"reduces the axes {short(given)}; npvgg reads that over a map")
+    global_pool(layers, node, kind)
+    if not node.attributes.pop("keepdims", 1):
+        layers.is_flat = True
+        layers.flatten()
 
 
-def require_pooling(found, node):
-    """Refuse a mean anywhere but between pool5 and the classifier."""
-    if found.block <= BLOCKS or found.dense:
+def global_pool(layers, node, kind):
+    if not layers.is_head or layers.is_dense and layers.side != 1:
         raise unsupported(node, "stands where a VGG has none")
+    if not layers.is_dense:
+        layers.side = 1
+        layers.step(f"{kind}1")

@@ -24,19 +24,19 @@ LEAST_ROWS = min(SHAPE.row_counts)
 def tile_product(row_step, depth):
     """The kernel for one layout of the left operand:
 
-        product(rows, a, a_step, b, c, c_step, blocks, fresh, ahead, ahead_step)
+        product(rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step)
 
-    a, b, c and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
-    `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]; unless `fresh`, what lies there
-    is added.  However many rows a tile has, each sum runs over b and k in the same order, so the bits do not depend on how the
-    rows are divided into tiles.
+    a, b, c, d and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
+    `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]: the sums themselves, the sums
+    plus what lies at d, or that plus what lies at c, for 0, 1 or 2 `addends`.  However many rows a tile has, each sum runs over
+    b and k in the same order, so the bits do not depend on how the rows are divided into tiles.
     """
     @kernel(LANES)
-    def product(v, rows, a, a_step, b, c, c_step, blocks, fresh, ahead, ahead_step):
+    def product(v, rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step):
         def emit(count):
             asked = v.floats(ahead), ahead_step
             sums = emit_sums(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks, asked)
-            emit_stores(v, sums, v.floats(c), c_step, fresh)
+            emit_stores(v, sums, v.floats(c), c_step, addends, v.floats(d), d_step)
 
         for_each_count(v, rows, emit)
     return product
@@ -105,15 +105,23 @@ def emit_sums(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
     return dict(zip(tile, v.repeat(v.product(blocks, groups), [v.splat(0)] * len(tile), group), strict=True))
 
 
-def emit_stores(v, sums, c, c_step, fresh):
+def emit_stores(v, sums, c, c_step, addends, d, d_step):
+    """c = sums, c = sums + d, or c = (sums + d) + c."""
     builder = v.builder
-    store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
-    builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
-    for block, adds in ((store, False), (add, True)):
+    blocks = [builder.append_basic_block(name) for name in ("alone", "joined", "total")]
+    end = builder.append_basic_block("end")
+    switch = builder.switch(addends, blocks[0])
+    for count, block in enumerate(blocks):
+        if count:
+            switch.add_case(v.number(count), block)
         builder.position_at_end(block)
         for (r, s), total in sums.items():
             place = place_of(v, c, c_step, r, s)
-            v.store(v.add(v.load(place), total) if adds else total, place)
+            if count:
+                total = v.add(total, v.load(place_of(v, d, d_step, r, s)))
+            if count == 2:
+                total = v.add(total, v.load(place))
+            v.store(total, place)
         builder.branch(end)
     builder.position_at_end(end)
 

@@ -1,7 +1,7 @@
 """What a thread does with a program."""
 from numba import carray
 
-from npvgg.kernels.compiling.flags import part
+from npvgg.kernels.compiling.flags import inlined, part
 from npvgg.kernels.engine.float32 import convolution, dense_layer, feature_map, meeting
 from npvgg.kernels.engine.float32.memory import steps_at
 from npvgg.kernels.engine.float32.places import at
@@ -33,7 +33,7 @@ def chosen_from(kinds):
     kind, *others = kinds
     number, do, otherwise = NUMBER[kind], TASKS[kind], chosen_from(others) if others else no_task
 
-    @part
+    @inlined
     def do_task(step, task, scratch):
         if step.kind == number:
             do(step, task, scratch)
@@ -42,7 +42,7 @@ def chosen_from(kinds):
     return do_task
 
 
-@part
+@inlined
 def no_task(step, task, scratch):
     pass
 

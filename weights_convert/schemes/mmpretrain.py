@@ -5,21 +5,24 @@
 Positions in `features` count those modules and the poolings; those in `classifier` are torchvision's.
 Source: mmpretrain/models/backbones/vgg.py, tools/model_converters/vgg_to_mmpretrain.py.
 """
-from npvgg.architecture import WITH_BATCH_NORM
-from weights_convert.sources import torchvision
-from weights_convert.sources.naming import Source
+from functools import partial
+
+from npvgg.architecture import feature_layers
+from weights_convert.schemes import heads, torchvision
+from weights_convert.schemes.naming import Scheme
 
 MEMBER = {"conv2d": "conv", "batchnorm2d": "bn"}
+POSITIONS = ("relu", "maxpool2d", "avgpool2d")
+CLASSIFIER = "backbone.classifier"
 
 
 def modules(net):
     names = {paper: f"backbone.{name}" for paper, name in torchvision.modules(net).items() if name.startswith("classifier")}
     position = 0
-    for layer in net.layers:
+    for layer in feature_layers(net):
         if layer.op in MEMBER:
             names[layer.name] = f"backbone.features.{position}.{MEMBER[layer.op]}"
-        elif layer.op in ("relu", "maxpool2d"):
-            position += 1
+        position += layer.op in POSITIONS
     return names
 
 
@@ -28,6 +31,5 @@ def counters(net):
 
 
 CONVOLUTIONS = r"backbone\.features\.(\d{1,4})\.conv\.weight"
-MMPRETRAIN = Source("mmpretrain", CONVOLUTIONS, CONVOLUTIONS, (r"backbone\.classifier\.(\d{1,4})\.weight",), modules,
-                    ignorable=counters, preset="mmpretrain",
-                    networks=(*WITH_BATCH_NORM, *(f"{name}_bn" for name in WITH_BATCH_NORM)))
+MMPRETRAIN = Scheme("mmpretrain", CONVOLUTIONS, CONVOLUTIONS, partial(torchvision.sequential, where=CLASSIFIER), modules,
+                    ignorable=counters, preset="mmpretrain", networks=torchvision.ITS_OWN, lacks=heads.lacks_before_flatten)

@@ -5,7 +5,7 @@ timm, torchvision and Keras (on JAX) are the genuine libraries.  mmpretrain's an
 parameters of torchvision's network, which computes the answer.  Half a gigabyte a file and minutes in all; needs timm,
 safetensors, keras and jax:
 
-    KERAS_BACKEND=jax python -m pytest -m heavy tests/weights_convert/test_full_size_sources.py
+    KERAS_BACKEND=jax python -m pytest -m heavy tests/weights_convert/test_full_size_schemes.py
 """
 from dataclasses import replace
 
@@ -25,11 +25,11 @@ from weights_convert.convert import convert
 
 LEVELS = 1 / 64                           # pictures of levels up to 150 instead of 2.6: otherwise the soft-max is 1 and zeros
 
-# (source, network, the ending of its file, container, preset)
+# (scheme, network, the ending of its file, container, preset)
 CASES = {
     "timm, safetensors": ("timm", "vgg16", ".safetensors", "safetensors", "torchvision"),
     "timm, pth": ("timm", "vgg11_bn", ".pth", "PyTorch zip", "torchvision"),
-    "torchvision before 2017": ("torchvision-2016", "vgg13", ".pth", "PyTorch legacy stream", "torchvision"),
+    "torchvision before 2017": ("torchvision", "vgg13", ".pth", "PyTorch legacy stream", "torchvision"),
     "mmpretrain": ("mmpretrain", "vgg16_bn", ".pth", "PyTorch legacy stream", "mmpretrain"),
     "Caffe": ("caffe", "vgg16", ".caffemodel", "Caffe model", "caffe"),
     "Keras VGG16": ("keras", "vgg16", ".weights.h5", "Keras HDF5", "caffe"),
@@ -38,22 +38,23 @@ CASES = {
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("source, name, ending, container, preset", CASES.values(), ids=CASES)
-def test_the_logits_are_those_of_the_sources_own_runtime(tmp_path, source, name, ending, container, preset):
+@pytest.mark.parametrize("scheme, name, ending, container, preset", CASES.values(), ids=CASES)
+def test_the_logits_are_those_of_the_schemes_own_runtime(tmp_path, scheme, name, ending, container, preset):
     path, weights = tmp_path / f"full{ending}", tmp_path / "full.h5"
     x = images.batch([photograph(1)], images.preset(preset))
-    theirs = WRITERS[source](source, name, path, x)
+    theirs = WRITERS[scheme](scheme, name, path, x)
     found = convert(path, weights)
     path.unlink()
-    assert (found.source, found.container, found.preset) == (source, container, preset)
-    assert found.architecture == architecture(name)
+    assert (found.scheme, found.container, found.preset) == (scheme, container, preset)
+    early = {"head": "avg7 flatten drop 4096 relu drop 4096 relu 1000"} if scheme == "torchvision" else {}
+    assert found.architecture == architecture(name, **early)
 
     # The recorded logits are compared with ours before the soft-max, whatever the published network ends with.
     vgg = network.load_file(weights, verify=False)
     (tmp_path / "tests").mkdir()
     np.savez(tmp_path / "tests" / "logits.npz", input=x, output=theirs)
     outcome = recorded_answers.check(replace(vgg, source_output="logits"), tmp_path / "tests" / "logits.npz")
-    print(f"{source} {name}: gap {report.number(outcome.difference.largest_relative)} of the largest logit")
+    print(f"{scheme} {name}: gap {report.number(outcome.difference.largest_relative)} of the largest logit")
     assert outcome.verdict == report.CLOSE and outcome.argmax_flips == 0 and outcome.bound == 1e-4
     assert np.ptp(theirs) > 0.5 * abs(theirs).max()                    # logits of both signs, none dominating the rest
 
@@ -67,7 +68,7 @@ def test_the_logits_are_those_of_the_sources_own_runtime(tmp_path, source, name,
 # ------------------------------------------------------------------------------------------------- PyTorch's
 
 
-def by_timm(source, name, path, x):
+def by_timm(scheme, name, path, x):
     library = torchvision()
     timm, safetensors = pytest.importorskip("timm"), pytest.importorskip("safetensors.torch")
     from timm.models.vgg import _filter_fn
@@ -81,7 +82,7 @@ def by_timm(source, name, path, x):
     return answer(model, x)
 
 
-def by_early_torchvision(source, name, path, x):
+def by_early_torchvision(scheme, name, path, x):
     model = settled(torchvision(), name)
     moved = {"classifier.0": "classifier.1", "classifier.3": "classifier.4"}
     state = {moved.get(key.rpartition(".")[0], key.rpartition(".")[0]) + "." + key.rpartition(".")[2]: tensor
@@ -90,7 +91,7 @@ def by_early_torchvision(source, name, path, x):
     return answer(model, x)
 
 
-def by_mmpretrain(source, name, path, x):
+def by_mmpretrain(scheme, name, path, x):
     """torchvision's positions count convolution, batch norm and ReLU each; mmpretrain's one module for all three."""
     model = settled(torchvision(), name)
     state, position = {}, -1
@@ -104,7 +105,7 @@ def by_mmpretrain(source, name, path, x):
     return answer(model, x)
 
 
-def by_caffe(source, name, path, x):
+def by_caffe(scheme, name, path, x):
     model, net = settled(torchvision(), name), architecture(name)
     model.features[0].weight.data *= LEVELS
     paper = torchvision_names(net)
@@ -142,7 +143,7 @@ def answer(model, x):
 # ------------------------------------------------------------------------------------------------- Keras
 
 
-def by_keras(source, name, path, x):
+def by_keras(scheme, name, path, x):
     keras = keras_library()
     if keras.backend.backend() != "jax":
         pytest.skip("for this, Keras has to run on JAX: set KERAS_BACKEND=jax")
@@ -159,5 +160,5 @@ def he(rng, shape):
     return rng.standard_normal(shape, np.float32) * np.float32(scale)
 
 
-WRITERS = {"timm": by_timm, "torchvision-2016": by_early_torchvision, "mmpretrain": by_mmpretrain, "caffe": by_caffe,
+WRITERS = {"timm": by_timm, "torchvision": by_early_torchvision, "mmpretrain": by_mmpretrain, "caffe": by_caffe,
            "keras": by_keras}

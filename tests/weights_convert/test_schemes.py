@@ -7,7 +7,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import network
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
-from weights_convert import sources
+from weights_convert import schemes
 from weights_convert.convert import convert
 
 torch = pytest.importorskip("torch")
@@ -38,7 +38,8 @@ def saved(path, content, legacy=False):
 def test_torchvision_before_2017(tmp_path):
     model = torch_networks.stirred(torch_networks.EarlyTorchvision("vgg13"))
     report = convert(saved(tmp_path / "early.pth", model.state_dict(), legacy=True), tmp_path / "out.h5")
-    assert (report.source, report.preset, report.output) == ("torchvision-2016", "torchvision", "logits")
+    assert (report.scheme, report.preset, report.source_output) == ("torchvision", "torchvision", "logits")
+    assert report.architecture.head == "avg1 flatten drop 12 relu drop 9 relu 5"
     assert agrees(network.load_file(report.path), model, pictures())
 
 
@@ -119,7 +120,7 @@ def timm_network(tmp_path, name="vgg11_bn", **options):
 def test_timm(tmp_path, name):
     model = timm_network(tmp_path, name)
     report = convert(saved(tmp_path / "pytorch_model.bin", model.state_dict()), tmp_path / "out.h5")
-    assert report.source == "timm" and report.architecture == architecture(
+    assert report.scheme == "timm" and report.architecture == architecture(
         name, **SIZES | {"hidden": (20, 4096), "pooled_size": 7, "input_size": 224})
     assert agrees(network.load_file(report.path), model, pictures(224))
 
@@ -136,21 +137,22 @@ def test_timm_takes_back_what_is_exported_for_it(tmp_path):
         assert torch.equal(tensor, again.state_dict()[key]), key
 
 
-def test_timm_without_its_last_layer_is_refused(tmp_path):
+def test_timm_without_its_last_layer_ends_behind_the_relu_before_it(tmp_path):
     model = timm_network(tmp_path)
     model.reset_classifier(0)
-    with pytest.raises(BadFileError, match="it has 2 of the 3 dense layers of timm"):
-        convert(saved(tmp_path / "x.pth", model.state_dict()), tmp_path / "out.h5")
+    report = convert(saved(tmp_path / "x.pth", model.state_dict()), tmp_path / "out.h5")
+    assert report.architecture.head == "avg7 flatten 20 relu drop 4096 relu" and report.architecture.output == "none"
+    assert agrees(network.load_file(report.path), model, pictures(224))
 
 
-def test_from_forces_the_source(tmp_path):
+def test_from_forces_the_scheme(tmp_path):
     model = torch_networks.OpenMMLab("vgg11")
     path = saved(tmp_path / "mm.pth", model.state_dict())
-    assert convert(path, tmp_path / "out.h5", origin="mmpretrain", dry_run=True).source == "mmpretrain"
+    assert convert(path, tmp_path / "out.h5", scheme="mmpretrain", dry_run=True).scheme == "mmpretrain"
     with pytest.raises(BadFileError, match=r"no convolution among its 22 tensors .* under the names of timm"):
-        convert(path, tmp_path / "out.h5", origin="timm")
-    with pytest.raises(UsageError, match=f"there is no source 'keras3'; npvgg knows {', '.join(sources.SOURCES)}"):
-        convert(path, tmp_path / "out.h5", origin="keras3")
+        convert(path, tmp_path / "out.h5", scheme="timm")
+    with pytest.raises(UsageError, match=f"there is no scheme 'keras3'; npvgg knows {', '.join(schemes.SCHEMES)}"):
+        convert(path, tmp_path / "out.h5", scheme="keras3")
 
 
 def test_every_misfit_is_listed_in_one_report(tmp_path):
@@ -173,7 +175,7 @@ def test_every_misfit_is_listed_in_one_report(tmp_path):
 def test_a_dry_run_shows_where_each_tensor_would_go(tmp_path):
     model = timm_network(tmp_path, "vgg11")
     run = command_line(saved(tmp_path / "x.pth", model.state_dict()), tmp_path / "out.h5", "--dry-run")
-    assert run.status == 0 and "PyTorch zip of timm" in run.err and "the source's last layer gives logits" in run.err
+    assert run.status == 0 and "PyTorch zip of timm" in run.err and "the file's own last layer gives logits" in run.err
     rows = [line.split("  ") for line in run.out.splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert ["pre_logits.fc1.weight", "(20, 32, 7, 7)", "float32", "fc6/weight", "(20, 1568)"] in cells

@@ -1,0 +1,34 @@
+"""Whose names a set of tensors carries."""
+import re
+
+from npvgg.errors import BadFileError, UsageError
+from weights_convert.refusals import quoted
+from weights_convert.schemes.caffe import CAFFE
+from weights_convert.schemes.keras import KERAS, KERAS_BY_CLASS
+from weights_convert.schemes.mmpretrain import MMPRETRAIN
+from weights_convert.schemes.naming import Scheme
+from weights_convert.schemes.npvgg import NPVGG
+from weights_convert.schemes.onnx import ONNX
+from weights_convert.schemes.pytorchvggnet import PYTORCHVGGNET
+from weights_convert.schemes.timm import TIMM
+from weights_convert.schemes.torchvision import TORCHVISION
+
+# The first whose mark is there: timm's keys contain torchvision's.
+SCHEMES = {scheme.name: scheme for scheme in (
+    NPVGG, ONNX, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION)}
+
+
+def find(name: str) -> Scheme:
+    """'timm' → Scheme; UsageError with the list for any other."""
+    if name not in SCHEMES:
+        raise UsageError(f"there is no scheme {name!r}; npvgg knows {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def recognise(tensors: dict) -> Scheme:
+    """{key: array} → the Scheme that names its tensors so; BadFileError where none does."""
+    for scheme in SCHEMES.values():
+        if any(re.fullmatch(scheme.mark, key) for key in tensors):
+            return scheme
+    raise BadFileError(f"its tensors ({quoted(list(tensors))}) are named as those of no VGG that npvgg "
+                       f"knows ({', '.join(SCHEMES)}); give a checkpoint of one of these")
