@@ -7,8 +7,8 @@
     >>> npvgg.create("vgg16", num_classes=10, width=0.125, seed=0).architecture.parameters["conv1_1/weight"]
     (8, 3, 3, 3)
 
-The modules in the order of the data: architecture, images, weights, network, runner, labels, classify, hub; kernels holds the
-arithmetic and parity the comparison of two runs.
+The modules in the order of the data: architecture, images, weights, network, runner, labels, classify, hub; kernels computes
+the layers, and parity compares two runs.
 """
 from importlib import import_module
 from typing import TYPE_CHECKING
