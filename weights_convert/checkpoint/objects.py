@@ -7,6 +7,7 @@
 from collections import Counter
 
 from npvgg.errors import BadFileError
+from npvgg.text import listed
 from weights_convert.checkpoint import references, storages, tensors
 from weights_convert.checkpoint.references import Inert, Reference
 from weights_convert.checkpoint.tensors import Tensor
@@ -93,6 +94,5 @@ class Objects:
         """What was left out, as sentences."""
         if not self.inert:
             return ()
-        counts = ", ".join(name if n == 1 else f"{name} ({n}×)" for name, n in sorted(self.inert.items())[:8])
-        more = f" and {len(self.inert) - 8} more" if len(self.inert) > 8 else ""
-        return (f"objects beside the weights were left out: {counts}{more}",)
+        counts = [name if n == 1 else f"{name} ({n}×)" for name, n in sorted(self.inert.items())]
+        return (f"objects beside the weights were left out: {listed(counts, 8)}",)

@@ -7,6 +7,7 @@ import json
 from npvgg import images, weights
 from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError
+from npvgg.storage import strict_json
 
 NAME = "npvgg"
 
@@ -23,13 +24,13 @@ def read(metadata):
     if NAME not in metadata:
         return {}, {}
     try:
-        said = json.loads(metadata[NAME])
+        said = strict_json.read(metadata[NAME])
         stated = {"architecture": Architecture.from_json(said["architecture"]),
                   "preset": images.Preset.from_json(said["preset"]),
                   "source_output": said["source_output"]}
         labels = tuple(said["labels"])
         if stated["source_output"] not in weights.OUTPUTS or not all(type(label) is str for label in labels):
             raise ValueError
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise BadFileError("its metadata say something under \"npvgg\" that npvgg did not write; write it again") from None
     return {"classes": labels} if labels else {}, stated
