@@ -28,7 +28,7 @@ from npvgg.kernels.compiling import threads
 from npvgg.kernels.engine import program, team
 from npvgg.kernels.engine.arenas import aligned
 from npvgg.kernels.engine.building import algorithm_for
-from npvgg.kernels.engine.winograd import TILE
+from npvgg.kernels.engine.winograd import tile_for
 from npvgg.parity import oracle
 from npvgg.storage import atomic_file
 
@@ -129,7 +129,8 @@ def kind_of(layer, plan, algorithm, size, net):
         return "rows", plan.packed.dense(layer)[0].shape
     before = next(row.input_shape for row in describe(net, size) if row.layer == layer)
     algorithm = algorithm_for(before, layer, algorithm)
-    return algorithm, plan.packed.convolution(layer, algorithm).shape
+    tile = tile_for(*before[1:]) if algorithm == "winograd" else None
+    return algorithm, plan.packed.convolution(layer, algorithm, tile).shape
 
 
 def median(call, runs):
@@ -147,7 +148,8 @@ def judged(row, tier, ms, algorithm, packed, error, batch, gflops, bytes_a_secon
     seconds, done = ms / 1e3, row.macs
     if algorithm == "winograd":
         height, width = row.output_shape[1:]
-        done = math.prod(packed) * ceil_div(height, TILE) * ceil_div(width, TILE)
+        tile = tile_for(height, width)
+        done = math.prod(packed) * ceil_div(height, tile) * ceil_div(width, tile)
     share = 2 * done * batch / seconds / (gflops * 1e9)
     if row.layer.op == "dense" and batch == 1:
         share = 4 * row.macs / seconds / bytes_a_second

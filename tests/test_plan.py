@@ -110,9 +110,9 @@ def test_weights_are_packed_once_for_all_sizes_and_threads():
     made = plan.Plan(net.layers, arrays_of(net))
     made.run(picture(net), ["fc8"])
     packed = dict(made.packed.made)
-    made.run(picture(net, 3, 80, 64), ["fc8"])
+    made.run(picture(net, 3, 64, 75), ["fc8"])
     made.run(picture(net), ["fc8"], threads=1)
-    assert made.packed.made == packed and all(made.packed.made[key] is value for key, value in packed.items())
+    assert made.packed.made.keys() == packed.keys() and all(made.packed.made[key] is value for key, value in packed.items())
 
 
 def test_programs_and_the_memory_they_keep_have_a_bound(monkeypatch):

@@ -7,7 +7,7 @@ from witnesses.operations import CASES, Case, pytorch, same_bits
 
 from npvgg.kernels import tiers
 from npvgg.kernels.engine import building, layerwise
-from npvgg.kernels.engine.winograd import TILE
+from npvgg.kernels.engine.winograd import tile_for
 from npvgg.layer import Layer
 
 TIERS = {tier: tiers.choose(tier) for tier in tiers.LADDER}
@@ -67,14 +67,15 @@ def algorithm_of(case):
 def check_tiles(answer, theirs, position):
     """What Winograd's algorithm promises: NaN or infinity wherever PyTorch has one, and nowhere but in the tiles that hold one.
 
-    A tile of 4×4 outputs reads 6×6 inputs, so one bad input spoils every tile that reads it; a bad bias only its channel.
+    A tile of m×m outputs reads (m+2)×(m+2) inputs, so one bad input spoils every tile that reads it; a bad bias its channel.
     """
     ours, reference = ~np.isfinite(answer), ~np.isfinite(theirs)
     assert (ours | ~reference).all()
     if position == 0:
         height, width = theirs.shape[2:]
+        tile = tile_for(height, width)
         for n, i, j in zip(*np.nonzero(ours.any(axis=1))):
-            rows, columns = (slice(max(0, k // TILE * TILE - 1), min(extent, k // TILE * TILE + TILE + 1))
+            rows, columns = (slice(max(0, k // tile * tile - 1), min(extent, k // tile * tile + tile + 1))
                              for k, extent in ((i, height), (j, width)))
             assert reference[n, :, rows, columns].any()
     else:

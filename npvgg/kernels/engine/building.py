@@ -19,13 +19,15 @@ from npvgg.kernels.engine import steps
 from npvgg.kernels.engine.layout import Map, Picture, Rows, as_input, as_output
 from npvgg.kernels.engine.machine import CACHE_LINE, FLOAT, LANES, ROWS, VECTORS, machine
 from npvgg.kernels.engine.program import Program
-from npvgg.kernels.engine.winograd import POSITIONS, TILE
+from npvgg.kernels.engine.winograd import positions, tile_for
 
 LEAST_TILES = ceil_div(24, ROWS) * ROWS     # in whole tiles of sums; with fewer the filters pass through too often
 TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
-# Channels whose products are summed in registers, and channels whose sums are gathered before they join the total.  On VGG-16's
-# published filters and photographs the largest error of a layer is then at most 2.3 times PyTorch's with Winograd's algorithm,
-# with one level of 64 channels 4.4 times; more levels gain nothing (python -m benchmarks.exactness).
+# Channels whose products are summed in registers, and those whose sums are gathered before they join the total, in a direct
+# convolution with all places of the filter.  The error of n products grows with the root of s + g + n/(s·g) for s summed and
+# g·s gathered, instead of the root of n.  On VGG-16's published filters and photographs a layer's largest gap is then at most 2.5
+# times PyTorch's by Winograd's algorithm and 1.1 times directly (python -m benchmarks.exactness); with one level of 64 channels
+# it is 4.7 and 1.5 times.
 SUMMED, GROUPED = 16, {"direct": 32, "winograd": 64}
 LEAST_SIDE = 4                  # pixels: below, most of a Winograd tile would hang over the edge
 DENSE_CHUNK = 16                # outputs of a dense layer a task
@@ -192,7 +194,8 @@ def add_convolution(builder, x, layer, fused):
     height, width = x.height + 2 * padding - kh + 1, x.width + 2 * padding - kw + 1
     pooled = "maxpool2d" in fused and algorithm == "winograd"
     y = builder.map(outputs, height // 2 if pooled else height, width // 2 if pooled else width)
-    weights = builder.packed.convolution(layer, algorithm)
+    tile = tile_for(x.height, x.width) if algorithm == "winograd" else None
+    weights = builder.packed.convolution(layer, algorithm, tile)
     common = {**as_output(y), "images": builder.images, "pooled": pooled, "weights": builder.address(weights),
               "tail": builder.address(builder.packed.tail(layer, fused.get("batchnorm2d"))),
               "floor": builder.floor("relu" in fused)}
@@ -208,38 +211,38 @@ def add_convolution(builder, x, layer, fused):
         builder.step("direct", builder.images * height + borders, **common | as_input(x), kh=kh, kw=kw, padding=padding,
                      summed=blocks_of(SUMMED), grouped=blocks_of(GROUPED["direct"]))
     else:
-        add_winograd(builder, x, y, common | as_input(x), weights.nbytes, borders)
+        add_winograd(builder, x, y, tile, common | as_input(x), weights.nbytes, borders)
     return add_pooling(builder, y, fused["maxpool2d"], {}) if "maxpool2d" in fused and not pooled else y
 
 
-def add_winograd(builder, x, y, common, weight_bytes, borders):
+def add_winograd(builder, x, y, tile, common, weight_bytes, borders):
     """One step where the transformed filters stay in a cache, three where they do not."""
-    across = ceil_div(x.width, TILE)
-    tiles = ceil_div(x.height, TILE) * across
-    total = tiles * builder.images
+    across = ceil_div(x.width, tile)
+    tiles = ceil_div(x.height, tile) * across
+    total, places = tiles * builder.images, positions(tile)
     inputs, outputs = x.blocks * LANES, ceil_div(y.blocks, VECTORS) * VECTORS * LANES
     resident = weight_bytes <= machine().resident
     if resident:
         outputs = VECTORS * LANES                                     # of one panel at a time
-        most = max(LEAST_TILES, machine().task // (FLOAT * POSITIONS * (inputs + outputs)))
+        most = max(LEAST_TILES, machine().task // (FLOAT * places * (inputs + outputs)))
         rounds = ceil_div(total, most * builder.threads)              # with nine tasks for two threads one would wait
         chunk = ceil_div(total, rounds * builder.threads)
     else:
         chunk = total
     slots = chunk + ROWS
     v_position, m_position = odd_lines(inputs * slots), odd_lines(outputs * slots)
-    common |= {"summed": blocks_of(SUMMED), "grouped": blocks_of(GROUPED["winograd"]), "kw": 1,
+    common |= {"summed": blocks_of(SUMMED), "grouped": blocks_of(GROUPED["winograd"]), "kw": 1, "tile": tile,
                "tiles_across": across, "tiles": tiles, "slots": slots, "v_position": v_position, "m_position": m_position}
     if resident:
-        builder.thread_room(steps.CONVOLUTION_SCRATCH + POSITIONS * (v_position + m_position))
+        builder.thread_room(steps.CONVOLUTION_SCRATCH + places * (v_position + m_position))
         builder.step("winograd", ceil_div(total, chunk) + borders, **common, chunk=chunk)
         return
     for region, position in (("v", v_position), ("m", m_position)):
-        builder.regions[region] = max(builder.regions.get(region, 0), POSITIONS * position)
+        builder.regions[region] = max(builder.regions.get(region, 0), places * position)
     common |= {"v": ("v", 0), "m": ("m", 0)}
     part = ceil_div(total, max(1, TASKS // x.blocks))
     builder.step("transform", x.blocks * ceil_div(total, part), **common, chunk=part)
-    products = POSITIONS * outputs // (VECTORS * LANES)
+    products = places * outputs // (VECTORS * LANES)
     share = max(1, products // (4 * TASKS))
     builder.step("multiply", ceil_div(products, share), **common, chunk=share)
     part = ceil_div(total, max(1, TASKS // y.blocks))

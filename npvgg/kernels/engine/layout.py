@@ -4,7 +4,7 @@ from functools import cached_property
 
 from npvgg.arithmetic import ceil_div
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS
-from npvgg.kernels.engine.winograd import TILE
+from npvgg.kernels.engine.winograd import LARGEST_TILE
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Map:
 
 def room(side):
     """Pixels that whole tiles of a convolution will read for `side` of them."""
-    return ceil_div(side, TILE) * TILE + 2
+    return ceil_div(side, LARGEST_TILE) * LARGEST_TILE + 2
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,15 @@ class Packed:
         """The layer's own parameters by kind: {"weight": array, …}."""
         return {kind: self.parameters[f"{layer.name}/{kind}"] for kind, _ in layer.shapes}
 
-    def convolution(self, layer, algorithm):
-        """A convolution's weight for "first", "direct" or "winograd"."""
+    def convolution(self, layer, algorithm, tile=None):
+        """A convolution's weight for "first", "direct" or "winograd" with tiles of tile × tile."""
         def make():
             weight = self.of(layer)["weight"]
-            packed = (packing.pack_winograd(weight, team.share) if algorithm == "winograd" else
+            packed = (packing.pack_winograd(weight, tile, team.share) if algorithm == "winograd" else
                       packing.pack_first(weight) if algorithm == "first" else packing.pack_direct(weight))
             release_pages(weight)
             return packed
-        return self.once((layer.name, algorithm), make)
+        return self.once((layer.name, algorithm, tile), make)
 
     def tail(self, layer, norm=None):
         """What follows a convolution: its bias, and a layer of batch norm."""

@@ -9,7 +9,7 @@ In a program places are counted in floats from the start of its arena; for a run
 import numpy as np
 
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS, VECTORS
-from npvgg.kernels.engine.winograd import TILE
+from npvgg.kernels.engine.winograd import LARGEST_TILE
 
 # kind: what a step of it does.  float32/run.py has the function that does one task of each.
 KINDS = {
@@ -50,6 +50,7 @@ FIELDS = (
     "tail",                 # for each block of channels what follows the sum: see packing.pack_tail
     "floor",                # the least value let through: 0 for ReLU, −∞ for none
     "pooled",               # 1: followed by 2×2 max-pooling
+    "tile",                 # m of Winograd's F(m×m, 3×3)
     "tiles_across", "tiles",                # tiles in a row and in an image
     "chunk",                # tiles, rows or outputs a task
     "slots",                # tiles that one position of v and m has room for
@@ -64,6 +65,6 @@ STEP = np.dtype([(field, np.int64) for field in FIELDS])
 # over the edge.
 SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
 SUMS_SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES
-CONVOLUTION_SCRATCH = SUMS_SCRATCH + max(TILE**2, VECTORS * ROWS) * LANES
+CONVOLUTION_SCRATCH = SUMS_SCRATCH + max(LARGEST_TILE**2, VECTORS * ROWS) * LANES
 PICTURE_CHANNELS = 3
 LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart

@@ -69,3 +69,13 @@ def test_the_shared_halves_of_the_transforms_are_the_matrices(m):
         unit = [Fraction(int(k == place)) for k in range(m + 2)]
         assert tile_transforms.transformed_once(Numbers(), unit) == times(winograd.input_matrix(m), unit)
         assert tile_transforms.transformed_back(Numbers(), unit) == times(winograd.output_matrix(m), unit)
+
+
+@pytest.mark.parametrize("height, width, m", [
+    (224, 224, 4), (28, 28, 4), (14, 14, 2), (7, 7, 4), (8, 8, 4), (2, 2, 2), (5, 5, 2), (1, 1, 2), (14, 224, 4), (6, 6, 2),
+    (10, 10, 2), (13, 14, 2), (32, 3, 4),
+])
+def test_small_tiles_where_large_ones_would_hang_over_the_edge(height, width, m):
+    """16·⌈h/2⌉·⌈w/2⌉ against 1.4 · 36·⌈h/4⌉·⌈w/4⌉ products."""
+    small, large = 16 * -(-height // 2) * -(-width // 2), 36 * -(-height // 4) * -(-width // 4)
+    assert winograd.tile_for(height, width) == (2 if small <= 1.4 * large else 4) == m

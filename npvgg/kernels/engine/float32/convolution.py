@@ -16,12 +16,12 @@ from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, t
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PICTURE_CHANNELS, SEGMENT, SUMS_SCRATCH
-from npvgg.kernels.engine.winograd import POSITIONS, TILE
 
 FIRST_KERNEL = 3
 
-transform_input = input_transform()
-transform_output, transform_output_pooled = output_transform(pooled=False), output_transform(pooled=True)
+transform_input_2, transform_input_4 = input_transform(2), input_transform(4)
+transform_output_2, transform_output_4 = output_transform(2, pooled=False), output_transform(4, pooled=False)
+transform_output_pooled_2, transform_output_pooled_4 = output_transform(2, pooled=True), output_transform(4, pooled=True)
 product_of_pixels = tile_product(row_step=LANES, depth=LANES)
 # The picture is stored by pixels, so the three pixels under one row of a filter are nine numbers side by side.
 product_of_picture = finished_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
@@ -68,9 +68,14 @@ def transform(step, first, last, block, v, origin):
     """Tiles first … last−1 of one block of channels → v, the address where tile `origin` of the block has its place."""
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
-        x = x_at(step, image, block, TILE * (place // step.tiles_across) - 1, TILE * (place % step.tiles_across) - 1)
+        i, j = step.tile * (place // step.tiles_across) - 1, step.tile * (place % step.tiles_across) - 1
+        x, target = x_at(step, image, block, i, j), at(v, (tile - origin) * LANES)
         # The next block's tile, which is too far away for the processor to guess: conv1_2 takes a tenth less time.
-        transform_input(x, step.x_row, at(v, (tile - origin) * LANES), step.v_position, x + FLOAT * step.x_plane)
+        ahead = x + FLOAT * step.x_plane
+        if step.tile == 4:
+            transform_input_4(x, step.x_row, target, step.v_position, ahead)
+        else:
+            transform_input_2(x, step.x_row, target, step.v_position, ahead)
 
 
 @part
@@ -91,7 +96,7 @@ def transform_back(step, first, last, block, m, origin, scratch):
 
     m is the address where tile `origin` of the block has its place, scratch that of room for a tile.
     """
-    side = TILE // 2 if step.pooled else TILE
+    side = step.tile // 2 if step.pooled else step.tile
     tail = at(step.tail, PARTS * block * LANES)
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
@@ -99,10 +104,16 @@ def transform_back(step, first, last, block, m, origin, scratch):
         y = y_at(step, image, block, i, j)
         whole = i + side <= step.y_height and j + side <= step.y_width
         target, row_step = (y, step.y_row) if whole else (scratch, side * LANES)
-        if step.pooled:
-            transform_output_pooled(at(m, (tile - origin) * LANES), step.m_position, tail, step.floor, target, row_step)
+        source = at(m, (tile - origin) * LANES)
+        if step.tile == 4:
+            if step.pooled:
+                transform_output_pooled_4(source, step.m_position, tail, step.floor, target, row_step)
+            else:
+                transform_output_4(source, step.m_position, tail, step.floor, target, row_step)
+        elif step.pooled:
+            transform_output_pooled_2(source, step.m_position, tail, step.floor, target, row_step)
         else:
-            transform_output(at(m, (tile - origin) * LANES), step.m_position, tail, step.floor, target, row_step)
+            transform_output_2(source, step.m_position, tail, step.floor, target, row_step)
         if not whole:
             for row in range(min(side, step.y_height - i)):
                 for column in range(min(side, step.y_width - j)):
@@ -119,14 +130,15 @@ def winograd_task(step, task, scratch):
         return
     first, last = task * step.chunk, min((task + 1) * step.chunk, total)
     v = at(scratch, CONVOLUTION_SCRATCH)
-    m = at(v, POSITIONS * step.v_position)
+    positions = (step.tile + 2)**2
+    m = at(v, positions * step.v_position)
     for block in range(step.inputs):
         transform(step, first, last, block, at(v, block * step.slots * LANES), first)
     # Panel by panel, so that its products are transformed back before they leave the caches near the core.
     panels = ceil_div(step.outputs, VECTORS)
     for panel in range(panels):
-        for position in range(POSITIONS):
-            following = (position + 1) * panels + panel if position + 1 < POSITIONS else panel + 1
+        for position in range(positions):
+            following = (position + 1) * panels + panel if position + 1 < positions else panel + 1
             multiply(step, v, m, last - first, position, panel, following, at(scratch, SUMS_SCRATCH))
         for vector in range(min(VECTORS, step.outputs - panel * VECTORS)):
             transform_back(step, first, last, panel * VECTORS + vector, at(m, vector * step.slots * LANES), first, scratch)
@@ -144,7 +156,7 @@ def transform_task(step, task, scratch):
 def multiply_task(step, task, scratch):
     # Position by position, so that the transformed tiles of one serve all of its panels.
     panels = ceil_div(step.outputs, VECTORS)
-    for number in range(task * step.chunk, min((task + 1) * step.chunk, POSITIONS * panels)):
+    for number in range(task * step.chunk, min((task + 1) * step.chunk, (step.tile + 2)**2 * panels)):
         position, panel = number // panels, number % panels
         multiply(step, step.v, at(step.m, panel * VECTORS * step.slots * LANES), step.images * step.tiles, position, panel,
                  number + 1, at(scratch, SUMS_SCRATCH))

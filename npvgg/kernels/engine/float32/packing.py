@@ -8,7 +8,7 @@ from npvgg.arithmetic import ceil_div
 from npvgg.kernels.compiling import native
 from npvgg.kernels.engine.float32.epilogue import PARTS
 from npvgg.kernels.engine.machine import CACHE_LINE, COLUMNS, LANES
-from npvgg.kernels.engine.winograd import POSITIONS, TILE, filter_matrix
+from npvgg.kernels.engine.winograd import filter_matrix, positions
 
 
 def pack_tail(channels, bias=None, norm=None):
@@ -52,19 +52,19 @@ def pack_taps(weight, depth):
     return np.ascontiguousarray(packed.reshape(-1, COLUMNS, depth, kh, kw).transpose(0, 3, 4, 2, 1))
 
 
-def pack_winograd(weight, share):
-    """G g Gᵀ of every filter: (O, C, 3, 3) → (POSITIONS, panels, C, COLUMNS) float32.
+def pack_winograd(weight, m, share):
+    """G g Gᵀ of every filter: (O, C, 3, 3) → ((m+2)², panels, C, COLUMNS) float32.
 
     `share(function, count)` calls function(k) for k < count, on as many threads as it likes.
     """
     outputs, channels = weight.shape[:2]
-    packed = np.empty((POSITIONS, ceil_div(outputs, COLUMNS), ceil_div(channels, LANES) * LANES, COLUMNS), np.float32)
-    weight, matrix = np.require(weight, requirements=["C", "A"]), filter_matrix(TILE)
+    packed = np.empty((positions(m), ceil_div(outputs, COLUMNS), ceil_div(channels, LANES) * LANES, COLUMNS), np.float32)
+    weight, matrix = np.require(weight, requirements=["C", "A"]), filter_matrix(m)
     transform = native.entry("npvgg.kernels.engine.float32.filters", "transform_filters", str(COLUMNS))
 
     def panel(number):
-        room = np.empty((9 + 3 * (TILE + 2)) * COLUMNS)
-        transform(weight.ctypes.data, outputs, channels, matrix.ctypes.data, TILE + 2, number,
+        room = np.empty((9 + 3 * (m + 2)) * COLUMNS)
+        transform(weight.ctypes.data, outputs, channels, matrix.ctypes.data, m + 2, number,
                   *packed.shape[1:3], packed.ctypes.data, room.ctypes.data)
 
     share(panel, packed.shape[1])

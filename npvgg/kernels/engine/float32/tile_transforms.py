@@ -2,7 +2,7 @@
 from npvgg.kernels.engine.float32.epilogue import Tail
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
-from npvgg.kernels.engine.winograd import PAIRS, TILE, vanishing
+from npvgg.kernels.engine.winograd import PAIRS, vanishing
 
 
 def transformed_once(v, d):
@@ -41,7 +41,7 @@ def transformed_back(v, products):
     return rows
 
 
-def input_transform(m=TILE):
+def input_transform(m):
     """The kernel  transform(tile, row_step, target, position_step, ahead):  Bᵀ d B of one tile of LANES channels.
 
     `tile` is the address of its first pixel, a row of pixels being `row_step` floats; entry (i, j) goes to
@@ -64,7 +64,7 @@ def input_transform(m=TILE):
     return transform
 
 
-def output_transform(pooled, m=TILE):
+def output_transform(m, pooled):
     """The kernel  transform(source, position_step, tail, floor, target, row_step):  Aᵀ M A and what follows, of LANES channels.
 
     M[i, j] is source[((m+2)·i + j)·position_step]; `tail` and `floor` are the addresses of what follows (epilogue.py).  m×m
