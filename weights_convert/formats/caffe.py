@@ -14,8 +14,8 @@ import math
 import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import Checkpoint
-from weights_convert.formats import protobuf
+from weights_convert.containers import protobuf
+from weights_convert.formats.contents import FileContents
 from weights_convert.refusals import damaged, hostile, quoted
 
 NET_NAME, V1_LAYERS, V2_LAYER = 1, 2, 100
@@ -38,7 +38,7 @@ def is_one(head):
 
 
 def read(file, size):
-    """A .caffemodel → Checkpoint.  Raises BadFileError, and UnsupportedError for layers that no VGG of npvgg has."""
+    """A .caffemodel → FileContents.  Raises BadFileError, and UnsupportedError for layers that no VGG of npvgg has."""
     tensors, layers = {}, 0
     for number, wire, value in protobuf.fields(memoryview(file.read())):
         if number not in NUMBERS or wire != protobuf.BYTES:
@@ -52,7 +52,7 @@ def read(file, size):
         tensors |= found
     if not tensors:
         raise BadFileError("it is a Caffe network without weights; give the .caffemodel, not the .prototxt")
-    return Checkpoint(tensors=tensors, container="Caffe model", sha256="", nested_under=None, metadata={}, remarks=())
+    return FileContents(tensors=tensors, container="Caffe model")
 
 
 def blobs_of(layer, name_at, type_at, blobs_at, convolution_at, dense_at):

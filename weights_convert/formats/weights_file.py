@@ -1,12 +1,12 @@
 """npvgg's own weights file as a source: everything it knows comes along."""
 from npvgg import images, weights
 from npvgg.errors import ForeignFileError, NpvggError
-from weights_convert.checkpoint import Checkpoint
 from weights_convert.formats import keras
+from weights_convert.formats.contents import FileContents
 
 
 def read(file, size):
-    """An opened HDF5 file → Checkpoint with its digests checked, or what keras.py makes of another program's file.
+    """An opened HDF5 file → FileContents with its digests checked, or what keras.py makes of another program's file.
 
     Errors: those of `weights.read`, without the path, and of `keras.read`.
     """
@@ -19,6 +19,6 @@ def read(file, size):
         raise type(error)(said.removeprefix(": ") if said.startswith(": ") else f"it{said}") from None
     stated = {"architecture": found.architecture, "preset": images.Preset.from_json(found.preset_json),
               "source_output": found.source_output}
-    return Checkpoint(
-        tensors=dict(found.parameters), container="npvgg weights file", sha256="", nested_under=None,
+    return FileContents(
+        tensors=dict(found.parameters), container="npvgg weights file",
         metadata={"classes": found.labels} if found.labels else {}, remarks=(), stated=stated)

@@ -11,8 +11,7 @@ import math
 import numpy as np
 
 from npvgg.errors import UnsupportedError
-from weights_convert.checkpoint.arrays import widened
-from weights_convert.checkpoint.storages import STORED
+from weights_convert.elements import STORED, widened
 from weights_convert.refusals import damaged, hostile, quoted
 
 # data_type → (element as PyTorch calls it, the field with the list of numbers).

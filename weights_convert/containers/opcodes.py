@@ -13,7 +13,7 @@ that build an object behind a MARK (INST, OBJ), those that drop or copy a value 
 import struct
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint.references import Inert
+from weights_convert.containers.references import Inert
 from weights_convert.refusals import damaged, hostile
 
 PICKLE_BYTES = 64 << 20                   # a state dict of VGG takes 3 kB; optimiser, options and history some 100 kB
@@ -24,7 +24,6 @@ LONGEST_LINE = 256                        # bytes in GLOBAL's two lines
 LONGEST_TEXT = 4096                       # bytes; longer texts are no keys or labels, and stay undecoded
 
 PROTO, STOP = 0x80, ord(".")
-ACTIONS = {}                              # opcode → function of the machine, filled by @opcode below
 REFUSED = {
     "0": "POP", "1": "POP_MARK", "2": "DUP", "F": "FLOAT", "I": "INT", "L": "LONG", "P": "PERSID",
     "S": "STRING", "V": "UNICODE", "d": "DICT", "g": "GET", "i": "INST", "l": "LIST", "o": "OBJ", "p": "PUT",
@@ -47,10 +46,14 @@ def load(file, start, end, objects=None, opcodes=OPCODES):
         code = machine.take(1)[0]
         if code == STOP:
             return machine.result(), machine.at
-        if code not in ACTIONS:
-            name = REFUSED.get(chr(code), f"0x{code:02x}")
+        letter = chr(code)
+        if letter in PUSHES:
+            machine.push(PUSHES[letter](machine))
+        elif letter in ACTIONS:
+            ACTIONS[letter](machine)
+        else:
+            name = REFUSED.get(letter, f"0x{code:02x}")
             raise BadFileError(f"it has the pickle opcode {name} at byte {at}, which no checkpoint contains")
-        ACTIONS[code](machine)
     raise hostile(f"its pickle has more than {opcodes:,} opcodes")
 
 
@@ -164,99 +167,65 @@ class Machine:
         return self.stack[0]
 
 
+    def signed(self, count):
+        return int.from_bytes(self.take(count), "little", signed=True)
+
+    def last(self, count):
+        """The topmost values as a tuple, the oldest first."""
+        return tuple(self.pop() for _ in range(count))[::-1]
+
+    def mark(self):
+        if len(self.marks) >= STACK:
+            self.fail(f"begins more than {STACK:,} lists in each other")
+        self.floor = len(self.stack)
+        self.marks.append(self.floor)
+
+    def frozen_set(self, items):
+        """Of whatever: no weight is in a set."""
+        return Inert("builtins.frozenset")
+
+    def extend(self, items):
+        target = self.top()
+        if type(target) is list:
+            target.extend(items)
+        elif not isinstance(target, Inert):
+            self.fail(f"appends to a {type(target).__name__}")
+
+    def update(self, items):
+        target = self.top()
+        if len(items) % 2:
+            self.fail("sets a key without a value")
+        if type(target) is dict:
+            for key, value in zip(items[::2], items[1::2]):
+                self.set_item(target, key, value)
+        elif not isinstance(target, Inert):
+            self.fail(f"sets an item of a {type(target).__name__}")
+
+    def add_items(self, items):
+        if not isinstance(self.top(), Inert):
+            self.fail(f"adds to a {type(self.top()).__name__} as if it were a set")
+
+    def frame(self, length):
+        if self.at < self.frame_end:
+            self.fail("has a frame in a frame")
+        if length > self.end - self.at:
+            self.fail("has a frame that is longer than the file")
+        self.frame_end = self.at + length
+
+    def name(self, module, name):
+        """What would have been imported."""
+        if type(module) is not str or type(name) is not str:
+            self.fail("gives a name that is not a text")
+        return self.with_objects("a name").reference(module, name)
+
+    def call(self, function, args, what):
+        return self.with_objects(what).call(function, args)
+
+    def build(self, state):
+        self.with_objects("an object").build(self.top(), state)
+
+
 ABSENT = object()
-
-
-def opcode(code):
-    """Register the function below as the meaning of the opcode `code`."""
-    def register(function):
-        ACTIONS[ord(code)] = function
-        return function
-    return register
-
-
-# Constants and containers.
-
-@opcode("N")
-def none(machine):
-    machine.push(None)
-
-
-@opcode("\x88")
-def true(machine):
-    machine.push(True)
-
-
-@opcode("\x89")
-def false(machine):
-    machine.push(False)
-
-
-@opcode(")")
-def empty_tuple(machine):
-    machine.push(())
-
-
-@opcode("]")
-def empty_list(machine):
-    machine.push([])
-
-
-@opcode("}")
-def empty_dict(machine):
-    machine.push({})
-
-
-@opcode("\x8f")
-def empty_set(machine):
-    machine.push(Inert("builtins.set"))
-
-
-# Numbers and texts.
-
-@opcode("K")
-def binint1(machine):
-    machine.push(machine.number(1))
-
-
-@opcode("M")
-def binint2(machine):
-    machine.push(machine.number(2))
-
-
-@opcode("J")
-def binint(machine):
-    machine.push(int.from_bytes(machine.take(4), "little", signed=True))
-
-
-@opcode("\x8a")
-def long1(machine):
-    machine.push(int.from_bytes(machine.take(machine.number(1)), "little", signed=True))
-
-
-@opcode("G")
-def binfloat(machine):
-    machine.push(struct.unpack(">d", machine.take(8))[0])
-
-
-@opcode("X")
-def binunicode(machine):
-    machine.push(machine.text(machine.number(4), machine.utf8))
-
-
-@opcode("\x8c")
-def short_binunicode(machine):
-    machine.push(machine.text(machine.number(1), machine.utf8))
-
-
-@opcode("T")
-def binstring(machine):
-    machine.push(machine.text(machine.number(4), python2_text))
-
-
-@opcode("U")
-def short_binstring(machine):
-    machine.push(machine.text(machine.number(1), python2_text))
 
 
 def python2_text(part):
@@ -264,172 +233,28 @@ def python2_text(part):
     return str(part, "ascii") if part.isascii() else part
 
 
-@opcode("B")
-def binbytes(machine):
-    machine.push(machine.text(machine.number(4), bytes))
-
-
-@opcode("C")
-def short_binbytes(machine):
-    machine.push(machine.text(machine.number(1), bytes))
-
-
-# Tuples, and what goes into lists, dictionaries and sets.
-
-@opcode("(")
-def mark(machine):
-    if len(machine.marks) >= STACK:
-        machine.fail(f"begins more than {STACK:,} lists in each other")
-    machine.floor = len(machine.stack)
-    machine.marks.append(machine.floor)
-
-
-@opcode("t")
-def tuple_(machine):
-    machine.push(tuple(machine.pop_to_mark()))
-
-
-@opcode("\x85")
-def tuple1(machine):
-    machine.push((machine.pop(),))
-
-
-@opcode("\x86")
-def tuple2(machine):
-    second, first = machine.pop(), machine.pop()
-    machine.push((first, second))
-
-
-@opcode("\x87")
-def tuple3(machine):
-    third, second, first = machine.pop(), machine.pop(), machine.pop()
-    machine.push((first, second, third))
-
-
-@opcode("a")
-def append(machine):
-    extend(machine, [machine.pop()])
-
-
-@opcode("e")
-def appends(machine):
-    extend(machine, machine.pop_to_mark())
-
-
-def extend(machine, items):
-    target = machine.top()
-    if type(target) is list:
-        target.extend(items)
-    elif not isinstance(target, Inert):
-        machine.fail(f"appends to a {type(target).__name__}")
-
-
-@opcode("s")
-def setitem(machine):
-    value, key = machine.pop(), machine.pop()
-    update(machine, [key, value])
-
-
-@opcode("u")
-def setitems(machine):
-    update(machine, machine.pop_to_mark())
-
-
-def update(machine, items):
-    target = machine.top()
-    if len(items) % 2:
-        machine.fail("sets a key without a value")
-    if type(target) is dict:
-        for key, value in zip(items[::2], items[1::2]):
-            machine.set_item(target, key, value)
-    elif not isinstance(target, Inert):
-        machine.fail(f"sets an item of a {type(target).__name__}")
-
-
-@opcode("\x90")
-def additems(machine):
-    machine.pop_to_mark()
-    if not isinstance(machine.top(), Inert):
-        machine.fail(f"adds to a {type(machine.top()).__name__} as if it were a set")
-
-
-@opcode("\x91")
-def frozenset_(machine):
-    machine.pop_to_mark()
-    machine.push(Inert("builtins.frozenset"))
-
-
-# The memo.
-
-@opcode("q")
-def binput(machine):
-    machine.remember(machine.number(1))
-
-
-@opcode("r")
-def long_binput(machine):
-    machine.remember(machine.number(4))
-
-
-@opcode("\x94")
-def memoize(machine):
-    machine.remember(len(machine.memo))
-
-
-@opcode("h")
-def binget(machine):
-    machine.recall(machine.number(1))
-
-
-@opcode("j")
-def long_binget(machine):
-    machine.recall(machine.number(4))
-
-
-@opcode("\x95")
-def frame(machine):
-    length = machine.number(8)
-    if machine.at < machine.frame_end:
-        machine.fail("has a frame in a frame")
-    if length > machine.end - machine.at:
-        machine.fail("has a frame that is longer than the file")
-    machine.frame_end = machine.at + length
-
-
-# Names, calls and storages: answered by stand-ins.
-
-@opcode("c")
-def global_(machine):
-    module = machine.line()
-    machine.push(machine.with_objects("a name").reference(module, machine.line()))
-
-
-@opcode("\x93")
-def stack_global(machine):
-    name, module = machine.pop(), machine.pop()
-    if type(module) is not str or type(name) is not str:
-        machine.fail("gives a name that is not a text")
-    machine.push(machine.with_objects("a name").reference(module, name))
-
-
-@opcode("R")
-def reduce(machine):
-    args, function = machine.pop(), machine.pop()
-    machine.push(machine.with_objects("a call").call(function, args))
-
-
-@opcode("\x81")
-def newobj(machine):
-    args, cls = machine.pop(), machine.pop()
-    machine.push(machine.with_objects("an object").call(cls, args))
-
-
-@opcode("b")
-def build(machine):
-    state = machine.pop()
-    machine.with_objects("an object").build(machine.top(), state)
-
-
-@opcode("Q")
-def binpersid(machine):
-    machine.push(machine.with_objects("a storage").persistent(machine.pop()))
+# What each opcode pushes: constants and containers; numbers; texts; tuples and sets; names, calls and storages, which are
+# answered by stand-ins.
+PUSHES = {
+    "N": lambda m: None, "\x88": lambda m: True, "\x89": lambda m: False,
+    ")": lambda m: (), "]": lambda m: [], "}": lambda m: {}, "\x8f": lambda m: Inert("builtins.set"),
+    "K": lambda m: m.number(1), "M": lambda m: m.number(2), "J": lambda m: m.signed(4), "\x8a": lambda m: m.signed(m.number(1)),
+    "G": lambda m: struct.unpack(">d", m.take(8))[0],
+    "X": lambda m: m.text(m.number(4), m.utf8), "\x8c": lambda m: m.text(m.number(1), m.utf8),
+    "T": lambda m: m.text(m.number(4), python2_text), "U": lambda m: m.text(m.number(1), python2_text),
+    "B": lambda m: m.text(m.number(4), bytes), "C": lambda m: m.text(m.number(1), bytes),
+    "t": lambda m: tuple(m.pop_to_mark()), "\x85": lambda m: m.last(1), "\x86": lambda m: m.last(2),
+    "\x87": lambda m: m.last(3), "\x91": lambda m: m.frozen_set(m.pop_to_mark()),
+    "c": lambda m: m.name(m.line(), m.line()), "\x93": lambda m: m.name(*m.last(2)),
+    "R": lambda m: m.call(*m.last(2), "a call"), "\x81": lambda m: m.call(*m.last(2), "an object"),
+    "Q": lambda m: m.with_objects("a storage").persistent(m.pop()),
+}
+# What each other one does: lists, dictionaries and sets; the memo; frames; an object's state.
+ACTIONS = {
+    "(": lambda m: m.mark(), "a": lambda m: m.extend([m.pop()]), "e": lambda m: m.extend(m.pop_to_mark()),
+    "s": lambda m: m.update(m.last(2)), "u": lambda m: m.update(m.pop_to_mark()),
+    "\x90": lambda m: m.add_items(m.pop_to_mark()),
+    "q": lambda m: m.remember(m.number(1)), "r": lambda m: m.remember(m.number(4)), "\x94": lambda m: m.remember(len(m.memo)),
+    "h": lambda m: m.recall(m.number(1)), "j": lambda m: m.recall(m.number(4)),
+    "\x95": lambda m: m.frame(m.number(8)), "b": lambda m: m.build(m.pop()),
+}

@@ -11,7 +11,7 @@ from witnesses.pickle_builder import build, call, framed, new, opcodes, pickle, 
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint import opcodes as machine
+from weights_convert.containers import opcodes as machine
 
 STORAGES = {"0": builder.np.arange(6, dtype="f4")}
 WEIGHT = tensor("0", (2, 3))

@@ -8,9 +8,10 @@ from collections import Counter
 
 from npvgg.errors import BadFileError
 from npvgg.text import listed
-from weights_convert.checkpoint import references, storages, tensors
-from weights_convert.checkpoint.references import Inert, Reference
-from weights_convert.checkpoint.tensors import Tensor
+from weights_convert.containers import references
+from weights_convert.containers.references import Inert, Reference
+from weights_convert.formats.pytorch import storages, tensors
+from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import hostile
 
 MOST_TENSORS = 20_000

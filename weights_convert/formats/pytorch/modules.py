@@ -8,8 +8,8 @@ The class is a name to us.  So the attributes of PyTorch's own modules are compa
 or a dilation would change the answer without changing a tensor.  What the network's own `forward` does is not in the file.
 """
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint.references import Inert
-from weights_convert.checkpoint.tensors import Tensor
+from weights_convert.containers.references import Inert
+from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import quoted
 
 DEEPEST = 16

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint.objects import Objects
-from weights_convert.checkpoint.storages import STORED
+from weights_convert.elements import STORED, widened
+from weights_convert.formats.pytorch.objects import Objects
 from weights_convert.refusals import damaged, hostile, quoted
 
 CHUNK = 4 << 20                           # bytes read, and summed while they are in the cache
@@ -95,12 +95,3 @@ def cut(data, tensor, swap, keep):
         return widened(np.array(x.byteswap(), order="C"), tensor.element)
     whole = keep and tensor.nbytes == data.nbytes and x.flags.c_contiguous
     return widened(x if whole else np.array(x, order="C"), tensor.element)
-
-
-def widened(x, element):
-    """bfloat16 → float32, exactly: it is the upper half of one."""
-    if element != "bfloat16":
-        return x
-    upper = x.astype("<u4")
-    upper <<= 16
-    return upper.view("<f4")

@@ -7,7 +7,7 @@ from witnesses.pickle_builder import call, opcodes, set_items
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint import objects, storages
+from weights_convert.formats.pytorch import objects, storages
 
 ONE = {"0": np.ones(1, "f4")}
 W = tensor("0", (1,))

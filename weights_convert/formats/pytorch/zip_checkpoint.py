@@ -12,9 +12,9 @@ import io
 import zlib
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import opcodes, zip_archive
-from weights_convert.checkpoint.arrays import WRONG_CHECKSUM, Block, Layout
-from weights_convert.checkpoint.objects import Objects
+from weights_convert.containers import opcodes, zip_archive
+from weights_convert.formats.pytorch.arrays import WRONG_CHECKSUM, Block, Layout
+from weights_convert.formats.pytorch.objects import Objects
 from weights_convert.refusals import damaged, hostile, quoted
 
 PICKLE = "data.pkl"

@@ -6,11 +6,11 @@ beside the optimiser, the options and the names of the classes.
 from dataclasses import dataclass
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
-from weights_convert.checkpoint import modules
-from weights_convert.checkpoint.objects import MOST_TENSORS
-from weights_convert.checkpoint.references import Inert, Reference
-from weights_convert.checkpoint.storages import Storage
-from weights_convert.checkpoint.tensors import Tensor
+from weights_convert.containers.references import Inert, Reference
+from weights_convert.formats.pytorch import modules
+from weights_convert.formats.pytorch.objects import MOST_TENSORS
+from weights_convert.formats.pytorch.storages import Storage
+from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import hostile, quoted
 
 USUAL = ("state_dict", "model", "model_state_dict", "module", "params", "net", "model_ema", "state_dict_ema")

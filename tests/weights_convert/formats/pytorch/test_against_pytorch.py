@@ -13,7 +13,8 @@ from witnesses.checkpoint_fuzzer import mutants
 from witnesses.pickle_builder import build, call, new, python2, set_items
 
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
-from weights_convert import checkpoint
+from weights_convert import formats
+from weights_convert.formats import pytorch
 
 torch = pytest.importorskip("torch")
 
@@ -91,7 +92,7 @@ def as_arrays(state):
 
 
 def ours(data, **options):
-    return checkpoint.read_stream(io.BytesIO(data), len(data), **options)
+    return pytorch.read(io.BytesIO(data), len(data), **options)
 
 
 def assert_same(found, expected):
@@ -262,7 +263,7 @@ def test_a_whole_model_gives_its_state_dict(container, recwarn):
     model = vgg()
     found = ours(save(model, container))
     assert_same(found.tensors, as_arrays(model.state_dict()))
-    assert found.stated == {"padding_mode": "zeros", "has_lrn": False}
+    assert found.stated == {"padding_mode": "zeros", "has_lrn": False, "eps": 1e-5}
     sentence = "it holds a whole torch.nn.modules.container.Sequential: its tensors were taken"
     assert any(sentence in remark for remark in found.remarks)
 
@@ -270,7 +271,7 @@ def test_a_whole_model_gives_its_state_dict(container, recwarn):
 def test_torchscript_is_not_supported(tmp_path):
     torch.jit.script(torch.nn.ReLU()).save(tmp_path / "net.pt")
     with pytest.raises(UnsupportedError, match="TorchScript"):
-        checkpoint.read(tmp_path / "net.pt")
+        formats.read(tmp_path / "net.pt")
 
 
 def test_broadcast_tensor_is_refused():

@@ -13,7 +13,7 @@ import pytest
 
 SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 8))
 SEED = int(os.environ.get("NPVGG_FUZZ_SEED", time.time() // 86400))
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits memory with setrlimit")

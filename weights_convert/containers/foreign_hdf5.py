@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weights_convert.formats.hdf5_child import MOST_BYTES, MOST_OBJECTS
+from weights_convert.containers.hdf5_child import MOST_BYTES, MOST_OBJECTS
 from weights_convert.refusals import damaged, hostile, printable
 
 CHILD = Path(__file__).with_name("hdf5_child.py")

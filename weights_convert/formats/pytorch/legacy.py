@@ -13,9 +13,10 @@ Source: torch.serialization, `_legacy_save` and `_legacy_load`.
 import struct
 
 from npvgg.errors import UnsupportedError
-from weights_convert.checkpoint import containers, opcodes
-from weights_convert.checkpoint.arrays import Block, Layout
-from weights_convert.checkpoint.objects import Objects
+from weights_convert import signatures
+from weights_convert.containers import opcodes
+from weights_convert.formats.pytorch.arrays import Block, Layout
+from weights_convert.formats.pytorch.objects import Objects
 from weights_convert.refusals import damaged, hostile
 
 VERSION = 1001
@@ -25,7 +26,7 @@ REMARK = "a legacy stream carries no checksum: compare the SHA-256 of the file w
 def layout(file, size, checksum):
     """A LEGACY file of `size` bytes → Layout.  `checksum` changes nothing: there is none.  Raises BadFileError."""
     file.seek(0)
-    at = containers.magic_end(file.read(containers.HEAD))
+    at = signatures.magic_end(file.read(signatures.HEAD))
     version, at = opcodes.load(file, at, size, opcodes=100)
     system, at = opcodes.load(file, at, size, opcodes=100)
     check_system(version, system)

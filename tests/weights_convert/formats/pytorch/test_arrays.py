@@ -8,8 +8,9 @@ from witnesses import checkpoint_builder as builder
 from witnesses.checkpoint_builder import CONTAINERS, tensor
 from witnesses.refusal import read
 
-from weights_convert import checkpoint
-from weights_convert.checkpoint import arrays
+from weights_convert import formats
+from weights_convert.formats import pytorch
+from weights_convert.formats.pytorch import arrays
 
 TYPES = ["f4", "f8", "f2", "i8", "i4", "i2", "i1", "u1", "b1"]
 
@@ -60,7 +61,7 @@ def test_memory_is_that_of_the_tensors(container, tmp_path):
     path.write_bytes(builder.write(container, program, storages))
     tracemalloc.start()
     try:
-        found = checkpoint.read(path)
+        found = formats.read(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -73,4 +74,4 @@ def test_large_storages_are_read_in_chunks(container, monkeypatch):
     monkeypatch.setattr(arrays, "CHUNK", 7)
     x = np.arange(60, dtype="f4").reshape(3, 20)
     data = builder.write(container, *builder.state_dict({"w": x}))
-    assert np.array_equal(checkpoint.read_stream(io.BytesIO(data), len(data)).tensors["w"], x)
+    assert np.array_equal(pytorch.read(io.BytesIO(data), len(data)).tensors["w"], x)

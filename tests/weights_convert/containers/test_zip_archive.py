@@ -10,7 +10,7 @@ from witnesses.pickle_builder import pickle
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint import zip_archive
+from weights_convert.containers import zip_archive
 
 SIX = np.arange(6, dtype="f4")
 PICKLED = pickle(builder.resolve({"w": tensor("0", (2, 3))}, "zip"))

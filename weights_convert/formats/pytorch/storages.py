@@ -10,18 +10,10 @@ untyped.  Source: torch.serialization, `_legacy_save` and `_save`.
 """
 from dataclasses import dataclass
 
-import numpy as np
-
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint.references import Reference
+from weights_convert.containers.references import Reference
+from weights_convert.elements import STORED
 from weights_convert.refusals import damaged, hostile
-
-# Element type as PyTorch calls it → as it is stored.  NumPy has no bfloat16: it is the upper half of a float32.
-STORED = {name: np.dtype(code) for name, code in {
-    "float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "float64": "<f8", "bool": "?", "untyped": "u1",
-    "uint8": "u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8",
-    "int8": "i1", "int16": "<i2", "int32": "<i4", "int64": "<i8",
-}.items()}
 
 CLASSES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",

@@ -8,8 +8,9 @@ a Tensor.  None of them touches the numbers: a tensor costs nothing until it is 
 import math
 
 from npvgg.errors import UnsupportedError
-from weights_convert.checkpoint.references import Reference
-from weights_convert.checkpoint.storages import CLASSES, STORED, Storage, is_count
+from weights_convert.containers.references import Reference
+from weights_convert.elements import STORED
+from weights_convert.formats.pytorch.storages import CLASSES, Storage, is_count
 from weights_convert.refusals import hostile
 
 MOST_DIMENSIONS = 8

@@ -13,7 +13,7 @@ from witnesses.pickle_builder import pickle
 from witnesses.refusal import refusal
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import containers
+from weights_convert import signatures
 
 
 def picture(kind):
@@ -77,7 +77,7 @@ UNSUPPORTED = {
     "tar checkpoint, other order": (tar("./storages", "tensors"), "0.1.9"),
     "TorchScript preview": (b"PYTORCH1\0\0", "TorchScript"),
     "protocol 0": (b"L119547037146038801333356L\n.", "protocol 0 or 1"),
-    "protocol 1": (containers.MAGIC, "protocol 0 or 1"),
+    "protocol 1": (signatures.MAGIC, "protocol 0 or 1"),
 }
 
 
@@ -91,14 +91,14 @@ def test_other_formats_of_pytorch_are_named(data, text):
     assert text in refusal(data, UnsupportedError)
 
 
-@pytest.mark.parametrize("container, name", [("legacy", containers.LEGACY), ("zip", containers.ZIP)])
+@pytest.mark.parametrize("container, name", [("legacy", signatures.LEGACY), ("zip", signatures.ZIP)])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_checkpoints_are_recognised(container, name, protocol):
     program, storages = builder.state_dict({"w": np.zeros(2, "f4")})
-    assert containers.recognise(builder.write(container, program, storages, protocol)[:containers.HEAD]) == name
+    assert signatures.recognise(builder.write(container, program, storages, protocol)[:signatures.HEAD]) == name
 
 
 def test_magic_number_in_a_frame():
-    framed = b"\x80\x04\x95" + struct.pack("<Q", len(containers.MAGIC)) + containers.MAGIC
-    assert containers.recognise(framed) == containers.LEGACY and containers.magic_end(framed) == len(framed)
-    assert containers.magic_end(b"\x80\x04\x95" + struct.pack("<Q", 99) + containers.MAGIC) is None
+    framed = b"\x80\x04\x95" + struct.pack("<Q", len(signatures.MAGIC)) + signatures.MAGIC
+    assert signatures.recognise(framed) == signatures.LEGACY and signatures.magic_end(framed) == len(framed)
+    assert signatures.magic_end(b"\x80\x04\x95" + struct.pack("<Q", 99) + signatures.MAGIC) is None

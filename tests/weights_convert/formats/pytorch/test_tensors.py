@@ -9,7 +9,7 @@ from witnesses.pickle_builder import build, call, new, opcodes, reference
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import objects
+from weights_convert.formats.pytorch import objects
 
 SIX = np.arange(6, dtype="f4")
 ON_SIX = StorageId("0", 6)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SOURCES = sorted([*(ROOT / "npvgg").rglob("*.py"), *(ROOT / "weights_convert").rglob("*.py")])
 
 FORBIDDEN_MODULES = {"pickle", "_pickle", "pickletools", "cPickle", "marshal", "shelve", "dill", "cloudpickle",
@@ -43,7 +43,7 @@ def offences(source, may_import_torch=False):
 
 
 def test_there_are_sources():
-    assert any(path.parts[-2] == "checkpoint" for path in SOURCES) and len(SOURCES) > 15
+    assert any(path.parts[-2] == "pytorch" for path in SOURCES) and len(SOURCES) > 15
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

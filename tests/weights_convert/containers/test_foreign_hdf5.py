@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npvgg.errors import BadFileError, NpvggError
-from weights_convert.formats import foreign_hdf5
+from weights_convert.containers import foreign_hdf5
 
 SECRET = b"a secret of sixteen bytes or more"
 

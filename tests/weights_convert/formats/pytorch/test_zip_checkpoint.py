@@ -7,7 +7,7 @@ from witnesses.pickle_builder import pickle
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import opcodes
+from weights_convert.containers import opcodes
 
 SIX = np.arange(6, dtype="f4")
 PICKLED = pickle(builder.resolve({"w": tensor("0", (2, 3))}, "zip"))

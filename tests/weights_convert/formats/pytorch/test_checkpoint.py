@@ -14,7 +14,8 @@ from witnesses.checkpoint_builder import CONTAINERS, tensor
 from witnesses.pickle_builder import call
 
 from npvgg.errors import BadFileError, StorageError, UnsupportedError, UsageError
-from weights_convert import checkpoint
+from weights_convert import formats
+from weights_convert.formats import pytorch
 
 ARRAYS = {"features.0.weight": np.arange(24, dtype="f4").reshape(4, 3, 2), "features.0.bias": np.ones(4, "f4")}
 
@@ -31,7 +32,7 @@ def test_reads_a_path_whatever_its_extension(container, name, tmp_path):
     path.write_bytes(data)
     for given in (path, str(path)):
         with watching(path) as seen:
-            found = checkpoint.read(given)
+            found = formats.read(given)
         assert not seen
         assert list(found.tensors) == list(ARRAYS)
         assert all(np.array_equal(found.tensors[key], x) for key, x in ARRAYS.items())
@@ -42,12 +43,12 @@ def test_reads_a_path_whatever_its_extension(container, name, tmp_path):
 def test_checkpoint_is_frozen():
     data = honest("zip")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        checkpoint.read_stream(io.BytesIO(data), len(data)).sha256 = ""
+        pytorch.read(io.BytesIO(data), len(data)).sha256 = ""
 
 
 def message_of(path, error, **options):
     with pytest.raises(error) as caught:
-        checkpoint.read(path, **options)
+        formats.read(path, **options)
     text = str(caught.value)
     assert text.startswith(f"{path}: ") and "\n" not in text
     assert caught.value.__suppress_context__, "no traceback of another library may show"
@@ -115,7 +116,7 @@ def test_unreadable(tmp_path):
 def test_symbolic_link_is_followed(tmp_path):
     (tmp_path / "real").write_bytes(honest("zip"))
     (tmp_path / "link.pth").symlink_to("real")
-    assert list(checkpoint.read(tmp_path / "link.pth").tensors) == list(ARRAYS)
+    assert list(formats.read(tmp_path / "link.pth").tensors) == list(ARRAYS)
 
 
 def test_enormous_file(tmp_path):
@@ -136,14 +137,14 @@ def test_gigabytes_of_nothing_after_the_tensors(container, tmp_path):
 def test_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "growing.pth"
     path.write_bytes(honest("zip"))
-    honest_choice = checkpoint.state_dict.choose
+    honest_choice = pytorch.state_dict.choose
 
     def choose(*args):
         with open(path, "ab") as file:
             file.write(b"more")
         return honest_choice(*args)
 
-    monkeypatch.setattr(checkpoint.state_dict, "choose", choose)
+    monkeypatch.setattr(pytorch.state_dict, "choose", choose)
     assert "changed while it was read" in message_of(path, BadFileError)
 
 
@@ -152,13 +153,13 @@ def test_file_that_shrinks_while_it_is_read(container, tmp_path, monkeypatch):
     path = tmp_path / "shrinking.pth"
     path.write_bytes(honest(container) if container == "zip" else
                      builder.write("legacy", *builder.state_dict({"w": np.zeros(10_000, "f4")})))
-    honest_choice = checkpoint.state_dict.choose
+    honest_choice = pytorch.state_dict.choose
 
     def choose(*args):
         os.truncate(path, 300)
         return honest_choice(*args)
 
-    monkeypatch.setattr(checkpoint.state_dict, "choose", choose)
+    monkeypatch.setattr(pytorch.state_dict, "choose", choose)
     assert "while it was read" in message_of(path, BadFileError)
 
 
@@ -166,7 +167,7 @@ def test_too_little_memory(tmp_path, monkeypatch):
     def read(*args):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint.arrays, "read", read)
+    monkeypatch.setattr(pytorch.arrays, "read", read)
     (tmp_path / "x.pth").write_bytes(honest("zip"))
     assert "not enough memory" in message_of(tmp_path / "x.pth", StorageError)
 
@@ -175,6 +176,6 @@ def test_disk_that_fails(tmp_path, monkeypatch):
     def read(*args):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(checkpoint.arrays, "read", read)
+    monkeypatch.setattr(pytorch.arrays, "read", read)
     (tmp_path / "x.pth").write_bytes(honest("zip"))
     assert "cannot be read: Input/output error" in message_of(tmp_path / "x.pth", StorageError)

@@ -7,7 +7,7 @@ from witnesses.pickle_builder import call, new, opcodes, python2
 from witnesses.refusal import read, refusal
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
-from weights_convert.checkpoint import state_dict
+from weights_convert.formats.pytorch import state_dict
 
 STORAGES = {"0": np.arange(6, dtype="f4")}
 W, SCALAR = tensor("0", (2, 3)), tensor("0", (), numel=6)
