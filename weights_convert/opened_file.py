@@ -13,8 +13,8 @@ LINK = "it is a link, or has another name elsewhere (copy the file itself there)
 def opened(path, follow=True):
     """Path → (binary file, its size in bytes).  Without `follow` it has to be a file under its only name, not a link.
 
-    Errors of npvgg raised in the block get the path in front.  Raises BadFileError where it is no regular file or has
-    changed by the end of the block, StorageError where it cannot be opened or read.
+    Errors of npvgg raised in the block get the path in front, unless it stands there.  Raises BadFileError where it is no
+    regular file or has changed by the end of the block, StorageError where it cannot be opened or read.
     """
     try:
         if not follow and os.path.islink(path):
@@ -30,6 +30,8 @@ def opened(path, follow=True):
             if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 raise BadFileError("it changed while it was read (is a download still running?)")
     except NpvggError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise type(error)(f"{path}: {error}") from None
     except IsADirectoryError:
         raise BadFileError(f"{path}: it is a folder, not a checkpoint (name the .pth or .pt file in it)") from None

@@ -72,16 +72,16 @@ def walk(h5py, root, size):
             inner = f"{path}/{name}" if path else name
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise Refused(f"has a link at {short(inner)}, which could lead anywhere")
-            found = group[name]
-            address = h5py.h5o.get_info(found.id).addr
+            member = group[name]
+            address = h5py.h5o.get_info(member.id).addr
             if address in seen or len(seen) > MOST_OBJECTS or inner.count("/") > DEEPEST:
                 raise Refused(f"has groups in each other without end, at {short(inner)}")
             seen.add(address)
-            if isinstance(found, h5py.Group):
-                waiting.append((inner, found))
-            elif isinstance(found, h5py.Dataset):
-                total += check(inner, found, size)
-                datasets.append((inner, found))
+            if isinstance(member, h5py.Group):
+                waiting.append((inner, member))
+            elif isinstance(member, h5py.Dataset):
+                total += check(inner, member, size)
+                datasets.append((inner, member))
             else:
                 raise Refused(f"has something at {short(inner)} that is neither a group nor an array")
         if total > MOST_BYTES:
@@ -121,9 +121,9 @@ def text(h5py, group, name):
         raise Refused(f"has an attribute {name} that is not one text")
     if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
         raise Refused(f"has an attribute {name} that is not a text")
-    found = group.attrs[name]
-    found = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-    return found[:LONGEST_TEXT]
+    value = group.attrs[name]
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return value[:LONGEST_TEXT]
 
 
 def send(dataset, answer):

@@ -71,8 +71,8 @@ def varints(wire, value):
     """A repeated number, packed or not → [number, …]."""
     if wire == VARINT:
         return [value]
-    found, at = [], 0
+    numbers, at = [], 0
     while at < len(value):
         number, at = varint(value, at)
-        found.append(number)
-    return found
+        numbers.append(number)
+    return numbers

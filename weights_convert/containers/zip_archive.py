@@ -75,16 +75,16 @@ def spans(file, records, directory_start, methods=(STORED,)):
 
     Records may be stored by these `methods`.
     """
-    found, at = {}, 0
+    places, at = {}, 0
     for record in sorted(records, key=lambda record: record.header):
         if record.header != at:
             # Two records overlap, or something is hidden between them.
             raise hostile(f"record {quoted([record.name])} starts at byte {record.header} instead of {at}")
         start, at = local_entry(file, record, directory_start, methods)
-        found[record.name] = start, record
+        places[record.name] = start, record
     if at != directory_start:
         raise hostile(f"its records end at byte {at} and its directory starts at byte {directory_start}")
-    return found
+    return places
 
 
 def end_record(file, size):

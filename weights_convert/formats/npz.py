@@ -74,8 +74,8 @@ def array(name, data):
         raise BadFileError(f"array {quoted([name])} has elements of {descr}, which NumPy does not know") from None
     if len(shape) > 8 or math.prod(shape) * dtype.itemsize != len(data) - end:
         raise damaged(f"array {quoted([name])} has {len(data) - end:,} bytes for the shape ({sizes[:60]})")
-    found = np.frombuffer(data, dtype, offset=end).reshape(shape[::-1] if order == "True" else shape)
-    return np.array(found.T if order == "True" else found, dtype.newbyteorder("<"), order="C")
+    numbers = np.frombuffer(data, dtype, offset=end).reshape(shape[::-1] if order == "True" else shape)
+    return np.array(numbers.T if order == "True" else numbers, dtype.newbyteorder("<"), order="C")
 
 
 def write(path, tensors, about, *, force=False):

@@ -32,12 +32,12 @@ def read(file, size):
     package = imported()
     data = file.read()
     try:
-        found = package.deserialize(data)
+        entries = package.deserialize(data)
     except (package.SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise BadFileError(f"it is not a sound safetensors file ({told(error)}); fetch it again") from None
     length = int.from_bytes(data[:8], "little")
     described = unambiguous(data[8:8 + length])
-    tensors = {name: array(name, entry) for name, entry in found}
+    tensors = {name: array(name, entry) for name, entry in entries}
     tensors = {name: tensors[name] for name in sorted(tensors, key=lambda name: described[name]["data_offsets"])}
     metadata, stated = description.read(described.get("__metadata__") or {})
     return FileContents(tensors=tensors, container="safetensors", metadata=metadata, remarks=(),
@@ -58,12 +58,12 @@ def array(name, entry):
         raise UnsupportedError(f"tensor {quoted([name])} holds {entry['dtype']}; npvgg reads floats, integers and bools only")
     element = ELEMENTS[entry["dtype"]]
     stored = STORED[element]
-    found = np.frombuffer(entry["data"], np.uint8 if element == "bool" else stored).reshape(entry["shape"])
+    numbers = np.frombuffer(entry["data"], np.uint8 if element == "bool" else stored).reshape(entry["shape"])
     if element == "bool":
-        if found.size and found.max() > 1:
+        if numbers.size and numbers.max() > 1:
             raise BadFileError(f"tensor {quoted([name])} has bools that are neither 0 nor 1 (the file is damaged)")
-        found = found.view(bool)
-    return widened(np.array(found, order="C"), element)
+        numbers = numbers.view(bool)
+    return widened(np.array(numbers, order="C"), element)
 
 
 def write(path, tensors, about, *, force=False):

@@ -56,7 +56,7 @@ def array(message):
         raise UnsupportedError(f"it holds elements of ONNX's type {kind}; npvgg reads tests in float32 and float64 only")
     if len(pieces) > 1 or not pieces.keys() <= {RAW, TYPES[kind]}:
         raise damaged("it has its numbers in two places, or in one for another type")
-    raw = b"".join(piece for found in pieces.values() for piece in found)
+    raw = b"".join(piece for parts in pieces.values() for piece in parts)
     stored = NUMBERS[TYPES[kind]][1]
     if len(shape) > MOST_DIMENSIONS or math.prod(shape) * stored.itemsize != len(raw):
         raise damaged(f"it has {len(raw):,} bytes for the shape {tuple(shape[:MOST_DIMENSIONS])}")

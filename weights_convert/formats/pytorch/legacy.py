@@ -56,7 +56,7 @@ def check_keys(keys, storages):
 
 def blocks(file, size, at, storages):
     """The storages in the order of the file, the first at byte `at` → {key: Block}; the last must end the file."""
-    found = {}
+    places = {}
     for storage in storages:
         file.seek(at)
         prefix = file.read(8)
@@ -66,8 +66,8 @@ def blocks(file, size, at, storages):
         count, = struct.unpack("<q", prefix)
         if count != storage.numel:
             raise damaged(f"storage {storage.key} has {count} elements in one place and {storage.numel} in another")
-        found[storage.key] = Block(at + 8, storage.nbytes)
+        places[storage.key] = Block(at + 8, storage.nbytes)
         at += 8 + storage.nbytes
     if at != size:
         raise hostile(f"it has {size - at:,} bytes after its last storage")
-    return found
+    return places

@@ -51,8 +51,8 @@ def opened(module):
         if current.name in BATCH_NORMS:
             epsilons.add(epsilon(prefix, current))
         for group in ("_parameters", "_buffers"):
-            found = members(current, group)
-            tensors |= {f"{prefix}{name}": value for name, value in found.items() if isinstance(value, Tensor)}
+            own = members(current, group)
+            tensors |= {f"{prefix}{name}": value for name, value in own.items() if isinstance(value, Tensor)}
         # In front, so that the keys come in the order in which state_dict() has them.
         waiting[:0] = [(f"{prefix}{name}.", inner, depth + 1) for name, inner in members(current, "_modules").items()
                        if is_module(inner)]
@@ -66,8 +66,8 @@ def opened(module):
 
 
 def members(module, group):
-    found = module.state.get(group)
-    return found if type(found) is dict else {}
+    group_members = module.state.get(group)
+    return group_members if type(group_members) is dict else {}
 
 
 def kernel(module):

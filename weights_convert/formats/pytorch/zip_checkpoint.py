@@ -79,13 +79,13 @@ def record_bytes(file, block, name, most):
 
 def storage_blocks(blocks, storages):
     """{record: Block}, {key: Storage} → {key: Block}.  Raises BadFileError unless each has its record, of its size."""
-    found = {name.removeprefix(STORAGES): block for name, block in blocks.items() if name.startswith(STORAGES)}
+    stored = {name.removeprefix(STORAGES): block for name, block in blocks.items() if name.startswith(STORAGES)}
     for key, storage in storages.items():
-        if key not in found:
+        if key not in stored:
             raise damaged(f"it lacks the record {STORAGES}{key}")
-        if found[key].size != storage.nbytes:
-            raise hostile(f"record {STORAGES}{key} has {found[key].size:,} bytes instead of {storage.nbytes:,}")
-    extra = sorted(set(found) - set(storages))
+        if stored[key].size != storage.nbytes:
+            raise hostile(f"record {STORAGES}{key} has {stored[key].size:,} bytes instead of {storage.nbytes:,}")
+    extra = sorted(set(stored) - set(storages))
     if extra:
         raise hostile(f"it has the record {STORAGES}{extra[0]}, which no tensor uses")
-    return found
+    return stored
