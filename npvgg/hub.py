@@ -92,7 +92,7 @@ def download(name: str, *, force: bool = False, progress=None) -> Path:
 
 def list_models() -> list[ModelEntry]:
     """Every network that has a name: [ModelEntry, …], the bundled ones first."""
-    from weights_convert import catalog
+    from npvgg.converter import catalog
 
     models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), publisher="npvgg", checked_by="SHA-256", url=None,
                          opset=None, **BUNDLED_FACTS[name])
@@ -118,7 +118,7 @@ def bundled(name: str) -> Path:
 
 def published(name: str):
     """A name → its weights_convert.catalog.Checkpoint; UsageError lists the names there are."""
-    from weights_convert import catalog
+    from npvgg.converter import catalog
 
     try:
         return catalog.find(name)
@@ -177,7 +177,7 @@ def exclusive(folder: Path, entry) -> Iterator[None]:
 
 def write_weights(entry, checkpoint: Path, target: Path) -> None:
     """The checkpoint → the weights file `target`, which appears whole or not at all."""
-    from weights_convert.convert import convert
+    from npvgg.converter import convert
 
     convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
             notes=f"the download was compared with the published {entry.checked_by}", force=True)

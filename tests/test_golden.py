@@ -9,7 +9,7 @@ from witnesses import golden
 from npvgg import network
 from npvgg.kernels import tiers
 from npvgg.parity import difference, report, traces
-from weights_convert import checkpoint
+from weights_convert import formats
 from weights_convert.convert import convert
 
 TIERS = tiers.LADDER
@@ -45,7 +45,7 @@ def test_pytorch_in_float32_is_within_the_same_bound(recorded):
 
 @pytest.mark.parametrize("name", ["tiny-legacy.pth", "tiny-zip.pth"])
 def test_a_checkpoint_of_pytorch_is_read_bit_for_bit(name):
-    tensors = checkpoint.read(golden.FOLDER / name).tensors
+    tensors = formats.read(golden.FOLDER / name).tensors
     expected = json.loads((golden.FOLDER / "tiny-digests.json").read_text())
     assert {key: golden.digest(array) for key, array in tensors.items()} == expected
 

@@ -11,6 +11,41 @@ from npvgg.kernels import tiers
 
 ROOT = Path(__file__).parents[1]
 
+# The floors inside weights_convert, which stand on one another likewise.
+CONVERTER_FLOORS = [
+    ["refusals", "arrangement", "elements", "signatures", "catalog"],
+    ["opened_file", "containers.zip_archive", "containers.protobuf", "containers.hdf5_child", "containers.references"],
+    ["containers.opcodes", "containers.foreign_hdf5"],
+    ["formats.contents", "formats.description", "formats.tensor_proto"],
+    ["formats.npz", "formats.safetensors", "formats.caffe", "formats.keras"],
+    ["formats.weights_file"],
+    ["formats.pytorch.storages", "formats.pytorch.writing"],
+    ["formats.pytorch.tensors"],
+    ["formats.pytorch.objects"],
+    ["formats.pytorch.arrays", "formats.pytorch.modules"],
+    ["formats.pytorch.state_dict", "formats.pytorch.legacy", "formats.pytorch.zip_checkpoint"],
+    ["formats.pytorch"],
+    ["formats.onnx.side_file"],
+    ["formats.onnx.tensors"],
+    ["formats.onnx.attributes"],
+    ["formats.onnx.constants"],
+    ["formats.onnx.chain"],
+    ["formats.onnx.classifier"],
+    ["formats.onnx.features"],
+    ["formats.onnx.layers"],
+    ["formats.onnx"],
+    ["formats.onnx.writing"],
+    ["formats"],
+    ["schemes.heads"],
+    ["schemes.naming"],
+    ["schemes.npvgg", "schemes.torchvision", "schemes.keras", "schemes.caffe", "schemes.pytorchvggnet"],
+    ["schemes.timm", "schemes.mmpretrain", "schemes.onnx"],
+    ["schemes"],
+    ["recognition", "verify", "export"],
+    ["convert"],
+    ["__main__"],
+]
+
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors", "npvgg.arithmetic"],
@@ -38,7 +73,8 @@ FLOORS = [
     ["npvgg.plan"],
     ["npvgg.runner"],
     ["npvgg.network"],
-    ["weights_convert"],
+    *([f"weights_convert.{name}" for name in names] for names in CONVERTER_FLOORS),
+    ["npvgg.converter"],
     ["npvgg.download"],
     ["npvgg.hub"],
     ["npvgg.classify"],
@@ -47,7 +83,8 @@ FLOORS = [
     ["npvgg.cli"],
     ["npvgg.__main__"],
 ]
-ROOFS = ("npvgg", "npvgg.kernels")           # packages whose own module says what is inside
+# Packages whose own module says what is inside.
+ROOFS = ("npvgg", "npvgg.kernels", "weights_convert", "weights_convert.containers")
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "fast", "new", "old", "v2"}
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime"}
 
@@ -97,6 +134,12 @@ def test_the_floors_notice_an_import_that_goes_up():
     assert is_upward(floor_of("npvgg.images.reading"), floor_of("npvgg.network"))
     assert is_upward(floor_of("npvgg.kernels.engine.float32.vectors"), floor_of("npvgg.kernels.engine.float32.convolution"))
     assert not is_upward(floor_of("npvgg.network"), floor_of("npvgg.images.reading"))
+
+
+def test_npvgg_reaches_weights_convert_at_one_place():
+    doors = {module_name(path) for path in SOURCES for imported in imports(path)
+             if imported.startswith("weights_convert") and not module_name(path).startswith("weights_convert")}
+    assert doors == {"npvgg.converter"}
 
 
 def test_no_framework_is_imported():

@@ -11,9 +11,9 @@ import numpy as np
 
 from npvgg.errors import UnsupportedError, UsageError
 from weights_convert import schemes
-from weights_convert.checkpoint import writing
 from weights_convert.formats import npz, safetensors
 from weights_convert.formats.onnx import writing as writing_onnx
+from weights_convert.formats.pytorch import writing
 from weights_convert.schemes.naming import Scheme
 
 

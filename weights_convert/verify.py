@@ -23,7 +23,7 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
             array = tensors[key]
             fault = misfit(array, place.arrangement.shape)
             if not fault:
-                with np.errstate(over="ignore"):                     # found as an infinity in the next line
+                with np.errstate(over="ignore"):                     # the next line refuses the infinity
                     array = array.astype(np.float32, copy=False)
                 fault = "" if is_finite(array) else "holds NaN or infinity"
             if fault:

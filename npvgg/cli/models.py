@@ -18,7 +18,7 @@ def command(is_all, as_json):
     8 of the digest's 64 digits are published.
     """
     from npvgg import hub
-    from weights_convert.catalog import PUBLISHERS
+    from npvgg.converter import catalog
 
     models = hub.list_models()
     if as_json:
@@ -26,10 +26,10 @@ def command(is_all, as_json):
             print(json.dumps(asdict(model) | {"path": model.path and str(model.path)}))
         return
     shown = [model for model in models if is_all or model.publisher in USUAL or model.state == "cached"]
-    about = {"npvgg": "in this package; its accuracy is on CIFAR-10's test pictures"} | PUBLISHERS
+    about = {"npvgg": "in this package; its accuracy is on CIFAR-10's test pictures"} | catalog.PUBLISHERS
     print("\n".join(grouped(shown, about)))
     if len(shown) < len(models):
-        others = ", ".join(name for name in PUBLISHERS if name not in USUAL)
+        others = ", ".join(name for name in catalog.PUBLISHERS if name not in USUAL)
         print(f"\n{len(models) - len(shown)} more of {others}: npvgg models --all")
 
 

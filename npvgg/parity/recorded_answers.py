@@ -22,13 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import text_table
+from npvgg import converter, text_table
 from npvgg.errors import BadFileError, StorageError, UsageError
 from npvgg.gap import FLOAT32_BOUND
 from npvgg.parity import difference, report
 from npvgg.text import listed
-from weights_convert import source_file
-from weights_convert.formats import npz, tensor_proto
 
 LARGEST_BOUND = 1e-2
 FACTORS = {"softmax": 2, "sigmoid": 1}                    # what becomes of a gap between logits in probabilities
@@ -103,7 +101,7 @@ def cells(outcome):
 
 def read(test, channels):
     """A test → (input as float32 (N, channels, H, W), recorded output)."""
-    x, recorded = read_archive(test) if test.suffix == ".npz" else (tensor_proto.read(test / name) for name in PB)
+    x, recorded = read_archive(test) if test.suffix == ".npz" else (converter.read_tensor_proto(test / name) for name in PB)
     if x.ndim == 5 and len(x) == 1 and len(recorded) == 1:             # the zoo's .npz hold a list of the inputs, which is one
         x, recorded = x[0], recorded[0]
     if x.ndim != 4 or x.shape[1] != channels or x.dtype.kind != "f" or not x.size:
@@ -119,9 +117,8 @@ def read(test, channels):
 
 
 def read_archive(path):
-    with source_file.opened(path) as (file, size):
-        arrays = npz.read(file, size).tensors
-        for names in NPZ:
-            if all(name in arrays for name in names):
-                return [arrays[name] for name in names]
-        raise BadFileError(f"it holds {listed(arrays)}; a test has the arrays input and output")
+    arrays = converter.read_npz(path)
+    for names in NPZ:
+        if all(name in arrays for name in names):
+            return [arrays[name] for name in names]
+    raise BadFileError(f"{path}: it holds {listed(arrays)}; a test has the arrays input and output")

@@ -41,19 +41,18 @@ def command(checkpoint, images, output, model, preset, input_size, dtype, force)
 def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=None, dtype="float32", force=False):
     """A checkpoint and pictures (paths, or what else `images.batch` takes) → a trace file; returns its path.
 
-    `model`, `preset` and `input_size` as in `convert.convert`.  Raises UnsupportedError where PyTorch is missing,
+    `model`, `preset` and `input_size` as in `converter.convert`.  Raises UnsupportedError where PyTorch is missing,
     StorageError or BadFileError where it cannot read the checkpoint, BadFileError where that does not hold a VGG.
     """
     torch = imported()
-    from npvgg import images
+    from npvgg import converter, images
     from npvgg.parity import traces
     from npvgg.storage import atomic_file
-    from weights_convert import convert
 
     atomic_file.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
-        found = convert.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
+        found = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
     x = images.batch(list(pictures), found.preset, dtype=getattr(np, dtype))

@@ -12,8 +12,9 @@ from witnesses.networks import lively
 from npvgg import network
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert import formats
+from weights_convert.containers import protobuf
 from weights_convert.convert import convert
-from weights_convert.formats import caffe, protobuf
+from weights_convert.formats import caffe
 
 SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 2, "input_size": 64}
 WEIGHT, BIAS = np.arange(24, dtype="f4").reshape(2, 3, 2, 2), np.ones(2, "f4")

@@ -7,8 +7,8 @@ from witnesses.networks import lively
 from npvgg import images, network, weights
 from npvgg.errors import UnsupportedError, UsageError
 from weights_convert import schemes
-from weights_convert.checkpoint import writing
 from weights_convert.convert import convert
+from weights_convert.formats.pytorch import writing
 
 SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 3, "class_names": ("ant", "bée", "gnu"), "input_size": 32,
          "pooled_size": 1}

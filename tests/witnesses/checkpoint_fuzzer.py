@@ -26,7 +26,7 @@ from witnesses.checkpoint_builder import StorageId, TensorCall, tensor
 from witnesses.pickle_builder import build, call, framed, new, opcodes, pickle, reference, set_items
 
 from npvgg.errors import NpvggError
-from weights_convert import checkpoint
+from weights_convert.formats import pytorch
 
 MEMORY = 400 << 20                        # bytes of address space beyond what the imports took
 
@@ -105,7 +105,7 @@ def fingerprint(found):
 
 
 def read(data):
-    return checkpoint.read_stream(io.BytesIO(data), len(data))
+    return pytorch.read(io.BytesIO(data), len(data))
 
 
 def mutants(rng):

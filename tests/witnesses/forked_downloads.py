@@ -20,7 +20,7 @@ import filelock  # noqa: F401  (imported before the steps are counted)
 import pooch  # noqa: F401
 import requests  # noqa: F401
 
-from npvgg import download, hub
+from npvgg import converter, download, hub  # noqa: F401
 from npvgg.storage import atomic_file, cache_folder
 from weights_convert import catalog
 

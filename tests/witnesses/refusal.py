@@ -8,14 +8,14 @@ from witnesses.checkpoint_builder import CONTAINERS, tensor, write
 from witnesses.pickle_builder import python2
 
 from npvgg.errors import NpvggError
-from weights_convert import checkpoint
+from weights_convert.formats import pytorch
 
 
 def read(data, **options):
     """The bytes of a file → Checkpoint; nothing may be imported, opened, compiled or called meanwhile."""
     with watching() as seen:
         try:
-            return checkpoint.read_stream(io.BytesIO(data), len(data), **options)
+            return pytorch.read(io.BytesIO(data), len(data), **options)
         finally:
             assert not seen, seen
 
@@ -34,7 +34,7 @@ def warm_up():
     program = {"w": tensor("0", (1,), cls="BFloat16Storage"), python2("v"): tensor("1", ())}
     for container in CONTAINERS:
         data = write(container, program, {"0": np.zeros(1, "u2"), "1": np.zeros(1, "f4")})
-        checkpoint.read_stream(io.BytesIO(data), len(data))
+        pytorch.read(io.BytesIO(data), len(data))
 
 
 warm_up()

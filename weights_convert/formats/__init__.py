@@ -1,46 +1,51 @@
-"""A file of any kind that npvgg reads → {source key: array}, told by its first bytes and not by its name.
+"""A file of any kind that npvgg reads → its tensors, told by its first bytes and not by its name.
 
-    PyTorch's zip archive and legacy stream     weights_convert.checkpoint
+    PyTorch's zip archive and legacy stream     pytorch/
     safetensors                                 safetensors.py
     NumPy's .npz                                npz.py
     npvgg's own HDF5                            weights_file.py
-    Caffe's .caffemodel                         caffe.py, protobuf.py
-    Keras' HDF5                                 keras.py, foreign_hdf5.py, hdf5_child.py
+    Caffe's .caffemodel                         caffe.py
+    Keras' HDF5                                 keras.py
     ONNX                                        onnx/
 """
 import hashlib
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from npvgg.errors import BadFileError
-from npvgg.storage.file_kinds import HDF5, ZIP
-from weights_convert import checkpoint, source_file
-from weights_convert.checkpoint import containers, zip_archive
-from weights_convert.formats import caffe, npz, onnx, safetensors, weights_file
+from npvgg.storage import file_kinds
+from weights_convert import opened_file, signatures
+from weights_convert.containers import zip_archive
+from weights_convert.formats import caffe, npz, onnx, pytorch, safetensors, weights_file
+from weights_convert.formats.contents import FileContents
+
+# A VGG-19 with two moments of an optimiser is 1.7 GB.  A sparse file can claim any size and takes time to hash.
+LARGEST_FILE = 16 << 30
 
 
-def read(path, *, key=None, checksum=True):
-    """Path → checkpoint.Checkpoint.  `key`, `checksum` and the errors are those of `checkpoint.read`.
+def read(path: Path, *, key: str | None = None, checksum: bool = True) -> FileContents:
+    """Path → FileContents with the SHA-256 of the file; `key` and `checksum` as in `pytorch.read`.
 
-    UnsupportedError also where an extra package is needed that is not installed.
+    Raises the errors of `pytorch.read`; StorageError where the file cannot be opened or read; UnsupportedError also where an
+    extra package is needed that is not installed.  Each names the path.
     """
-    with source_file.opened(path) as (file, size):
-        if size > checkpoint.LARGEST_FILE:
-            raise BadFileError(f"it is {size:,} bytes long; a VGG has at most {checkpoint.LARGEST_FILE:,} (check the file)")
-        reader = reader_of(file, size)
+    with opened_file.opened(path) as (file, size):
+        if size > LARGEST_FILE:
+            raise BadFileError(f"it is {size:,} bytes long; a VGG has at most {LARGEST_FILE:,} (check the file)")
+        reader = reader_of(file, size) or partial(pytorch.read, key=key, checksum=checksum)
         file.seek(0)
-        if reader is None:
-            return checkpoint.read_stream(file, size, key=key, checksum=checksum)
-        found = reader(file, size)
+        contents = reader(file, size)
         file.seek(0)
-        return replace(found, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        return replace(contents, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def reader_of(file, size):
-    """An opened file → the function (file, size) → Checkpoint for it, or None for PyTorch's kinds and all others."""
-    head = file.read(containers.HEAD)
-    if head.startswith(HDF5):
+    """An opened file → the function (file, size) → FileContents for it, or None for PyTorch's kinds and all others."""
+    head = file.read(signatures.HEAD)
+    if head.startswith(file_kinds.HDF5):
         return weights_file.read
-    if head.startswith(ZIP):
+    if head.startswith(file_kinds.ZIP):
         return npz.read if is_npz(file, size) else None
     if caffe.is_one(head):
         return caffe.read

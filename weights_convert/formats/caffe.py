@@ -14,8 +14,8 @@ import math
 import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert.checkpoint import Checkpoint
-from weights_convert.formats import protobuf
+from weights_convert.containers import protobuf
+from weights_convert.formats.contents import FileContents
 from weights_convert.refusals import damaged, hostile, quoted
 
 NET_NAME, V1_LAYERS, V2_LAYER = 1, 2, 100
@@ -38,7 +38,7 @@ def is_one(head):
 
 
 def read(file, size):
-    """A .caffemodel → Checkpoint.  Raises BadFileError, and UnsupportedError for layers that no VGG of npvgg has."""
+    """A .caffemodel → FileContents.  Raises BadFileError, and UnsupportedError for layers that no VGG of npvgg has."""
     tensors, layers = {}, 0
     for number, wire, value in protobuf.fields(memoryview(file.read())):
         if number not in NUMBERS or wire != protobuf.BYTES:
@@ -46,13 +46,13 @@ def read(file, size):
         layers += 1
         if layers > MOST_LAYERS:
             raise hostile(f"it has more than {MOST_LAYERS:,} layers")
-        found = blobs_of(value, *NUMBERS[number])
-        if found.keys() & tensors.keys():
-            raise hostile(f"it has the layer {quoted(sorted(found)[:1])} twice")
-        tensors |= found
+        blobs = blobs_of(value, *NUMBERS[number])
+        if blobs.keys() & tensors.keys():
+            raise hostile(f"it has the layer {quoted(sorted(blobs)[:1])} twice")
+        tensors |= blobs
     if not tensors:
         raise BadFileError("it is a Caffe network without weights; give the .caffemodel, not the .prototxt")
-    return Checkpoint(tensors=tensors, container="Caffe model", sha256="", nested_under=None, metadata={}, remarks=())
+    return FileContents(tensors=tensors, container="Caffe model")
 
 
 def blobs_of(layer, name_at, type_at, blobs_at, convolution_at, dense_at):
@@ -79,16 +79,16 @@ def blobs_of(layer, name_at, type_at, blobs_at, convolution_at, dense_at):
         check_convolution(name, arrays[0].shape, options[convolution_at])
     if kind in DENSE and options.get(dense_at, {}).get(TRANSPOSE, [0]) != [0]:
         raise UnsupportedError(f"its dense layer {quoted([name])} is transposed; npvgg cannot read that")
-    return {f"{name}.blobs[{number}]": found for number, found in enumerate(arrays)}
+    return {f"{name}.blobs[{number}]": blob for number, blob in enumerate(arrays)}
 
 
 def numbers_of(message):
     """{field number: [number, …]} of the whole numbers in a message."""
-    found = {}
+    numbers = {}
     for number, wire, value in protobuf.fields(message):
         if wire == protobuf.VARINT or wire == protobuf.BYTES and number in (PAD, STRIDE, DILATION) and len(value) <= 20:
-            found.setdefault(number, []).extend(protobuf.varints(wire, value))
-    return found
+            numbers.setdefault(number, []).extend(protobuf.varints(wire, value))
+    return numbers
 
 
 def check_convolution(name, shape, options):

@@ -20,7 +20,7 @@ def entries(about):
 
 
 def read(metadata):
-    """A file's {name: text} → (metadata, stated) of a Checkpoint; what others wrote there is left alone."""
+    """A file's {name: text} → (metadata, stated) of FileContents; what others wrote there is left alone."""
     if NAME not in metadata:
         return {}, {}
     try:

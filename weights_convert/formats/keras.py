@@ -12,8 +12,8 @@ import json
 import re
 
 from npvgg.errors import BadFileError
-from weights_convert.checkpoint import Checkpoint
-from weights_convert.formats import foreign_hdf5
+from weights_convert.containers import foreign_hdf5
+from weights_convert.formats.contents import FileContents
 from weights_convert.refusals import hostile, quoted
 
 LEGACY = re.compile(r"(?:.*/)?(?P<layer>[^/]+)/(?:(?P=layer)_)?(?P<field>W|b|kernel|bias)(?:_\d+)?(?::0)?")
@@ -26,7 +26,7 @@ ENDS = {"softmax": {"source_output": "probabilities", "output": "softmax"},
 
 
 def read(file, size):
-    """An HDF5 file of Keras → Checkpoint.  Raises BadFileError."""
+    """An HDF5 file of Keras → FileContents.  Raises BadFileError."""
     arrays, attributes = foreign_hdf5.read(file)
     tensors, other = {}, []
     for path, array in arrays.items():
@@ -40,7 +40,7 @@ def read(file, size):
     if not tensors:
         raise BadFileError("it is an HDF5 file without weights of Keras; give one that model.save_weights wrote")
     remarks = (f"not read: {quoted(other)}",) if other else ()
-    return Checkpoint(tensors=tensors, container="Keras HDF5", sha256="", nested_under=None, metadata={}, remarks=remarks,
+    return FileContents(tensors=tensors, container="Keras HDF5", metadata={}, remarks=remarks,
                       stated=end_of(attributes.get("", {}).get("model_config")))
 
 

@@ -15,7 +15,8 @@ from numpy.lib import format as npy
 
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.storage import atomic_file
-from weights_convert.checkpoint import Checkpoint, zip_archive
+from weights_convert.containers import zip_archive
+from weights_convert.formats.contents import FileContents
 from weights_convert.refusals import damaged, hostile, quoted
 
 SUFFIX = ".npy"
@@ -31,7 +32,7 @@ KINDS = "fiub"                            # floats, integers, bools
 
 
 def read(file, size):
-    """A ZIP file whose records are all .npy → Checkpoint.  Raises BadFileError, UnsupportedError for other elements."""
+    """A ZIP file whose records are all .npy → FileContents.  Raises BadFileError, UnsupportedError for other elements."""
     records, start = zip_archive.directory(file, size)
     if len(records) > MOST_ARRAYS:
         raise BadFileError(f"it has {len(records):,} arrays; {MOST_ARRAYS:,} is the most that npvgg reads")
@@ -39,7 +40,7 @@ def read(file, size):
         raise hostile(f"its {size:,} bytes unpack to {sum(record.size for record in records):,}")
     spans = zip_archive.spans(file, records, start, (zip_archive.STORED, zip_archive.DEFLATED))
     tensors = {name.removesuffix(SUFFIX): array(name, unpacked(file, *spans[name])) for name in spans}
-    return Checkpoint(tensors=tensors, container="NumPy archive", sha256="", nested_under=None, metadata={}, remarks=())
+    return FileContents(tensors=tensors, container="NumPy archive")
 
 
 def unpacked(file, start, record):
@@ -73,8 +74,8 @@ def array(name, data):
         raise BadFileError(f"array {quoted([name])} has elements of {descr}, which NumPy does not know") from None
     if len(shape) > 8 or math.prod(shape) * dtype.itemsize != len(data) - end:
         raise damaged(f"array {quoted([name])} has {len(data) - end:,} bytes for the shape ({sizes[:60]})")
-    found = np.frombuffer(data, dtype, offset=end).reshape(shape[::-1] if order == "True" else shape)
-    return np.array(found.T if order == "True" else found, dtype.newbyteorder("<"), order="C")
+    numbers = np.frombuffer(data, dtype, offset=end).reshape(shape[::-1] if order == "True" else shape)
+    return np.array(numbers.T if order == "True" else numbers, dtype.newbyteorder("<"), order="C")
 
 
 def write(path, tensors, about, *, force=False):

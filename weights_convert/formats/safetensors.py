@@ -8,14 +8,15 @@ import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.storage import atomic_file, strict_json
-from weights_convert.checkpoint import Checkpoint, arrays
+from weights_convert.elements import STORED, widened
 from weights_convert.formats import description
+from weights_convert.formats.contents import FileContents
 from weights_convert.refusals import quoted, told
 
 LONGEST_HEADER = 100_000_000
 INSTALL = 'pip install "npvgg[safetensors]"'
 
-# Element type in the header → as PyTorch calls it, and so arrays.widened.
+# Element type in the header → as PyTorch calls it, and so widened.
 ELEMENTS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
             "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool"}
 
@@ -27,19 +28,19 @@ def is_one(head, size):
 
 
 def read(file, size):
-    """A safetensors file → Checkpoint.  Raises BadFileError, and UnsupportedError where the package is missing."""
+    """A safetensors file → FileContents.  Raises BadFileError, and UnsupportedError where the package is missing."""
     package = imported()
     data = file.read()
     try:
-        found = package.deserialize(data)
+        entries = package.deserialize(data)
     except (package.SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise BadFileError(f"it is not a sound safetensors file ({told(error)}); fetch it again") from None
     length = int.from_bytes(data[:8], "little")
     described = unambiguous(data[8:8 + length])
-    tensors = {name: array(name, entry) for name, entry in found}
+    tensors = {name: array(name, entry) for name, entry in entries}
     tensors = {name: tensors[name] for name in sorted(tensors, key=lambda name: described[name]["data_offsets"])}
     metadata, stated = description.read(described.get("__metadata__") or {})
-    return Checkpoint(tensors=tensors, container="safetensors", sha256="", nested_under=None, metadata=metadata, remarks=(),
+    return FileContents(tensors=tensors, container="safetensors", metadata=metadata, remarks=(),
                       stated=stated)
 
 
@@ -56,13 +57,13 @@ def array(name, entry):
     if entry["dtype"] not in ELEMENTS:
         raise UnsupportedError(f"tensor {quoted([name])} holds {entry['dtype']}; npvgg reads floats, integers and bools only")
     element = ELEMENTS[entry["dtype"]]
-    stored = arrays.STORED[element]
-    found = np.frombuffer(entry["data"], np.uint8 if element == "bool" else stored).reshape(entry["shape"])
+    stored = STORED[element]
+    numbers = np.frombuffer(entry["data"], np.uint8 if element == "bool" else stored).reshape(entry["shape"])
     if element == "bool":
-        if found.size and found.max() > 1:
+        if numbers.size and numbers.max() > 1:
             raise BadFileError(f"tensor {quoted([name])} has bools that are neither 0 nor 1 (the file is damaged)")
-        found = found.view(bool)
-    return arrays.widened(np.array(found, order="C"), element)
+        numbers = numbers.view(bool)
+    return widened(np.array(numbers, order="C"), element)
 
 
 def write(path, tensors, about, *, force=False):

@@ -13,8 +13,8 @@ import math
 import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
-from weights_convert import source_file
-from weights_convert.formats import protobuf
+from weights_convert import opened_file
+from weights_convert.containers import protobuf
 from weights_convert.refusals import damaged
 
 DIMS, DATA_TYPE, RAW = 1, 2, 9
@@ -30,7 +30,7 @@ def read(path):
 
     Raises BadFileError (damaged, or no TensorProto), UnsupportedError (other elements), StorageError; each names the path.
     """
-    with source_file.opened(path) as (file, size):
+    with opened_file.opened(path) as (file, size):
         if size > LARGEST_FILE:
             raise BadFileError(f"it is {size:,} bytes long; a test has at most {LARGEST_FILE:,} (check the file)")
         return array(memoryview(file.read()))
@@ -56,7 +56,7 @@ def array(message):
         raise UnsupportedError(f"it holds elements of ONNX's type {kind}; npvgg reads tests in float32 and float64 only")
     if len(pieces) > 1 or not pieces.keys() <= {RAW, TYPES[kind]}:
         raise damaged("it has its numbers in two places, or in one for another type")
-    raw = b"".join(piece for found in pieces.values() for piece in found)
+    raw = b"".join(piece for parts in pieces.values() for piece in parts)
     stored = NUMBERS[TYPES[kind]][1]
     if len(shape) > MOST_DIMENSIONS or math.prod(shape) * stored.itemsize != len(raw):
         raise damaged(f"it has {len(raw):,} bytes for the shape {tuple(shape[:MOST_DIMENSIONS])}")

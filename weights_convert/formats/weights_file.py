@@ -1,24 +1,21 @@
-"""npvgg's own weights file as a source: everything it knows comes along."""
+"""npvgg's own weights file read like any other: everything it knows comes along."""
 from npvgg import images, weights
-from npvgg.errors import ForeignFileError, NpvggError
-from weights_convert.checkpoint import Checkpoint
+from npvgg.errors import ForeignFileError
 from weights_convert.formats import keras
+from weights_convert.formats.contents import FileContents
 
 
 def read(file, size):
-    """An opened HDF5 file → Checkpoint with its digests checked, or what keras.py makes of another program's file.
+    """An opened HDF5 file → FileContents with its digests checked, or what keras.py makes of another program's file.
 
-    Errors: those of `weights.read`, without the path, and of `keras.read`.
+    Errors: those of `weights.read`, and of `keras.read`.
     """
     try:
-        found = weights.read(file.name, verify=True)
+        own = weights.read(file.name, verify=True)
     except ForeignFileError:
         return keras.read(file, size)
-    except NpvggError as error:
-        said = str(error).removeprefix(str(file.name))
-        raise type(error)(said.removeprefix(": ") if said.startswith(": ") else f"it{said}") from None
-    stated = {"architecture": found.architecture, "preset": images.Preset.from_json(found.preset_json),
-              "source_output": found.source_output}
-    return Checkpoint(
-        tensors=dict(found.parameters), container="npvgg weights file", sha256="", nested_under=None,
-        metadata={"classes": found.labels} if found.labels else {}, remarks=(), stated=stated)
+    stated = {"architecture": own.architecture, "preset": images.Preset.from_json(own.preset_json),
+              "source_output": own.source_output}
+    return FileContents(
+        tensors=dict(own.parameters), container="npvgg weights file",
+        metadata={"classes": own.labels} if own.labels else {}, remarks=(), stated=stated)

@@ -15,8 +15,8 @@ import os
 from npvgg import images
 from npvgg.architecture import CHANNELS
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
-from weights_convert.checkpoint import Checkpoint
 from weights_convert.formats import description
+from weights_convert.formats.contents import FileContents
 from weights_convert.formats.onnx import chain, layers
 from weights_convert.formats.onnx.constants import Constants
 from weights_convert.formats.onnx.side_file import SideFiles
@@ -43,7 +43,7 @@ def is_one(head):
 
 
 def read(file, size):
-    """An ONNX file → Checkpoint.
+    """An ONNX file → FileContents.
 
     Raises BadFileError, UnsupportedError (a graph that is no VGG of npvgg's, or without the package), StorageError (a
     side file that cannot be read).
@@ -98,7 +98,7 @@ def texts(model):
 
 
 def read_network(model, side):
-    """ModelProto, side files → Checkpoint."""
+    """ModelProto, side files → FileContents."""
     graph = model.graph
     opset = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
     constants = Constants(graph, side)
@@ -121,7 +121,7 @@ def read_network(model, side):
     if network.output:
         stated["output"] = network.output
     tensors = network.tensors | constants.unused()
-    return Checkpoint(tensors=tensors, container=f"ONNX graph (opset {opset})", sha256="", nested_under=None, metadata=metadata,
+    return FileContents(tensors=tensors, container=f"ONNX graph (opset {opset})", metadata=metadata,
                       remarks=tuple(remarks), stated=stated)
 
 

@@ -23,18 +23,18 @@ def value_of(attribute, side):
 
 def unambiguous(pairs):
     """(name, value) pairs → dictionary; a name that comes twice is refused."""
-    found = {}
+    values = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             raise hostile(f"it has the name {quoted([name])} twice")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def shown(node):
     """A node for a message: its name, or its output's, and what it computes."""
     name = node.name or (node.output[0] if node.output else "")
-    return f"{quoted([name])} ({'.'.join(filter(None, (node.domain, node.op_type)))[:60]!r})"
+    return f"{quoted([name[:40]])} ({'.'.join(filter(None, (node.domain, node.op_type)))[:60]!r})"
 
 
 def unsupported(node, what):
@@ -48,10 +48,10 @@ def short(value):
 
 def constant(node, at, optional=False):
     """Input number `at` as an array; None where it is left out and may be."""
-    found = node.inputs[at] if at < len(node.inputs) else None
-    if found is None and not optional:
+    array = node.inputs[at] if at < len(node.inputs) else None
+    if array is None and not optional:
         raise damaged(f"its node {node.shown} lacks a constant that it needs")
-    return found
+    return array
 
 
 def moved(node, given):

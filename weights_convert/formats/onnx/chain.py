@@ -29,22 +29,22 @@ class Node:
 
 def between(entrance, output, constants):
     """Names of the input and the output, Constants → [Node, …].  UnsupportedError where there is no one way."""
-    found, name, seen, measured = [], output, set(), set()
+    steps, name, seen, measured = [], output, set(), set()
     while name != entrance:
         node = constants.makers.get(name)
         if node is None or name in constants:
             raise damaged(f"no way leads from its input to its output: nothing makes {quoted([name])}")
-        if name in seen or len(found) > MOST_STEPS:
+        if name in seen or len(steps) > MOST_STEPS:
             raise hostile("its nodes run in a circle, or are more than a VGG has")
         seen.add(name)
         if node.output[0] != name:
             raise UnsupportedError(f"it uses a second output of its node {attributes.shown(node)}; no VGG does")
         at = data_input(node, constants)
-        found.append(step(node, at, constants, measured))
+        steps.append(step(node, at, constants, measured))
         name = node.input[at]
     if not measured <= seen | {entrance}:
         raise UnsupportedError("it reshapes to the size of something beside its way from input to output; no VGG does")
-    return found[::-1]
+    return steps[::-1]
 
 
 def data_input(node, constants):
@@ -76,8 +76,8 @@ def step(node, at, constants, measured):
 def sizes(name, constants, measured, depth=0):
     """The vector `name` → [size, …] of whole numbers, BATCH and UNKNOWN; what it is the size of goes to `measured`."""
     if name in constants:
-        found = constants.array(name).reshape(-1)[:8]
-        return found.tolist() if found.dtype.kind in "iu" else [UNKNOWN]
+        numbers = constants.array(name).reshape(-1)[:8]
+        return numbers.tolist() if numbers.dtype.kind in "iu" else [UNKNOWN]
     node = constants.makers.get(name)
     if node is None or depth > DEEPEST_SIZES or not 0 < len(node.input) <= MOST_SIZES:
         return [UNKNOWN]
@@ -89,9 +89,9 @@ def sizes(name, constants, measured, depth=0):
     parts = [sizes(inner, constants, measured, depth + 1) for inner in node.input]
     if node.op_type == "Concat":
         return [size for part in parts for size in part]
-    found = parts[0]
+    vector = parts[0]
     if node.op_type in ("Identity", "Cast", "Squeeze", "Unsqueeze"):
-        return found
+        return vector
     # Gather(sizes, 0), and Slice(sizes, [0], [1]), take the batch.
     picks_first = node.op_type == "Gather" and parts[1:] == [[0]] or node.op_type == "Slice" and parts[1:] == [[0], [1]]
-    return [BATCH] if picks_first and found[:1] == [BATCH] else [UNKNOWN]
+    return [BATCH] if picks_first and vector[:1] == [BATCH] else [UNKNOWN]

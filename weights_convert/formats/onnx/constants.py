@@ -51,15 +51,15 @@ class Constants:
         node = self.makers.get(name)
         if node is None:
             self.used.add(name)
-        found = tensors.array(self.tensors[name], self.side) if node is None else self.made(node)
+        array = tensors.array(self.tensors[name], self.side) if node is None else self.made(node)
         if node is None or node.op_type == "Constant":
-            self.read_bytes += found.nbytes
+            self.read_bytes += array.nbytes
         else:
-            self.made_bytes += found.nbytes
+            self.made_bytes += array.nbytes
         if self.made_bytes > MOST_MADE * self.read_bytes + ROOM:
             raise hostile(f"its nodes make {self.made_bytes:,} bytes of constants from {self.read_bytes:,}")
-        self.arrays[name] = found
-        return found
+        self.arrays[name] = array
+        return array
 
     def made(self, node):
         """A node without variable inputs → its output."""
@@ -141,8 +141,8 @@ def sliced(inputs, given):
 
 def axes(inputs, given):
     """An attribute to opset 12, an input from 13 on; None for all."""
-    found = inputs[1] if len(inputs) > 1 else given.get("axes")
-    return None if found is None else tuple(int(axis) for axis in found)
+    numbers = inputs[1] if len(inputs) > 1 else given.get("axes")
+    return None if numbers is None else tuple(int(axis) for axis in numbers)
 
 
 FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, given: inputs[0], "Reshape": reshaped,

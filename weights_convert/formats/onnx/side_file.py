@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from npvgg.errors import BadFileError
-from weights_convert import source_file
+from weights_convert import opened_file
 from weights_convert.refusals import damaged, hostile, quoted
 
 KEYS = {"location", "offset", "length", "checksum"}
@@ -42,7 +42,7 @@ class SideFiles:
                           "name is given without one")
         if not (NUMBER.fullmatch(offset) and NUMBER.fullmatch(length)) or int(length) != count:
             raise damaged(f"{what} needs {count:,} bytes of its side file; offset and length say {quoted([offset, length])}")
-        with source_file.opened(os.path.join(self.folder, location), follow=False) as (file, size):
+        with opened_file.opened(os.path.join(self.folder, location), follow=False) as (file, size):
             if int(offset) + count > size:
                 raise damaged(f"{what} ends at byte {int(offset) + count:,} of {size:,}")
             self.bytes_read[location] = self.bytes_read.get(location, 0) + count
@@ -59,7 +59,7 @@ class SideFiles:
         return [f"{quoted([name])} beside it has the SHA-256 {self.sha256(name)}" for name in sorted(self.bytes_read)]
 
     def sha256(self, location):
-        with source_file.opened(os.path.join(self.folder, location), follow=False) as (file, _):
+        with opened_file.opened(os.path.join(self.folder, location), follow=False) as (file, _):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -11,8 +11,7 @@ import math
 import numpy as np
 
 from npvgg.errors import UnsupportedError
-from weights_convert.checkpoint.arrays import widened
-from weights_convert.checkpoint.storages import STORED
+from weights_convert.elements import STORED, widened
 from weights_convert.refusals import damaged, hostile, quoted
 
 # data_type → (element as PyTorch calls it, the field with the list of numbers).
@@ -38,21 +37,21 @@ def array(tensor, side):
     if len(lists) + tensor.HasField("raw_data") + is_outside > 1 or lists and lists != [field]:
         raise hostile(f"{what} has its numbers in several places, or in one for another type")
     if is_outside:
-        found = side.read(tensor.external_data, count * stored.itemsize, what).view(stored)
+        numbers = side.read(tensor.external_data, count * stored.itemsize, what).view(stored)
     elif lists:
-        found = listed(getattr(tensor, field), element, stored, what)
+        numbers = listed(getattr(tensor, field), element, stored, what)
     else:
         raw = tensor.raw_data
         if len(raw) != count * stored.itemsize:
             raise damaged(f"{what} has {len(raw):,} bytes for the shape {shape}")
-        found = np.frombuffer(raw, stored)
-    if found.size != count:
-        raise damaged(f"{what} has {found.size:,} numbers for the shape {shape}")
+        numbers = np.frombuffer(raw, stored)
+    if numbers.size != count:
+        raise damaged(f"{what} has {numbers.size:,} numbers for the shape {shape}")
     if element == "bool":
-        if count and found.max() > 1:
+        if count and numbers.max() > 1:
             raise damaged(f"{what} has bools that are neither 0 nor 1")
-        found = found.view(bool)
-    return widened(np.array(found.reshape(shape), order="C"), element)
+        numbers = numbers.view(bool)
+    return widened(np.array(numbers.reshape(shape), order="C"), element)
 
 
 def listed(numbers, element, stored, what):
@@ -61,10 +60,10 @@ def listed(numbers, element, stored, what):
         return np.fromiter(numbers, stored, len(numbers))
     wide = np.fromiter(numbers, "<u8" if element in ("uint32", "uint64") else "<i8", len(numbers))
     bits = np.dtype("<u2") if element == "float16" else stored
-    found = wide.astype(bits)
-    if (found != wide).any():
+    narrow = wide.astype(bits)
+    if (narrow != wide).any():
         raise damaged(f"{what} has numbers that {element} does not hold")
-    return found.view(stored)
+    return narrow.view(stored)
 
 
 def shape_of(tensor):

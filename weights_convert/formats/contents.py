@@ -1,0 +1,15 @@
+"""What a file of any format holds, as plain values."""
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """The tensors of a file, and what it says beside them."""
+
+    tensors: dict                         # key → C-contiguous, aligned, little-endian array, in the file's order
+    container: str                        # "PyTorch zip", "ONNX graph (opset 17)", …
+    sha256: str = ""                      # of the whole file; `formats.read` fills it in
+    nested_under: str | None = None       # the entry that holds the state dict; None if the top level does
+    metadata: dict = field(default_factory=dict)      # texts beside the tensors: {"arch": "vgg16", "classes": ("cat", …)}
+    remarks: tuple = ()                   # sentences for people
+    stated: dict = field(default_factory=dict)        # what the file says of its network: {"padding_mode": "reflect", …}
