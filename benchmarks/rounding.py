@@ -57,7 +57,7 @@ def rows_of(weights, vgg, layers, files, size, threads):
     for file in files:
         for run, found in gaps(vgg, images.batch(file, preset, dtype=np.float32), layers, threads).items():
             for name, gap in found.items():
-                worst[name][run] = float(np.maximum(worst[name][run], gap))      # a NaN stays
+                worst[name][run] = max(worst[name][run], gap)
     for name in layers:
         yield {"weights": weights, "network": vgg.architecture.name, "layer": name, "width": vgg.architecture.width,
                "pictures": len(files), "size": size, "processor": vectors_here(), **worst[name]}

@@ -1,4 +1,4 @@
-"""Random networks beside their twins in PyTorch: any table, width, head, picture, batch, tier, algorithm and set of kept layers.
+"""Random networks beside their twins in PyTorch: any table, width, head, picture, batch, tier, algorithm, kept layers.
 
 NPVGG_FUZZ_SECONDS lengthens the run; NPVGG_FUZZ_SEED sets the first network, and a failure names its own.
 
@@ -49,15 +49,6 @@ class Case(NamedTuple):
     x: np.ndarray
     options: Options
     kept: list
-
-
-@pytest.fixture
-def one_torch_thread():
-    """Most networks here are too small for two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("ignore::npvgg.errors.TierWarning")      # reflected borders are computed by the jit tier
@@ -172,9 +163,10 @@ def fitting(rng, limit, is_large):
     head = random_head(rng)
     try:
         net = Architecture(
-            str(rng.choice(NAMES)), width=width, input_size=side, head=head, output=some(rng, (None, "softmax", "sigmoid", "none")),
-            input_channels=some(rng, CHANNELS), pooling=some(rng, tuple(POOLINGS)), bias=bool(rng.random() < 0.7),
-            eps=some(rng, (1e-5, 1e-3, 0.1, 0)), padding_mode=some(rng, ("zeros", "zeros", "reflect")))
+            str(rng.choice(NAMES)), width=width, input_size=side, head=head,
+            output=some(rng, (None, "softmax", "sigmoid", "none")), input_channels=some(rng, CHANNELS),
+            pooling=some(rng, tuple(POOLINGS)), bias=bool(rng.random() < 0.7), eps=some(rng, (1e-5, 1e-3, 0.1, 0)),
+            padding_mode=some(rng, ("zeros", "zeros", "reflect")))
     except UsageError:                                     # a head whose last numbers cannot mean that
         return None
     is_any_size = "flatten" not in head or any(layer.op.startswith("adaptive") for layer in net.layers)
@@ -190,7 +182,8 @@ def fitting(rng, limit, is_large):
 def random_head(rng):
     """The paper's kind of head, or any words in any order that make sense."""
     if rng.random() < 0.2:
-        return f"avg{rng.integers(1, 8)} flatten {rng.integers(1, 60)} relu drop {rng.integers(1, 60)} relu drop {rng.integers(1, 30)}"
+        pooled, *outputs = rng.integers(1, (8, 60, 60, 30))
+        return f"avg{pooled} flatten " + " relu drop ".join(map(str, outputs))
     either = ("relu", "drop", "drop0.3", "bn", "bn0.01")
     maps = [some(rng, (*either, *(f"{kind}{rng.integers(1, 8)}" for kind in ("avg", "avg", "max", "max"))))
             for _ in range(rng.integers(0, 4))]

@@ -28,7 +28,7 @@ THREE_ROUNDINGS = 3 * 2**-23
 
 
 @pytest.mark.parametrize("name, width", [("vgg16", 1 / 4), ("vgg11_bn", 1 / 16), ("c", 1 / 8)])
-def test_seeded_filters_keep_the_bars_in_every_layer(name, width):
+def test_seeded_filters_keep_the_bars_in_every_layer(name, width, one_torch_thread):
     check(subject.draw(name, width=width, head=""), size=96, pictures=4)
 
 
