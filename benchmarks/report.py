@@ -1,25 +1,27 @@
-"""results/*.json → the README's speed table and the plot.  python -m benchmarks.report
+"""results/*.json → the README's tables of errors and speeds, and the plot.  python -m benchmarks.report
 
     results/peers.json      python -m benchmarks.peers …  --output benchmarks/results/peers.json
     results/networks.json   the same for other networks, beside fewer runtimes   (may be absent)
     results/cold.json       python -m benchmarks.peers --cold …  --output benchmarks/results/cold.json   (may be absent)
+    results/exactness.json  python -m benchmarks.exactness …  --output benchmarks/results/exactness.json   (may be absent)
 
-The table stands between the two marks in README.md, and nothing outside them is touched.  The first network of a file is
-shown beside every runtime, the others beside the fastest.
+Tables stand between two marks each in README.md, and nothing outside these is touched.  The first network of a file of speeds
+is shown beside every runtime, the others beside the fastest.
 """
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from benchmarks import machine, plot, result_file, runtimes
+from benchmarks import exactness, machine, plot, result_file, rounding, runtimes
 from npvgg import command_line
 from npvgg.errors import BadFileError, NpvggError
 from npvgg.storage import atomic_file
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = "benchmarks.report"
-BEGIN, END = "<!-- speed: made by python -m benchmarks.report -->", "<!-- end of speed -->"
+SPEED = "<!-- speed: made by python -m benchmarks.report -->", "<!-- end of speed -->"
+EXACTNESS = "<!-- exactness: made by python -m benchmarks.report -->", "<!-- end of exactness -->"
 NOTHING = "—"
 
 
@@ -28,8 +30,12 @@ def main(arguments=None):
     try:
         peers = result_file.read(options.results / "peers.json", "peers")
         networks, cold = optional(options.results / "networks.json", "peers"), optional(options.results / "cold.json", "cold")
+        errors = optional(options.results / "exactness.json", "exactness")
         link = Path(os.path.relpath(options.plot, options.readme.parent)).as_posix()
-        readme = inserted(options.readme, f"{tables(peers, networks, cold)}\n\n![{plot.TITLE}]({link})")
+        readme = options.readme.read_text(encoding="utf-8")
+        readme = inserted(options.readme, readme, SPEED, f"{tables(peers, networks, cold)}\n\n![{plot.TITLE}]({link})")
+        if errors:
+            readme = inserted(options.readme, readme, EXACTNESS, exactness_tables(errors))
         atomic_file.write(options.plot, plot.draw(peers, options.plot.suffix), force=True)
         atomic_file.write(options.readme, readme, force=True)
     except NpvggError as error:
@@ -50,14 +56,14 @@ def parser():
     return options
 
 
-def inserted(readme, text):
-    """The README with `text` between its two marks."""
-    page = readme.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise BadFileError(f"{readme} does not hold the line {BEGIN!r} once and {END!r} once after it; "
+def inserted(name, page, marks, text):
+    """The page with `text` between its two marks; `name` is for the sentence that asks for them."""
+    begin, end = marks
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise BadFileError(f"{name} does not hold the line {begin!r} once and {end!r} once after it; "
                            "put them where the table belongs")
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}"
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
 
 
 def tables(peers, networks=None, cold=None):
@@ -113,6 +119,32 @@ def cold_table(rows):
     return markdown([f"{first}, {heading((1, threads))}", "s", "npvgg ÷", "peak MiB", "gap"], body)
 
 
+def exactness_tables(errors):
+    """A document of `benchmarks.exactness` → the tables in Markdown, a row a layer and four columns a kind of processor."""
+    rows = errors["rows"]
+    kinds = list(dict.fromkeys(row["processor"] for row in rows))
+    called = " and ".join(exactness.CALLED[kind] for kind in kinds)
+    parts = [f"{machine.line(errors['machine'])}, PyTorch {errors['machine']['torch']}; {errors['taken'][:10]}, "
+             f"`{errors['command']}`. Largest gap to the float64 run over the largest value of the layer, the worst of "
+             f"{rows[0]['pictures']} photographs, with {called}; in brackets over PyTorch's."]
+    for weights, title, label in (("seeded", "Seeded He-scaled weights, the last layer", "network"),
+                                  ("published", "VGG-16's published filters, every ReLU and pool5", "layer")):
+        own = {(row[label], row["processor"]): row for row in rows if row["weights"] == weights}
+        if own:
+            headings = [cell for kind in kinds for cell in (f"auto, {exactness.CALLED[kind]}", "direct", "jit", "PyTorch")]
+            body = [[name, *(cell for kind in kinds for cell in errors_of(own.get((name, kind))))]
+                    for name in dict.fromkeys(name for name, _ in own)]
+            parts += [f"{title}:", markdown([label, *headings], body)]
+    return "\n\n".join(parts)
+
+
+def errors_of(row):
+    """The cells of one kind of processor."""
+    if row is None:
+        return [NOTHING] * len(rounding.RUNS)
+    return [error(row[run]) + ("" if run == "pytorch" else f" ({row[run] / row['pytorch']:.2f})") for run in rounding.RUNS]
+
+
 # ------------------------------------------------------------------------------------------------- cells
 
 
@@ -149,6 +181,11 @@ def milliseconds(row):
 
 def ratio(row):
     return NOTHING if row["npvgg_ratio"] is None else f"{row['npvgg_ratio']:.2f}"
+
+
+def error(gap):
+    """4.1e-7 of 4.1e-07."""
+    return f"{gap:.1e}".replace("e-0", "e-")
 
 
 def worst(rows):

@@ -1,11 +1,18 @@
-"""What every runtime is given: one network, pictures, and the logits that are exact for them."""
+"""What is measured: a network of seeded or published weights, pictures, and the logits that are exact for them."""
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from npvgg import images, network, weights
+from npvgg.architecture import architecture
+from npvgg.errors import BadFileError, NpvggError, StorageError, UnsupportedError
 
 FILE = "vgg.h5"
+
+# Colour photographs that lie in scikit-image's wheel.
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg",
+               "retina.jpg", "ihc.png")
 
 
 def draw(name, *, seed=0, **options):
@@ -23,6 +30,46 @@ def drawn(rng, path, array):
     if path.endswith(("/bias", "/mean")):
         return np.float32(0.2) * rng.standard_normal(array.shape, np.float32)
     return np.float32(0.5) + rng.random(array.shape, np.float32) if path.startswith("bn") else array
+
+
+def published(file):
+    """An ONNX file with the convolutions of a VGG-16 → the VGG of these, up to pool5, and Caffe's preparation.
+
+    Only the weights are taken from the file: those of its nodes called Conv, in their order.  StorageError where it cannot be
+    read, BadFileError where the convolutions are not those of a VGG-16 of some width, UnsupportedError without onnx.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise UnsupportedError(f"filters are read by onnx, which cannot be imported ({error}); "
+                               'install it with `pip install "npvgg[onnx]"`') from None
+    try:
+        graph = onnx.ModelProto.FromString(Path(file).read_bytes()).graph
+        arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        found = [arrays[name] for node in graph.node if node.op_type == "Conv" for name in node.input[1:]]
+        net = architecture("vgg16", head="", width=len(found[0]) / 64)
+        return network.VGG(net, dict(zip(net.parameters, found, strict=True)), images.preset("caffe"), source=str(file))
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read ({error.strerror or error}); give an ONNX file of a VGG-16") from None
+    except NpvggError as error:
+        raise BadFileError(f"{file} does not hold the convolutions of a VGG-16 ({error}); give another file") from None
+    except Exception as error:                             # a protocol buffer, names and shapes may be wrong in any way
+        raise BadFileError(f"{file} does not hold the convolutions of a VGG-16 ({type(error).__name__}: {error!s:.120}); "
+                           "give another file") from None
+
+
+def photographs(count):
+    """The paths of the first `count` of PHOTOGRAPHS; UnsupportedError without scikit-image, or with one that lacks them."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise UnsupportedError(f"the photographs are those of scikit-image, which cannot be imported ({error}); "
+                               "install it with `pip install scikit-image`") from None
+    paths = [Path(data.__file__).parent / name for name in PHOTOGRAPHS[:count]]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise UnsupportedError(f"this scikit-image has no {', '.join(missing)}; run `pip install --upgrade scikit-image`")
+    return paths
 
 
 def pictures(vgg, count, files=()):

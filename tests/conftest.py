@@ -47,3 +47,14 @@ def pictures(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / name)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     return folder
+
+
+@pytest.fixture
+def one_torch_thread(monkeypatch):
+    """PyTorch on one thread, whatever it is told: its threads spin, and small networks take longer with two than with one."""
+    torch = pytest.importorskip("torch")
+    before, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+    set_num_threads(1)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    yield
+    set_num_threads(before)

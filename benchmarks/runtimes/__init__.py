@@ -9,7 +9,7 @@ Every runtime computes in float32, and is otherwise left at its defaults; a modu
 from importlib import import_module, util
 from typing import NamedTuple
 
-import npvgg
+from npvgg import __version__
 
 
 class Runtime(NamedTuple):
@@ -39,7 +39,7 @@ def missing(name):
 def version(name):
     from importlib import metadata  # not at the top: it would delay every cold start
 
-    return npvgg.__version__ if name == "npvgg" else metadata.version(RUNTIMES[name].distribution)
+    return __version__ if name == "npvgg" else metadata.version(RUNTIMES[name].distribution)
 
 
 def module(name):

@@ -1,4 +1,4 @@
-"""The README's speed table and the plot, from results that nobody measured."""
+"""The README's tables and the plot, from results that nobody measured."""
 import json
 from pathlib import Path
 
@@ -83,6 +83,38 @@ def test_cold_starts_are_those_with_the_most_threads(peers, cold):
     assert lines[-2:] == ["| npvgg 1.0 (jit) | 0.04 | 1.00 | — | 1.0e-06 |", "| ncnn 1.0 | 0.05 | 0.75 | 900 | 1.0e-06 |"]
 
 
+@pytest.fixture
+def errors():
+    """The errors of two networks and two layers, with AVX2 a tenth larger."""
+    layers = [("seeded", "vgg11", "fc8"), ("seeded", "c", "fc8"), ("published", "vgg16", "relu1_1"),
+              ("published", "vgg16", "pool5")]
+    rows = [{"weights": weights, "network": network, "layer": layer, "width": 1.0, "pictures": 8, "size": 224,
+             "processor": kind, "settings": {}, "auto": 4e-7 * more, "direct": 2e-7 * more, "jit": 3e-7, "pytorch": 16e-7}
+            for kind, more in (("avx512", 1), ("avx2", 1.1)) for weights, network, layer in layers]
+    made = document("exactness", rows)
+    return made | {"machine": made["machine"] | {"torch": "2"}}
+
+
+def test_errors_stand_beside_pytorchs_for_each_kind_of_processor(errors):
+    lines = report.exactness_tables(errors).splitlines()
+    assert lines[0] == ("Made-up, 2 cores; AVX2; L2 1 MiB; Python 3.11, NumPy 2, Numba 0, PyTorch 2; 2026-01-02, "
+                        "`python -m benchmarks.exactness`. Largest gap to the float64 run over the largest value of the layer, "
+                        "the worst of 8 photographs, with AVX-512 and AVX2; in brackets over PyTorch's.")
+    assert lines[2] == "Seeded He-scaled weights, the last layer:"
+    assert lines[4] == ("| network | auto, AVX-512 | direct | jit | PyTorch | auto, AVX2 | direct | jit | PyTorch |")
+    assert lines[6] == ("| vgg11 | 4.0e-7 (0.25) | 2.0e-7 (0.12) | 3.0e-7 (0.19) | 1.6e-6 | "
+                        "4.4e-7 (0.28) | 2.2e-7 (0.14) | 3.0e-7 (0.19) | 1.6e-6 |")
+    assert [line.split(" | ")[0] for line in lines[7:]] == [
+        "| c", "", "VGG-16's published filters, every ReLU and pool5:", "", "| layer", "| ---", "| relu1_1", "| pool5"]
+
+
+def test_what_was_not_measured_of_errors_is_a_dash_or_left_out(errors):
+    rows = [row for row in errors["rows"] if row["weights"] == "seeded"]
+    text = report.exactness_tables(errors | {"rows": rows[:-1]})
+    assert "| c | 4.0e-7 (0.25) | 2.0e-7 (0.12) | 3.0e-7 (0.19) | 1.6e-6 | — | — | — | — |" in text.splitlines()
+    assert "published" not in text
+
+
 # ------------------------------------------------------------------------------------------------- the command
 
 
@@ -92,7 +124,8 @@ def folder(tmp_path, peers, cold):
     (tmp_path / "results").mkdir()
     for kind, content in (("peers", peers), ("cold", cold)):
         (tmp_path / "results" / f"{kind}.json").write_text(json.dumps(content), encoding="utf-8")
-    (tmp_path / "README.md").write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", encoding="utf-8")
+    begin, end = report.SPEED
+    (tmp_path / "README.md").write_text(f"above\n{begin}\nold\n{end}\nbelow\n", encoding="utf-8")
     return tmp_path
 
 
@@ -106,8 +139,8 @@ def test_the_command_writes_the_readme_and_the_plot(folder, peers, cold, suffix,
     pytest.importorskip("matplotlib")
     assert run(folder, f"speed{suffix}") == 0
     text = (folder / "README.md").read_text(encoding="utf-8")
-    picture = f"![{plot.TITLE}](speed{suffix})"
-    assert text == f"above\n{report.BEGIN}\n{report.tables(peers, cold=cold)}\n\n{picture}\n{report.END}\nbelow\n"
+    picture, (begin, end) = f"![{plot.TITLE}](speed{suffix})", report.SPEED
+    assert text == f"above\n{begin}\n{report.tables(peers, cold=cold)}\n\n{picture}\n{end}\nbelow\n"
     assert (folder / f"speed{suffix}").read_bytes().startswith(magic)
     before = (folder / f"speed{suffix}").read_bytes()
     assert run(folder, f"speed{suffix}") == 0
@@ -115,8 +148,18 @@ def test_the_command_writes_the_readme_and_the_plot(folder, peers, cold, suffix,
     assert (folder / f"speed{suffix}").read_bytes() == before
 
 
-@pytest.mark.parametrize("marks", [[], [report.END, report.BEGIN], [report.BEGIN, report.BEGIN, report.END]],
-                         ids=["none", "swapped", "twice"])
+def test_the_errors_have_marks_of_their_own(folder, errors, monkeypatch):
+    monkeypatch.setattr(plot, "draw", lambda peers, suffix: b"a plot")
+    (folder / "results/exactness.json").write_text(json.dumps(errors), encoding="utf-8")
+    page, (begin, end) = (folder / "README.md").read_text(encoding="utf-8"), report.EXACTNESS
+    assert run(folder) == 3 and (folder / "README.md").read_text(encoding="utf-8") == page
+    (folder / "README.md").write_text(f"{begin}\nold\n{end}\n{page}", encoding="utf-8")
+    assert run(folder) == 0
+    assert (folder / "README.md").read_text(encoding="utf-8").startswith(
+        f"{begin}\n{report.exactness_tables(errors)}\n{end}\nabove\n{report.SPEED[0]}\n")
+
+
+@pytest.mark.parametrize("marks", [[], report.SPEED[::-1], [report.SPEED[0], *report.SPEED]], ids=["none", "swapped", "twice"])
 def test_a_readme_without_its_marks_is_left_alone(folder, capsys, marks):
     page = "\n".join(["above", *marks, "below"])
     (folder / "README.md").write_text(page, encoding="utf-8")
@@ -151,9 +194,11 @@ def test_without_matplotlib_the_sentence_says_what_to_install(peers, monkeypatch
 
 def test_the_readme_shows_the_results_in_the_repository():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert page.count(report.BEGIN) == page.count(report.END) == 1
+    assert all(page.count(mark) == 1 for mark in report.SPEED + report.EXACTNESS)
     results = ROOT / "benchmarks/results"
     if not (results / "peers.json").exists():
         pytest.skip("nothing has been measured yet")
     more = [report.optional(results / name, kind) for name, kind in (("networks.json", "peers"), ("cold.json", "cold"))]
     assert report.tables(result_file.read(results / "peers.json", "peers"), *more) in page
+    if errors := report.optional(results / "exactness.json", "exactness"):
+        assert report.exactness_tables(errors) in page

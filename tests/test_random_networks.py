@@ -1,0 +1,205 @@
+"""Random networks beside their twins in PyTorch: any table, width, head, picture, batch, tier, algorithm, kept layers.
+
+NPVGG_FUZZ_SECONDS lengthens the run; NPVGG_FUZZ_SEED sets the first network, and a failure names its own.
+
+Laws, against the twin in float64, of the largest gap ÷ the size of the layer:
+
+    logits      at most max(2 × PyTorch's in float32, 1e-6), and at most 5e-6; so every layer in which a network ends
+    kept        at most max(3 × PyTorch's, 2e-6), and at most 5e-6: inside, where PyTorch has not lost much yet, Winograd's has
+    float64     at most 1e-12
+    bits        any number of threads, split of the batch and set of kept layers gives the same
+    data        names, parameters and shapes are the twin's; the architecture comes back from its JSON
+"""
+import os
+import time
+import traceback
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from witnesses.networks import stirred
+
+from npvgg import images, initialisation, network
+from npvgg.architecture import CHANNELS, NAMES, POOLINGS, Architecture
+from npvgg.counting import describe
+from npvgg.errors import UsageError
+from npvgg.kernels import tiers
+from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels.tiers import ALGORITHMS
+from npvgg.runner import Options
+
+torch = pytest.importorskip("torch")
+
+SECONDS = float(os.environ.get("NPVGG_FUZZ_SECONDS", 5))
+FIRST_SEED = int(os.environ.get("NPVGG_FUZZ_SEED", 0))
+
+LAST, INSIDE, MOST = (2, 1e-6), (3, 2e-6), 5e-6          # times PyTorch's, or at least
+FEW = 32                        # numbers; of fewer all may happen to be small
+LARGE_EVERY = 12                # networks
+# Multiply–adds of a batch: a tenth of a second, and of one network in LARGE_EVERY three seconds.
+LIMITS = {"engine": (1e8, 3e9), "jit": (5e7, 2e8), "reference": (2e7, 5e7)}
+LARGEST_HEAD = 4_000_000        # parameters
+
+
+class Case(NamedTuple):
+    """One network, its pictures, and what is asked of it."""
+
+    net: Architecture
+    parameters: dict
+    x: np.ndarray
+    options: Options
+    kept: list
+
+
+@pytest.mark.filterwarnings("ignore::npvgg.errors.TierWarning")      # reflected borders are computed by the jit tier
+def test_fuzz_random_networks_against_their_twins(one_torch_thread):
+    end, seed, wrong = time.monotonic() + SECONDS, FIRST_SEED, []
+    while seed == FIRST_SEED or time.monotonic() < end:
+        try:
+            wrong += violations(seed)
+        except Exception:
+            wrong.append(f"seed {seed}: {traceback.format_exc()}")
+        seed += 1
+    print(f"{seed - FIRST_SEED} networks")
+    assert not wrong, "\n".join(wrong)
+
+
+def violations(seed):
+    """What the network of that seed does against the laws, a sentence each."""
+    case = drawn(np.random.default_rng(seed), seed)
+    vgg = network.VGG(case.net, case.parameters, images.default_preset(case.net), options=case.options)
+    told = f"seed {seed}: {case.net} on {case.x.shape} {case.x.dtype}, {case.options}"
+    if Architecture.from_json(case.net.to_json()) != case.net:
+        yield f"{told}: JSON"
+    answers = vgg.runner.features(case.x, case.kept)
+    twins, sizes = twin_runs(case)
+    for name, answer in answers.items():
+        exact = twins["exact"][name]
+        if answer.shape != exact.shape or answer.dtype != case.x.dtype:
+            yield f"{told}: {name} is {answer.shape} {answer.dtype} instead of {exact.shape}"
+        elif answer.size:
+            gap, theirs = (np.abs(found - exact).max() / sizes[name] for found in (answer, twins["rounded"][name]))
+            factor, least = LAST if name == case.net.layers[-1].name else INSIDE
+            bound = 1e-12 if case.x.dtype == np.float64 else min(max(factor * theirs, least), MOST)
+            if not gap <= bound:
+                yield f"{told}: {name} is off by {gap:.2e}, PyTorch by {theirs:.2e}"
+    for name, other in otherwise(np.random.default_rng(seed), vgg, case):
+        if not np.array_equal(other, answers[name], equal_nan=True):
+            yield f"{told}: {name} has other bits"
+
+
+def twin_runs(case):
+    """{"exact" | "rounded": {layer: array}} by PyTorch in float64 and float32, and the size of each layer."""
+    from witnesses.torch_twin import Twin
+
+    twin = Twin(case.net, case.parameters)
+    assert list(twin.steps) == [layer.name for layer in case.net.layers]
+    assert twin.paths == list(case.net.parameters)
+    runs = {}
+    for run, dtype in (("rounded", torch.float32), ("exact", torch.float64)):
+        answers = twin.to(dtype)(torch.from_numpy(case.x).to(dtype))
+        runs[run] = {name: answer.numpy() for name, answer in answers.items()}
+    return runs, sizes_of(twin, case.x, runs["exact"])
+
+
+def sizes_of(twin, x, exact):
+    """{layer: the largest value in it, or what it could have been where it has few numbers and all happen to be small}.
+
+    Weights w make numbers of the size ‖w‖ · rms(x) of inputs x, and batch norm multiplies by |γ| / √(σ² + ε).
+    """
+    sizes, before = {}, (x, rms(x))
+    for name, module in twin.steps.items():
+        y, (x, typical) = exact[name], before
+        gain = 1.0
+        if hasattr(module, "running_var"):
+            gain = (module.weight.abs() / (module.running_var + module.eps).sqrt()).max().item()
+        elif hasattr(module, "weight"):
+            gain = module.weight.flatten(1).norm(dim=1).max().item()
+        is_few = min(x.size, y.size) < FEW
+        before = y, max(rms(y), gain * typical) if is_few else rms(y)
+        sizes[name] = max(np.abs(y).max(initial=0), before[1] if is_few else 0, np.finfo(np.float32).tiny)
+    return sizes
+
+
+def rms(values):
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+
+
+def otherwise(rng, vgg, case):
+    """(layer, its output) of the same network, asked in other ways."""
+    names = [layer.name for layer in case.net.layers]
+    other = vgg.using(threads=int(rng.integers(1, number_of(None) + 1)))
+    more = sorted({*case.kept[:1], *rng.choice(names, rng.integers(1, 4))}, key=names.index)
+    for name, answer in other.runner.features(case.x, more).items():
+        if name in case.kept:
+            yield name, answer
+    cuts = sorted(rng.integers(0, len(case.x) + 1, rng.integers(1, 3)))
+    pieces = [other.runner.features(piece, case.kept) for piece in np.split(case.x, cuts)]
+    for name in case.kept:
+        yield name, np.concatenate([piece[name] for piece in pieces])
+
+
+# ------------------------------------------------------------------------------------------------- drawing one
+
+
+def drawn(rng, seed):
+    """A random Case; one in LARGE_EVERY may be large."""
+    is_large = seed % LARGE_EVERY == LARGE_EVERY - 1
+    tier = rng.choice(tiers.LADDER, p=(0.1, 0.2, 0.7))
+    options = Options(str(tier), int(rng.integers(1, min(8, number_of(None)) + 1)), str(rng.choice(ALGORITHMS)))
+    dtype = np.float64 if rng.random() < 0.1 else np.float32
+    net, shape = next(fit for fit in (fitting(rng, LIMITS[tier][is_large], is_large) for _ in range(1000)) if fit)
+    parameters = stirred(initialisation.initial(net, seed=seed, how="he"), seed)
+    names = [layer.name for layer in net.layers]
+    kept = {*rng.choice(names, rng.integers(0, 5)), names[-1] if rng.random() < 0.9 else rng.choice(names)}
+    return Case(net, {path: array.astype(dtype) for path, array in parameters.items()},
+                pictures(rng, shape).astype(dtype), options, sorted(map(str, kept), key=names.index))
+
+
+def fitting(rng, limit, is_large):
+    """An Architecture and the shape (N, C, H, W) of pictures whose multiply–adds are within the limit, or None."""
+    side = int(rng.choice((32, 33, 40, 47, 48, 64, 65, 96, rng.integers(32, 401))))
+    width = 2 ** rng.uniform(-4, 1 if is_large else -1) if rng.random() < 0.5 else 2.0 ** rng.integers(-4, 2 if is_large else 0)
+    head = random_head(rng)
+    try:
+        net = Architecture(
+            str(rng.choice(NAMES)), width=width, input_size=side, head=head,
+            output=some(rng, (None, "softmax", "sigmoid", "none")), input_channels=some(rng, CHANNELS),
+            pooling=some(rng, tuple(POOLINGS)), bias=bool(rng.random() < 0.7), eps=some(rng, (1e-5, 1e-3, 0.1, 0)),
+            padding_mode=some(rng, ("zeros", "zeros", "reflect")))
+    except UsageError:                                     # a head whose last numbers cannot mean that
+        return None
+    is_any_size = "flatten" not in head or any(layer.op.startswith("adaptive") for layer in net.layers)
+    size = (side, int(rng.integers(32, side + 33))) if is_any_size else (side, side)
+    rows = describe(net, size)
+    macs = sum(row.macs for row in rows)
+    if macs > limit or sum(row.parameters for row in rows if row.layer.op == "dense") > LARGEST_HEAD:
+        return None
+    count = min(some(rng, (0, 1, 1, 1, 2, 3, 4, 5, 8, 9, 17, 33, 64, 65, 70)), int(limit // macs))
+    return net, (count, net.input_channels, *size)
+
+
+def random_head(rng):
+    """The paper's kind of head, or any words in any order that make sense."""
+    if rng.random() < 0.2:
+        pooled, *outputs = rng.integers(1, (8, 60, 60, 30))
+        return f"avg{pooled} flatten " + " relu drop ".join(map(str, outputs))
+    either = ("relu", "drop", "drop0.3", "bn", "bn0.01")
+    maps = [some(rng, (*either, *(f"{kind}{rng.integers(1, 8)}" for kind in ("avg", "avg", "max", "max"))))
+            for _ in range(rng.integers(0, 4))]
+    flat = [some(rng, (*either, *(str(rng.integers(1, 80)) for _ in range(4)))) for _ in range(rng.integers(0, 7))]
+    return " ".join(maps if rng.random() < 0.2 else [*maps, "flatten", *flat])
+
+
+def some(rng, choices):
+    return choices[rng.integers(len(choices))]
+
+
+def pictures(rng, shape):
+    """Noise, or waves whose neighbours are alike, of the size of one preset or another."""
+    x = rng.standard_normal(shape)
+    if rng.random() < 0.5:
+        i, j = np.mgrid[:shape[2], :shape[3]] / 20
+        phases = rng.uniform(0, 6, (*shape[:2], 1, 1))
+        x = np.sin(i + phases) * np.cos(j * 0.7 - phases) + (i > j) + 0.1 * x
+    return x * some(rng, (1, 1, 60))
