@@ -6,7 +6,7 @@ import numpy as np
 
 from npvgg import heads, images, labels
 from npvgg.architecture import Architecture
-from npvgg.errors import BadFileError, UsageError
+from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
 from npvgg.storage import atomic_file
 from weights_convert import export, formats, recognition, schemes, verify
@@ -69,7 +69,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     read = formats.read(file, key=key, checksum=checksum)
     try:
         network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **given)
-    except (BadFileError, UsageError) as error:
+    except NpvggError as error:
         error.args = (f"{file}: {error}",)
         raise
     net, remarks = network.architecture, [*read.remarks, *network.remarks]
@@ -122,7 +122,7 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **given)
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
     plan = tuple((key, tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
                  for key, place in places.items())
-    remarks = [f"not shown by the tensors, and so assumed: {', '.join(assumptions)}"] if assumptions else []
+    remarks = [f"not shown by the tensors, and so assumed: {'; '.join(assumptions)}"] if assumptions else []
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
     return Understood(scheme, net, parameters, chosen, stated.get("source_output", scheme.source_output),

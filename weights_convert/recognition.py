@@ -139,7 +139,7 @@ def further(scheme, net, known, side):
     """What else was assumed, each with the option that changes it."""
     ends_in_dense = [kind for kind, _ in heads.tokens(net.head) if kind != "drop"][-1:] == ["dense"]
     is_global = side == 1 and net.dense_sizes and known.input_size is None
-    larger = "; its first dense layer takes one number a channel, as behind global average pooling of larger ones"
+    larger = ", though its first dense layer takes one number a channel, as behind global average pooling of larger ones"
     return tuple(what for applies, what in (
         (known.input_size is None, f"pictures of side {net.input_size} (--input-size){larger if is_global else ''}"),
         (known.pooling is None, f"{net.pooling} pooling in the blocks (--pooling)"),
