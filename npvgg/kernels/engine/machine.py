@@ -58,7 +58,7 @@ SHAPES = {
     "avx512": Vectors(lanes=16, rows=14, vectors=2, steps=3),
     "avx2": Vectors(lanes=8, rows=6, vectors=2, steps=9),
     "sse": Vectors(lanes=4, rows=4, vectors=2, steps=3),
-    "neon": Vectors(lanes=4, rows=12, vectors=2, steps=4),
+    "neon": Vectors(lanes=4, rows=12, vectors=2, steps=2),
 }
 REGISTERS = {"avx512": "zmm", "avx2": "ymm"}
 

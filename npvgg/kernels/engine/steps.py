@@ -67,4 +67,5 @@ SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution fini
 SUMS_SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES
 CONVOLUTION_SCRATCH = SUMS_SCRATCH + max(LARGEST_TILE**2, VECTORS * ROWS) * LANES
 PICTURE_CHANNELS = 3
+PARTS = 5                       # vectors a block of channels has in a tail: bias, mask, mean, scale, shift
 LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart

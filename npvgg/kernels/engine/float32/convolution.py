@@ -9,13 +9,13 @@ Both add the same numbers in the same order, so the answer has the same bits.
 """
 from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine.float32.epilogue import PARTS, finish_pixels
+from npvgg.kernels.engine.float32.epilogue import finish_pixels
 from npvgg.kernels.engine.float32.feature_map import clear_border, copy_vector
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
 from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
-from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PICTURE_CHANNELS, SEGMENT, SUMS_SCRATCH
+from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, PICTURE_CHANNELS, SEGMENT, SUMS_SCRATCH
 
 FIRST_KERNEL = 3
 

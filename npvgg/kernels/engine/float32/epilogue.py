@@ -7,8 +7,7 @@ product at once or later (the step "finish"), so a layer has the same bits wheth
 """
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import LANES
-
-PARTS = 5                       # vectors a block of channels has in a tail: bias, mask, mean, scale, shift
+from npvgg.kernels.engine.steps import PARTS
 
 
 class Tail:

@@ -7,12 +7,12 @@ from numba import carray
 
 from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine.float32.epilogue import PARTS, finish_pixels
+from npvgg.kernels.engine.float32.epilogue import finish_pixels
 from npvgg.kernels.engine.float32.memory import NO_END, floats_at
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import FLOAT, LANES
-from npvgg.kernels.engine.steps import PICTURE_CHANNELS
+from npvgg.kernels.engine.steps import PARTS, PICTURE_CHANNELS
 
 NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 

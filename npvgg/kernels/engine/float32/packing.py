@@ -6,8 +6,8 @@ import numpy as np
 
 from npvgg.arithmetic import ceil_div
 from npvgg.kernels.compiling import native
-from npvgg.kernels.engine.float32.epilogue import PARTS
 from npvgg.kernels.engine.machine import CACHE_LINE, COLUMNS, LANES
+from npvgg.kernels.engine.steps import PARTS
 from npvgg.kernels.engine.winograd import filter_matrix, positions
 
 
