@@ -85,7 +85,9 @@ class Machine:
 @cache
 def machine():
     """The Machine that this process runs on."""
-    return Machine(SHAPES[vectors_here()], cache_bytes(2, default=1 << 20), min(cache_bytes(3, default=32 << 20), 32 << 20))
+    # A larger second level gains nothing, and a virtual machine shows the last level of all its neighbours.
+    second, last = (min(cache_bytes(level, default=most), most) for level, most in ((2, 1 << 20), (3, 32 << 20)))
+    return Machine(SHAPES[vectors_here()], second, last)
 
 
 def vectors_here():

@@ -61,11 +61,9 @@ FIELDS = (
 PLACES = ("x", "y", "v", "m", "scratch")
 STEP = np.dtype([(field, np.int64) for field in FIELDS])
 
-# What a thread needs for itself, in floats: the totals of part of a row, behind them the sums of a group; or a tile that hangs
-# over the edge.
+# What a thread needs for itself, in floats: the sums of part of a row, or a tile that hangs over the edge.
 SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
-SUMS_SCRATCH = VECTORS * (SEGMENT + ROWS) * LANES
-CONVOLUTION_SCRATCH = SUMS_SCRATCH + max(LARGEST_TILE**2, VECTORS * ROWS) * LANES
+CONVOLUTION_SCRATCH = max(VECTORS * (SEGMENT + ROWS), LARGEST_TILE**2) * LANES
 PICTURE_CHANNELS = 3
 PARTS = 5                       # vectors a block of channels has in a tail: bias, mask, mean, scale, shift
 LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart

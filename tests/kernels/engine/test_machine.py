@@ -58,11 +58,11 @@ from npvgg.kernels.engine.float32 import product
 
 kernel = product.tile_product(row_step=product.LANES, depth=product.LANES)
 
-def tile(rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step):
-    kernel(rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step)
+def tile(rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
+    kernel(rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step)
 
 compiled = numba.njit(tile)
-compiled.compile((numba.int64,) * 12)
+compiled.compile((numba.int64,) * 11)
 print(*compiled.inspect_asm().values())
 """
 

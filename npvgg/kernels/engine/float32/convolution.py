@@ -15,7 +15,7 @@ from npvgg.kernels.engine.float32.places import at, x_at, y_at
 from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
-from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, PICTURE_CHANNELS, SEGMENT, SUMS_SCRATCH
+from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, PICTURE_CHANNELS, SEGMENT
 
 FIRST_KERNEL = 3
 
@@ -28,36 +28,27 @@ product_of_picture = finished_product(row_step=PICTURE_CHANNELS, depth=FIRST_KER
 
 
 @part
-def add_group(step, first, count, taps, a, a_step, b, b_tap, c, c_step, room, following):
-    """c (+)= a · b for `count` pixels or tiles and one panel of COLUMNS channels, over one group of channels of the input.
+def add_products(step, count, a, a_step, b, c, c_step, fresh, following):
+    """c (+)= a · b for `count` pixels or tiles and one panel of COLUMNS channels, over all channels of the input.
 
-        c (+)= Σ_t Σ_s ( Σ_k∈s  a[t, k] · b[t, k] )
-
-    The group begins with block `first`; it has `grouped` blocks of channels and its parts s `summed` blocks, which are summed
-    in registers.  Their sums are gathered in `room` before they join c, which the first group fills.  t counts the places of
-    a filter.  Every level begins at zero, so the error of n products grows with the roots of the numbers of terms on the three
-    levels and not with the root of n.  a, b, c and room are addresses, a and b those of block 0, `b_tap` the distance of places
-    in b, `following` the address of the b that will be used next.
+    Sums have three levels: `summed` blocks of channels in registers, `grouped` blocks of these, and c.  Every level begins at
+    zero, so the error of n products grows with the roots of the numbers of terms on the levels and not with the root of n.
+    a, b and c are addresses; `following` is that of the b that will be used next.
     """
-    last = min(first + step.grouped, step.inputs)
-    pieces, done, size = ceil_div(count, ROWS), 0, (last - first) * LANES * COLUMNS
-    for piece in range(pieces):
-        rows = max(count // pieces + (piece < count % pieces), LEAST_ROWS)
-        total = at(c, done * LANES)
-        for tap in range(taps):
-            place = at(a, tap // step.kw * step.x_row + (tap % step.kw + done) * LANES)
-            for block in range(first, last, step.summed):
-                blocks = min(step.summed, last - block)
-                begins, ends = tap == 0 and block == first, tap == taps - 1 and block + blocks == last
-                joins = ends and first > 0
-                # While the pieces use one group of b, the next is asked for, evenly: where b comes from memory and serves
-                # several pieces, the first would wait for it and the others leave the memory idle.
-                ahead = at(following, (piece * size + (block - first) * LANES * COLUMNS) // pieces)
-                product_of_pixels(rows, at(place, block * a_step), a_step, at(b, tap * b_tap + block * LANES * COLUMNS),
-                                  total if ends else room, c_step if ends else ROWS * LANES, blocks, (not begins) + joins,
-                                  total if begins else room, c_step if begins else ROWS * LANES, ahead,
-                                  ceil_div(COLUMNS, pieces))
-        done += count // pieces + (piece < count % pieces)
+    # While the pieces use one group of b, the next is asked for, evenly: where b comes from memory and serves several pieces,
+    # the first would wait for it and the others leave the memory idle.
+    pieces = ceil_div(count, ROWS)
+    for first in range(0, step.inputs, step.grouped):
+        blocks = min(step.grouped, step.inputs - first)
+        here, size = at(b, first * LANES * COLUMNS), blocks * LANES * COLUMNS
+        there = at(here, size) if first + blocks < step.inputs else following
+        done = 0
+        for piece in range(pieces):
+            rows = count // pieces + (piece < count % pieces)
+            product_of_pixels(max(rows, LEAST_ROWS), at(a, first * a_step + done * LANES), a_step, here, at(c, done * LANES),
+                              c_step, blocks, step.summed, fresh and first == 0, at(there, piece * size // pieces),
+                              ceil_div(COLUMNS, pieces))
+            done += rows
 
 
 # ------------------------------------------------------------------------------------------------- Winograd
@@ -79,15 +70,11 @@ def transform(step, first, last, block, v, origin):
 
 
 @part
-def multiply(step, v, m, count, position, panel, following, room):
-    """One of the products for `count` tiles; `following` is the number of the next one.  v, m and room are addresses."""
+def multiply(step, v, m, count, position, panel, following):
+    """One of the products for `count` tiles; `following` is the number of the next one.  v and m are addresses."""
     number, size = position * ceil_div(step.outputs, VECTORS) + panel, step.inputs * LANES * COLUMNS
-    b = at(step.weights, number * size)
-    for first in range(0, step.inputs, step.grouped):
-        after = first + step.grouped
-        there = at(b, after * LANES * COLUMNS) if after < step.inputs else at(step.weights, following * size)
-        add_group(step, first, count, 1, at(v, position * step.v_position), step.slots * LANES, b, 0,
-                  at(m, position * step.m_position), step.slots * LANES, room, there)
+    add_products(step, count, at(v, position * step.v_position), step.slots * LANES, at(step.weights, number * size),
+                 at(m, position * step.m_position), step.slots * LANES, 1, at(step.weights, following * size))
 
 
 @part
@@ -139,7 +126,7 @@ def winograd_task(step, task, scratch):
     for panel in range(panels):
         for position in range(positions):
             following = (position + 1) * panels + panel if position + 1 < positions else panel + 1
-            multiply(step, v, m, last - first, position, panel, following, at(scratch, SUMS_SCRATCH))
+            multiply(step, v, m, last - first, position, panel, following)
         for vector in range(min(VECTORS, step.outputs - panel * VECTORS)):
             transform_back(step, first, last, panel * VECTORS + vector, at(m, vector * step.slots * LANES), first, scratch)
 
@@ -159,7 +146,7 @@ def multiply_task(step, task, scratch):
     for number in range(task * step.chunk, min((task + 1) * step.chunk, (step.tile + 2)**2 * panels)):
         position, panel = number // panels, number % panels
         multiply(step, step.v, at(step.m, panel * VECTORS * step.slots * LANES), step.images * step.tiles, position, panel,
-                 number + 1, at(scratch, SUMS_SCRATCH))
+                 number + 1)
 
 
 @part
@@ -180,7 +167,7 @@ def transform_back_task(step, task, scratch):
 def direct_task(step, task, scratch):
     """One row of one image, all channels, or the border of one plane of y.
 
-    y[o, i, j] = bias[o] + Σ_u,v Σ_c  weight[o, c, u, v] · x[c, i + u − p, j + v − p]          in the groups of `add_group`
+    y[o, i, j] = bias[o] + Σ_u,v Σ_c  weight[o, c, u, v] · x[c, i + u − p, j + v − p]
     """
     if task >= step.images * step.y_height:
         clear_border(step, task - step.images * step.y_height)
@@ -190,10 +177,11 @@ def direct_task(step, task, scratch):
     for panel in range(ceil_div(step.outputs, VECTORS)):
         weights = at(step.weights, panel * taps * size)
         for j in range(0, step.y_width, SEGMENT):
-            count, x = min(SEGMENT, step.y_width - j), x_at(step, image, 0, i - step.padding, j - step.padding)
-            for first in range(0, step.inputs, step.grouped):
-                add_group(step, first, count, taps, x, step.x_plane, weights, size, scratch, plane, at(scratch, SUMS_SCRATCH),
-                          at(weights, (first + step.grouped) * LANES * COLUMNS))
+            count = min(SEGMENT, step.y_width - j)
+            for tap in range(taps):
+                x = x_at(step, image, 0, i + tap // step.kw - step.padding, j + tap % step.kw - step.padding)
+                here = at(weights, tap * size)
+                add_products(step, count, x, step.x_plane, here, scratch, plane, tap == 0, at(here, size))
             for vector in range(min(VECTORS, step.outputs - panel * VECTORS)):
                 block = panel * VECTORS + vector
                 finish_pixels(count, at(scratch, vector * plane), at(step.tail, PARTS * block * LANES), step.floor,

@@ -11,19 +11,18 @@ from npvgg.kernels.engine.steps import PARTS
 
 
 class Tail:
-    """The vectors that one block of channels needs, loaded once."""
+    """The vectors that one block of channels needs, loaded where they are used: there are more than registers for them."""
 
     def __init__(self, v, address, floor, block=0):
-        self.v, tail = v, v.floats(address)
-        self.bias, self.mask, self.mean, self.scale, self.shift = (
-            v.load(tail, (PARTS * block + number) * LANES) for number in range(PARTS))
+        self.v, self.tail, self.block = v, v.floats(address), block
         self.floor = v.broadcast(v.floats(floor))
 
     def after(self, total):
         """A vector of sums → a vector of the output."""
         v = self.v
-        centred = v.subtract(v.add(total, self.bias), self.mean)
-        return v.masked(v.at_least(v.multiply_add(centred, self.scale, self.shift), self.floor), self.mask)
+        bias, mask, mean, scale, shift = (v.load(self.tail, (PARTS * self.block + number) * LANES) for number in range(PARTS))
+        centred = v.subtract(v.add(total, bias), mean)
+        return v.masked(v.at_least(v.multiply_add(centred, scale, shift), self.floor), mask)
 
 
 @kernel(LANES)

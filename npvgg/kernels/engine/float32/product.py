@@ -4,15 +4,18 @@
 
 The left operand is read where it lies: its rows are neighbouring pixels (or Winograd tiles), `row_step` floats apart, and one
 block b is the `depth` numbers of such a pixel.  The right operand is packed, so that one step k reads `columns` = 2 vectors
-side by side.  The sums stay in registers from the first block to the last.
+side by side.  The sums of a chain, `summed` blocks, stay in registers; then they join those of the chains before it.
 
 Plain form:
 
-    for b in range(blocks):
-        for k in range(depth):
-            for r in range(rows):
-                for v in range(columns):
-                    sums[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
+    for first in range(0, blocks, summed):
+        chain[:] = 0
+        for b in range(first, min(first + summed, blocks)):
+            for k in range(depth):
+                for r in range(rows):
+                    for v in range(columns):
+                        chain[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
+        sums += chain
 """
 from npvgg.kernels.engine.float32.epilogue import Tail
 from npvgg.kernels.engine.float32.vectors import kernel
@@ -24,19 +27,19 @@ LEAST_ROWS = min(SHAPE.row_counts)
 def tile_product(row_step, depth):
     """The kernel for one layout of the left operand:
 
-        product(rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step)
+        product(rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step)
 
-    a, b, c, d and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
-    `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]: the sums themselves, the sums
-    plus what lies at d, or that plus what lies at c, for 0, 1 or 2 `addends`.  However many rows a tile has, each sum runs over
-    b and k in the same order, so the bits do not depend on how the rows are divided into tiles.
+    a, b, c and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
+    `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]; unless `fresh`, what lies there
+    is added.  However many rows a tile has, each sum runs over b and k in the same order, so the bits do not depend on how the
+    rows are divided into tiles.
     """
     @kernel(LANES)
-    def product(v, rows, a, a_step, b, c, c_step, blocks, addends, d, d_step, ahead, ahead_step):
+    def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
         def emit(count):
             asked = v.floats(ahead), ahead_step
-            sums = emit_sums(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks, asked)
-            emit_stores(v, sums, v.floats(c), c_step, addends, v.floats(d), d_step)
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks, summed, asked)
+            emit_stores(v, sums, v.floats(c), c_step, fresh)
 
         for_each_count(v, rows, emit)
     return product
@@ -52,7 +55,7 @@ def finished_product(row_step, depth):
     @kernel(LANES)
     def product(v, rows, a, a_step, b, c, c_step, blocks, tail, floor):
         def emit(count):
-            sums = emit_sums(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks)
+            sums = emit_chain(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks)
             for s in range(VECTORS):
                 end = Tail(v, tail, floor, s)
                 for r in range(count):
@@ -79,7 +82,25 @@ def for_each_count(v, rows, emit):
     builder.position_at_end(done)
 
 
-def emit_sums(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
+def emit_chains(v, rows, row_step, depth, a, a_step, b, blocks, summed, ahead):
+    """{(row, vector): sum of the chains}; LLVM keeps these sums in memory while the registers hold a chain's."""
+    builder = v.builder
+
+    def chain(number, sums):
+        first = builder.mul(number, summed)
+        left = builder.sub(blocks, first)
+        count = builder.select(builder.icmp_signed("<", left, summed), left, summed)
+        terms = emit_chain(v, rows, row_step, depth, v.at(a, builder.mul(first, a_step)), a_step,
+                           v.at(b, v.product(first, depth * COLUMNS)), count,
+                           (v.at(ahead[0], builder.mul(v.product(first, depth), ahead[1])), ahead[1]))
+        return [v.add(total, term) for total, term in zip(sums, terms.values(), strict=True)]
+
+    tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
+    chains = builder.sdiv(builder.add(blocks, builder.sub(summed, v.number(1))), summed)
+    return dict(zip(tile, v.repeat(chains, [v.splat(0)] * len(tile), chain), strict=True))
+
+
+def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
     """{(row, vector): sum}; `ahead` is a pointer to what will be read later, and how many floats of it go by a step."""
     builder = v.builder
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
@@ -105,23 +126,15 @@ def emit_sums(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
     return dict(zip(tile, v.repeat(v.product(blocks, groups), [v.splat(0)] * len(tile), group), strict=True))
 
 
-def emit_stores(v, sums, c, c_step, addends, d, d_step):
-    """c = sums, c = sums + d, or c = (sums + d) + c."""
+def emit_stores(v, sums, c, c_step, fresh):
     builder = v.builder
-    blocks = [builder.append_basic_block(name) for name in ("alone", "joined", "total")]
-    end = builder.append_basic_block("end")
-    switch = builder.switch(addends, blocks[0])
-    for count, block in enumerate(blocks):
-        if count:
-            switch.add_case(v.number(count), block)
+    store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
+    builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
+    for block, adds in ((store, False), (add, True)):
         builder.position_at_end(block)
         for (r, s), total in sums.items():
             place = place_of(v, c, c_step, r, s)
-            if count:
-                total = v.add(total, v.load(place_of(v, d, d_step, r, s)))
-            if count == 2:
-                total = v.add(total, v.load(place))
-            v.store(total, place)
+            v.store(v.add(v.load(place), total) if adds else total, place)
         builder.branch(end)
     builder.position_at_end(end)
 
