@@ -44,7 +44,6 @@ def test_it_is_read_as_what_it_was_written_as(path):
     assert "npvgg 0.1.0" in str(weights_page.inspect(path))
 
 
-@pytest.mark.filterwarnings("ignore::npvgg.errors.TierWarning")         # the engine leaves reflected borders to the jit tier
 @pytest.mark.parametrize("tier", tiers.LADDER)
 @pytest.mark.parametrize("dtype, bound", [(np.float32, 1e-5), (np.float64, 1e-13)], ids=["float32", "float64"])
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent == GOLDEN], ids=lambda path: path.stem)

@@ -55,7 +55,6 @@ class Case(NamedTuple):
     kept: list
 
 
-@pytest.mark.filterwarnings("ignore::npvgg.errors.TierWarning")      # reflected borders are computed by the jit tier
 def test_fuzz_random_networks_against_their_twins(one_torch_thread):
     end, seed, wrong = time.monotonic() + SECONDS, FIRST_SEED, []
     while seed == FIRST_SEED or time.monotonic() < end:

@@ -178,10 +178,11 @@ def algorithm_for(x_shape, layer, algorithm="auto"):
     "first" sums three channels directly; "winograd" and "direct" ask for one of them where there is a choice.
     """
     channels, height, width = x_shape[-3:]
-    is_padded_3x3 = dict(layer.shapes)["weight"][2:] == (3, 3) and dict(layer.options)["padding"] == 1
-    if is_padded_3x3 and channels == steps.PICTURE_CHANNELS:
+    kernel, padding = dict(layer.shapes)["weight"][2:], dict(layer.options)["padding"]
+    if kernel == (3, 3) and padding == 1 and channels == steps.PICTURE_CHANNELS:
         return "first"
-    if not is_padded_3x3 or algorithm == "direct" or algorithm == "auto" and min(height, width) < LEAST_SIDE:
+    least = min(height, width) + 2 * padding - 2                      # pixels of the output along its shorter side
+    if kernel != (3, 3) or algorithm == "direct" or algorithm == "auto" and least < LEAST_SIDE:
         return "direct"
     return "winograd"
 
@@ -193,11 +194,11 @@ def add_convolution(builder, x, layer, fused):
     height, width = x.height + 2 * padding - kh + 1, x.width + 2 * padding - kw + 1
     pooled = "maxpool2d" in fused and algorithm == "winograd"
     y = builder.map(outputs, height // 2 if pooled else height, width // 2 if pooled else width)
-    tile = tile_for(x.height, x.width) if algorithm == "winograd" else None
+    tile = tile_for(height, width) if algorithm == "winograd" else None
     weights = builder.packed.convolution(layer, algorithm, tile)
-    common = {**as_output(y), "images": builder.images, "pooled": pooled, "weights": builder.address(weights),
-              "tail": builder.address(builder.packed.tail(layer, fused.get("batchnorm2d"))),
-              "floor": builder.floor("relu" in fused)}
+    common = {**as_output(y), "padding": padding, "images": builder.images, "pooled": pooled,
+              "weights": builder.address(weights), "floor": builder.floor("relu" in fused),
+              "tail": builder.address(builder.packed.tail(layer, fused.get("batchnorm2d")))}
     builder.thread_room(steps.CONVOLUTION_SCRATCH)
     borders = builder.images * y.blocks
     if algorithm == "first":
@@ -207,18 +208,18 @@ def add_convolution(builder, x, layer, fused):
         builder.step("first_convolution", ceil_div(builder.images * height, chunk) + borders, **common, chunk=chunk,
                      x=(x.region, 0), x_image=x.image, x_row=x.row)
     elif algorithm == "direct":
-        builder.step("direct", builder.images * height + borders, **common | as_input(x), kh=kh, kw=kw, padding=padding,
+        builder.step("direct", builder.images * height + borders, **common | as_input(x), kh=kh, kw=kw,
                      summed=blocks_of(SUMMED), grouped=blocks_of(GROUPED["direct"]))
     else:
-        add_winograd(builder, x, y, tile, common | as_input(x), weights.nbytes, borders)
+        across = ceil_div(width, tile)
+        common |= as_input(x) | {"tile": tile, "tiles_across": across, "tiles": ceil_div(height, tile) * across}
+        add_winograd(builder, x, y, common, weights.nbytes, borders)
     return add_pooling(builder, y, fused["maxpool2d"], {}) if "maxpool2d" in fused and not pooled else y
 
 
-def add_winograd(builder, x, y, tile, common, weight_bytes, borders):
+def add_winograd(builder, x, y, common, weight_bytes, borders):
     """One step where the transformed filters stay in a cache, three where they do not."""
-    across = ceil_div(x.width, tile)
-    tiles = ceil_div(x.height, tile) * across
-    total, places = tiles * builder.images, positions(tile)
+    total, places = common["tiles"] * builder.images, positions(common["tile"])
     inputs, outputs = x.blocks * LANES, ceil_div(y.blocks, VECTORS) * VECTORS * LANES
     resident = weight_bytes <= machine().resident
     if resident:
@@ -230,8 +231,8 @@ def add_winograd(builder, x, y, tile, common, weight_bytes, borders):
         chunk = total
     slots = chunk + ROWS
     v_position, m_position = odd_lines(inputs * slots), odd_lines(outputs * slots)
-    common |= {"summed": blocks_of(SUMMED), "grouped": blocks_of(GROUPED["winograd"]), "tile": tile,
-               "tiles_across": across, "tiles": tiles, "slots": slots, "v_position": v_position, "m_position": m_position}
+    common |= {"summed": blocks_of(SUMMED), "grouped": blocks_of(GROUPED["winograd"]), "slots": slots,
+               "v_position": v_position, "m_position": m_position}
     if resident:
         builder.thread_room(steps.CONVOLUTION_SCRATCH + places * (v_position + m_position))
         builder.step("winograd", ceil_div(total, chunk) + borders, **common, chunk=chunk)
@@ -309,6 +310,12 @@ def add_dense(builder, x, layer, fused):
     return y
 
 
+def add_mirror(builder, x, layer, _):
+    size = dict(layer.options)["size"]
+    y = builder.map(x.channels, x.height + 2 * size, x.width + 2 * size)
+    return builder.by_planes("mirror", x, y, y.height, padding=size)
+
+
 def add_nothing(builder, x, layer, _):
     """Dropout is the identity at inference."""
     return x
@@ -316,6 +323,7 @@ def add_nothing(builder, x, layer, _):
 
 WINDOW = {"size": 2, "stride": 2}
 ADD = {
+    "reflection_pad2d": add_mirror,
     "conv2d": add_convolution, "batchnorm2d": add_finish, "batchnorm1d": add_finish, "relu": add_finish,
     "maxpool2d": add_pooling, "avgpool2d": add_pooling, "local_response_norm": add_normalise,
     "adaptive_avgpool2d": add_adaptive_pooling, "adaptive_maxpool2d": add_adaptive_pooling, "flatten": add_flatten,
@@ -323,6 +331,7 @@ ADD = {
 }
 # Which options the engine obeys: each with the values that it can take, or None for any that the contract allows.
 OBEYED = {
+    "reflection_pad2d": {"size": None},
     "conv2d": {"padding": (0, 1)}, "maxpool2d": {"size": (2,), "stride": (2,)}, "avgpool2d": {"size": (2,), "stride": (2,)},
     "batchnorm2d": {"eps": None}, "batchnorm1d": {"eps": None},
     "local_response_norm": {"size": (5,), "alpha": None, "beta": (0.75,), "k": None},

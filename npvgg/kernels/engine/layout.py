@@ -52,8 +52,8 @@ class Map:
 
 
 def room(side):
-    """Pixels that whole tiles of a convolution will read for `side` of them."""
-    return ceil_div(side, LARGEST_TILE) * LARGEST_TILE + 2
+    """Pixels that whole tiles of a convolution will read for `side` of them, with a border of one or without."""
+    return ceil_div(side, LARGEST_TILE) * LARGEST_TILE + 4
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from npvgg.kernels.engine.winograd import LARGEST_TILE
 KINDS = {
     "pad_picture": "the pictures (N, 3, H, W) with a border, pixel by pixel, for the first convolution",
     "enter": "(N, C, H, W) or (N, features) → blocks of channels",
+    "mirror": "a border that mirrors the map becomes part of it",
     "first_convolution": "a 3×3 convolution of three channels, on padded pictures",
     "direct": "a convolution as sums over the places of its filter",
     "winograd": "a 3×3 convolution tile by tile: transform, multiply, transform back",

@@ -102,7 +102,7 @@ def test_a_program_assumes_nothing_of_its_arena():
     (Layer("local_response_norm", "l", (), (("size", 5), ("alpha", 1.0), ("beta", 0.75), ("k", 3.0))), True),
     (Layer("local_response_norm", "l", (), (("size", 3), ("alpha", 1.0), ("beta", 0.75), ("k", 3.0))), False),
     (Layer("local_response_norm", "l", (), (("size", 5), ("alpha", 1.0), ("beta", 0.5), ("k", 3.0))), False),
-    (Layer("reflection_pad2d", "r", (), (("size", 1),)), False), (Layer("softmax", "s"), False),
+    (Layer("reflection_pad2d", "r", (), (("size", 2),)), True), (Layer("softmax", "s"), False),
 ])
 def test_options_are_obeyed_or_the_layer_is_refused(layer, is_obeyed):
     assert building.is_obeyed(layer) is is_obeyed

@@ -59,8 +59,9 @@ def transform(step, first, last, block, v, origin):
     """Tiles first … last−1 of one block of channels → v, the address where tile `origin` of the block has its place."""
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
-        i, j = step.tile * (place // step.tiles_across) - 1, step.tile * (place % step.tiles_across) - 1
-        x, target = x_at(step, image, block, i, j), at(v, (tile - origin) * LANES)
+        i, j = step.tile * (place // step.tiles_across), step.tile * (place % step.tiles_across)
+        x = x_at(step, image, block, i - step.padding, j - step.padding)
+        target = at(v, (tile - origin) * LANES)
         # The next block's tile, which is too far away for the processor to guess: conv1_2 takes a tenth less time.
         ahead = x + FLOAT * step.x_plane
         if step.tile == 4:

@@ -96,6 +96,23 @@ def enter_task(step, task, scratch):
 
 
 @part
+def mirrored(index, extent):
+    """|k| below `extent`, 2·(extent − 1) − k from there on."""
+    return abs(index) if index < extent else 2 * (extent - 1) - index
+
+
+@part
+def mirror_task(step, task, scratch):
+    """Rows of a plane of y, which is `padding` pixels larger on each side than x and mirrors it there."""
+    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+    begin_plane(step, image, block, first)
+    for i in range(first, last):
+        row = mirrored(i - step.padding, step.height)
+        for j in range(step.y_width):
+            copy_vector(x_at(step, image, block, row, mirrored(j - step.padding, step.width)), y_at(step, image, block, i, j))
+
+
+@part
 def leave_task(step, task, scratch):
     """Rows of a plane in blocks of channels → the same rows of (N, C, H, W), whose distances are in numbers."""
     image, block, first, last = plane_of(step, task, step.height, step.inputs)

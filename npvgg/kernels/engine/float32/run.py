@@ -11,6 +11,7 @@ from npvgg.kernels.engine.steps import KINDS, NUMBER, STEP
 TASKS = {
     "pad_picture": feature_map.pad_picture_task,
     "enter": feature_map.enter_task,
+    "mirror": feature_map.mirror_task,
     "first_convolution": convolution.first_convolution_task,
     "direct": convolution.direct_task,
     "winograd": convolution.winograd_task,
