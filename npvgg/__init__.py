@@ -13,6 +13,8 @@ the layers, and parity compares two runs.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from npvgg.version import __version__
+
 if TYPE_CHECKING:
     from npvgg import architecture, classify, hub, images, kernels, labels, network, parity, runner, weights
     from npvgg.classify import load, predict
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from npvgg.labels import Prediction
     from npvgg.network import VGG, create
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "VGG", "NpvggError", "Prediction", "create", "list_models", "load", "predict",
            "architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "weights"]
 

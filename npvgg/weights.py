@@ -30,12 +30,13 @@ from pathlib import Path
 
 import numpy as np
 
-from npvgg import __version__, text
+from npvgg import text
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
 from npvgg.storage.identity import MappedFile
+from npvgg.version import __version__
 
 KIND = "npvgg weights"
 ATTRIBUTES = ("format", "architecture", "preset", "source_name", "source_sha256", "notes", "converted_by", "created")

@@ -48,7 +48,7 @@ CONVERTER_FLOORS = [
 
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
-    ["npvgg.errors", "npvgg.arithmetic"],
+    ["npvgg.errors", "npvgg.arithmetic", "npvgg.version"],
     ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.parameters", "npvgg.text", "npvgg.text_table"],
     ["npvgg.storage", "npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts"],

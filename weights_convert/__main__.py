@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from npvgg import __version__, command_line, heads
+from npvgg import command_line, heads
+from npvgg.version import __version__
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

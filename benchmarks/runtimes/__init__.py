@@ -9,7 +9,7 @@ Every runtime computes in float32, and is otherwise left at its defaults; a modu
 from importlib import import_module, util
 from typing import NamedTuple
 
-from npvgg import __version__
+from npvgg.version import __version__
 
 
 class Runtime(NamedTuple):

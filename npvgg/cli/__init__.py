@@ -4,7 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from npvgg import __version__, command_line
+from npvgg import command_line
+from npvgg.version import __version__
 
 # In the order in which a new user needs them.
 COMMANDS = ("predict", "demo", "models", "download", "summary", "inspect", "verify", "trace", "parity", "bench", "warmup")

@@ -17,11 +17,11 @@ from npvgg.cli import options
 @options.background
 def command(images, output, model, dtype, threads, tier, force, exif, background):
     """Run a network on pictures and write the prepared input and the output of every layer, for `npvgg parity`."""
-    from npvgg import __version__
     from npvgg import images as pictures
     from npvgg.cli import progress
     from npvgg.parity import traces
     from npvgg.storage import atomic_file
+    from npvgg.version import __version__
 
     atomic_file.destination(output, force)                           # refused now rather than after the work
     paths = pictures.find(images)

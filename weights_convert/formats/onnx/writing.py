@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from npvgg import __version__
 from npvgg.counting import describe
 from npvgg.errors import UnsupportedError, UsageError
 from npvgg.storage import atomic_file
+from npvgg.version import __version__
 from weights_convert.formats import description
 from weights_convert.formats.onnx import LARGEST_MODEL, imported
 
