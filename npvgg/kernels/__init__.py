@@ -13,7 +13,7 @@ sum, with one exception: Winograd's algorithm, by which the engine computes 3×3
 (building.algorithm_for).  It computes tiles of 4×4 pixels together from 6×6 pixels, or 2×2 from 4×4, so
 
     a NaN or an infinity under a tile makes every pixel of that tile NaN or infinite, also where no filter reaches it;
-    numbers above 10³⁷ divided by the number of channels may overflow on the way, where a direct sum would not.
+    a sum may overflow on the way, where a direct one would not, if channels · largest |x| · largest |weight| is above 10³⁵.
 
 algorithm="direct" keeps to the rule without the exception.
 """

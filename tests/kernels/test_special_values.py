@@ -119,3 +119,17 @@ def test_denormals_are_not_flushed(tier):
     one, zero = np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)
     assert same_bits(TIERS[tier]["conv2d"](x, one, zero, padding=0), x)
     assert same_bits(TIERS[tier]["adaptive_avgpool2d"](x, size=1), x[:, :, :1, :1])
+
+
+@pytest.mark.parametrize("height, width", [(14, 14), (19, 21)], ids=["F(2×2)", "F(4×4)"])
+def test_winograd_overflows_no_sooner_than_it_says(height, width):
+    rng, channels = np.random.default_rng(0), 37
+    x = (rng.choice([-1.0, 1.0], (1, channels, height, width)) * 1e35 / channels).astype(np.float32)
+    weight = rng.choice([-1.0, 1.0], (5, channels, 3, 3)).astype(np.float32)
+    layer = Layer("conv2d", "conv", (("weight", weight.shape),), (("padding", 1),))
+    exact = TIERS["reference"]["conv2d"](x.astype(np.float64), weight.astype(np.float64))
+    answer = layerwise.one_layer(layer, x, [weight], "winograd")
+    assert np.isfinite(answer).all() and abs(answer - exact).max() <= 1e-5 * abs(exact).max()
+    x[0, 0, 6, 6] = 3e38
+    assert not np.isfinite(layerwise.one_layer(layer, x, [weight], "winograd")).all()
+    assert np.isfinite(layerwise.one_layer(layer, x, [weight], "direct")).all()
