@@ -28,6 +28,7 @@ class Outline:
 
     @property
     def ndim(self):
+        """The number of axes."""
         return len(self.shape)
 
 
@@ -91,6 +92,7 @@ def avgpool2d(x, size=2, stride=2):
 
 
 def pooled(op, x, size, stride, ceil_mode):
+    """x (N, C, H, W) → (N, C, H′, W′), with `op` as the operation's name in errors."""
     check_arrays(op, x=(x, "N C H W"))
     check_integer(op, "size", size, 1)
     check_integer(op, "stride", stride, 1)
@@ -112,6 +114,7 @@ def batchnorm1d(x, weight, bias, mean, var, eps=1e-5):
 
 
 def normalised(op, x, axes, what, weight, bias, mean, var, eps):
+    """x and vectors along its second axis → the shape of x, with `op` as the operation's name in errors."""
     vectors, axis = {"weight": weight, "bias": bias, "mean": mean, "var": var}, axes.split()[1]
     check_arrays(op, x=(x, axes), **{name: (vector, axis) for name, vector in vectors.items()})
     check_number(op, "eps", eps, 0)
@@ -157,6 +160,7 @@ def adaptive_maxpool2d(x, size=7):
 
 
 def pooled_to(op, x, size):
+    """x (N, C, H, W) → (N, C, size, size), with `op` as the operation's name in errors."""
     check_arrays(op, x=(x, "N C H W"))
     check_integer(op, "size", size, 1)
     return *x.shape[:2], size, size
@@ -189,6 +193,7 @@ def dropout(x, p=0.5):
 
 
 def last_axis(op, x):
+    """x (…, classes) → (…, classes), with `op` as the operation's name in errors."""
     check_arrays(op, x=(x, None))
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ShapeError(f"{op}: x {x.shape} has no classes along its last axis; give at least one")
@@ -223,17 +228,20 @@ def check_arrays(op, **arrays):
 
 
 def check_length(op, name, vector, expected, because):
+    """The vector has shape (expected,); `because` is the first half of the ShapeError."""
     if vector.shape != (expected,):
         raise ShapeError(f"{op}: {because} but {name} {vector.shape} holds {vector.shape[0]}; "
                          f"give it a {name} of shape ({expected},)")
 
 
 def check_integer(op, name, value, least):
+    """The value is a whole number of at least `least`, not a bool; UsageError otherwise."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UsageError(f"{op}: {name} is {value!r}, expected a whole number of at least {least}; change {name}")
 
 
 def check_number(op, name, value, least=-math.inf, most=math.inf):
+    """The value is a real number from `least` to `most`, not a bool and not NaN; UsageError otherwise."""
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
         limits = f" from {least} to {most}" if most < math.inf else f" of at least {least}" if least > -math.inf else ""
         raise UsageError(f"{op}: {name} is {value!r}, expected a number{limits}; change {name}")

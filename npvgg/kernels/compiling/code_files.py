@@ -26,7 +26,7 @@ class Announcement:
 
     @staticmethod
     def make():
-        pass
+        """Called before a function is compiled."""
 
 
 def folder():

@@ -35,10 +35,12 @@ class CompiledCode:
         return compiled
 
     def save_overload(self, signature, compiled):
+        """Keep a compiled function for the next process; nothing happens where it cannot be written."""
         with suppress(OSError, StorageError):   # no space, or no folder: the kernel itself is compiled
             code_files.write(self.name(signature, compiled.codegen), caching.dumps(compiled._reduce()))
 
     def name(self, signature, codegen):
+        """The file of this function for these types and this processor."""
         title = f"{self.function.__module__.removeprefix('npvgg.kernels.')}.{self.function.__qualname__}"
         return code_files.name(title, self.sources, signature, codegen.magic_tuple(), sys.version, numba.__version__,
                                llvmlite.__version__)

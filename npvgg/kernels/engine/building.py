@@ -59,6 +59,7 @@ class Builder:
     weights: list = field(default_factory=list)
 
     def need(self, layout):
+        """Reserve what `layout` needs in its region; returns the layout."""
         self.regions[layout.region] = max(self.regions.get(layout.region, 0), layout.floats)
         return layout
 
@@ -68,9 +69,11 @@ class Builder:
         return f"half {self.halves % 2}"
 
     def map(self, channels, height, width):
+        """A feature map (images, channels, height, width) in the half that is not being read."""
         return self.need(Map(self.half(), self.images, channels, height, width))
 
     def features(self, channels):
+        """Rows of features (images, channels) in the half that is not being read."""
         return self.need(Rows(self.half(), self.images, channels))
 
     def like(self, x):
@@ -78,6 +81,7 @@ class Builder:
         return self.features(*x.shape) if isinstance(x, Rows) else self.map(*x.shape)
 
     def step(self, kind, tasks, **fields):
+        """Append a step of that kind, divided into `tasks` tasks, with these fields of its STEP."""
         self.rows.append({"kind": steps.NUMBER[kind], "tasks": tasks, **fields})
 
     def by_planes(self, kind, x, y, height, **fields):
@@ -92,9 +96,11 @@ class Builder:
         return array.ctypes.data
 
     def floor(self, has_relu):
+        """The address of what outputs are at least: 0 with ReLU, −∞ without."""
         return (RELU_FLOOR if has_relu else NO_FLOOR).ctypes.data
 
     def thread_room(self, floats):
+        """Reserve at least so many floats of scratch for each thread."""
         self.scratch = max(self.scratch, floats)
 
 
@@ -133,6 +139,7 @@ def groups(layers, keep):
 
 
 def is_fusible(layer):
+    """Whether the layer does what the step that it would be fused into can do: 2×2 windows side by side, for max pooling."""
     return layer.op != "maxpool2d" or dict(layer.options) == WINDOW
 
 
@@ -164,6 +171,7 @@ def leave(builder, x, name):
 
 
 def leaving(builder, x, **fields):
+    """A step that writes x in blocks of channels → (N, C, H, W), or (N, features), at the place that `fields` name."""
     chunk = max(1, x.height * x.blocks * builder.images // TASKS)
     builder.step("leave", builder.images * x.blocks * ceil_div(x.height, chunk), **as_input(x), channels=x.channels,
                  chunk=chunk, y_plane=x.height * x.width, y_row=x.width, **fields)
@@ -188,6 +196,7 @@ def algorithm_for(x_shape, layer, algorithm="auto"):
 
 
 def add_convolution(builder, x, layer, fused):
+    """(N, C, H, W) → (N, O, H′, W′), with batch norm, ReLU and max pooling where they are fused."""
     outputs, _, kh, kw = dict(layer.shapes)["weight"]
     padding = dict(layer.options)["padding"]
     algorithm = algorithm_for((x.channels, x.height, x.width), layer, builder.algorithm)
@@ -275,23 +284,27 @@ def add_finish(builder, x, layer, fused):
 
 
 def add_pooling(builder, x, layer, _):
+    """(N, C, H, W) → (N, C, ⌊H/2⌋, ⌊W/2⌋): the largest value or the mean of 2×2 windows."""
     y = builder.map(x.channels, x.height // 2, x.width // 2)
     return builder.by_planes(layer.op.removesuffix("2d"), x, y, y.height)
 
 
 def add_normalise(builder, x, layer, _):
+    """Local response normalisation: (N, C, H, W) → (N, C, H, W)."""
     options = dict(layer.options)
     constants = builder.packed.normalisation(options["alpha"], options["k"])
     return builder.by_planes("normalise", x, builder.like(x), x.height, weights=builder.address(constants))
 
 
 def add_adaptive_pooling(builder, x, layer, _):
+    """(N, C, H, W) → (N, C, size, size): the mean or the largest value of bins that cover the map."""
     size = dict(layer.options)["size"]
     kind = {"adaptive_avgpool2d": "adaptive_average", "adaptive_maxpool2d": "adaptive_maximum"}[layer.op]
     return builder.by_planes(kind, x, builder.map(x.channels, size, size), size)
 
 
 def add_flatten(builder, x, layer, _):
+    """(N, C, H, W) → (N, C·H·W), in the order of a NumPy reshape; rows of features stay as they are."""
     if isinstance(x, Rows):
         return x
     y = builder.features(math.prod(x.shape))
@@ -300,6 +313,7 @@ def add_flatten(builder, x, layer, _):
 
 
 def add_dense(builder, x, layer, fused):
+    """(N, inputs) → (N, outputs), with ReLU where it is fused."""
     outputs = dict(layer.shapes)["weight"][0]
     weight, bias = builder.packed.dense(layer)
     y = builder.features(outputs)

@@ -25,6 +25,7 @@ def operations(below: dict) -> dict:
 
 
 def by_the_engine(op, otherwise):
+    """An operation that runs on the engine where a step obeys its options and x is float32, and is `otherwise` elsewhere."""
     defaults = {name: parameter.default for name, parameter in signature(otherwise).parameters.items()
                 if parameter.kind is parameter.KEYWORD_ONLY}
 

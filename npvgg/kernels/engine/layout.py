@@ -26,18 +26,22 @@ class Map:
 
     @cached_property
     def row(self):
+        """Floats from a pixel to the one below it."""
         return room(self.width) * LANES
 
     @cached_property
     def plane(self):
+        """Floats from one block of channels to the next."""
         return room(self.height) * self.row
 
     @cached_property
     def image(self):
+        """Floats from one image to the next."""
         return self.blocks * self.plane
 
     @cached_property
     def blocks(self):
+        """Blocks of LANES channels, the last filled up with zeros."""
         return ceil_div(self.channels, LANES)
 
     @property
@@ -47,6 +51,7 @@ class Map:
 
     @property
     def floats(self):
+        """Floats that the map takes in its region."""
         # A product may read up to ROWS pixels more than there are.
         return self.images * self.image + ROWS * LANES
 
@@ -73,14 +78,17 @@ class Rows:
 
     @cached_property
     def image(self):
+        """Floats from one image to the next."""
         return ceil_div(self.channels, CACHE_LINE) * CACHE_LINE
 
     @property
     def blocks(self):
+        """Blocks of LANES features."""
         return self.image // LANES
 
     @property
     def floats(self):
+        """Floats that the rows take in their region."""
         return self.images * self.image
 
 
@@ -96,14 +104,17 @@ class Picture:
 
     @property
     def row(self):
+        """Floats from a pixel to the one below it."""
         return self.channels * (self.width + 2)
 
     @property
     def image(self):
+        """Floats from one image to the next."""
         return (self.height + 2) * self.row
 
     @property
     def floats(self):
+        """Floats that the pictures take in their region."""
         # A product reads whole tiles of pixels.
         return self.images * self.image + self.channels * ROWS
 

@@ -13,6 +13,7 @@ class Packed:
         self.parameters, self.made = parameters, {}
 
     def once(self, key, make):
+        """What was made for the key, or make() the first time."""
         if key not in self.made:
             self.made[key] = make()
         return self.made[key]
@@ -41,6 +42,7 @@ class Packed:
         return self.once((channels, norm and norm.name), lambda: packing.pack_tail(channels, None, self.norm(norm)))
 
     def norm(self, layer):
+        """A layer of batch norm → ((weight, bias, mean, var), ε); None → None."""
         return layer and (layer.arrays(self.parameters), dict(layer.options)["eps"])
 
     def dense(self, layer):

@@ -22,6 +22,7 @@ def adaptive_maxpool2d(x, *, size=7):
 
 @parallel
 def every_plane(x, y):
+    """(N, C, H, W) → y (N, C, size, size), one plane a task."""
     images, channels = x.shape[:2]
     for plane in prange(images * channels):
         one_plane(x[plane // channels, plane % channels], y[plane // channels, plane % channels])

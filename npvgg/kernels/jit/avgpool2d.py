@@ -19,6 +19,7 @@ def avgpool2d(x, *, size=2, stride=2):
 
 @parallel
 def every_plane(x, size, stride, y):
+    """(N, C, H, W) → y (N, C, H′, W′), one plane a task."""
     images, channels = x.shape[:2]
     for plane in prange(images * channels):
         one_plane(x[plane // channels, plane % channels], size, stride, y[plane // channels, plane % channels])

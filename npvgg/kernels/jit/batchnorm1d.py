@@ -21,6 +21,7 @@ def batchnorm1d(x, weight, bias, mean, var, *, eps=1e-5):
 
 @parallel
 def every_row(x, scale, bias, mean, y):
+    """(N, features) → y (N, features), one row a task."""
     for n in prange(len(x)):
         one_row(x[n], scale, bias, mean, y[n])
 

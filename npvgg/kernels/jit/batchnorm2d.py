@@ -21,6 +21,7 @@ def batchnorm2d(x, weight, bias, mean, var, *, eps=1e-5):
 
 @parallel
 def every_plane(x, scale, bias, mean, y):
+    """(N, C, H, W) → y (N, C, H, W), one plane a task."""
     images, channels = x.shape[:2]
     for plane in prange(images * channels):
         n, c = plane // channels, plane % channels

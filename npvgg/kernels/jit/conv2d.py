@@ -33,6 +33,7 @@ def conv2d(x, weight, bias=None, *, padding=1):
 
 @parallel
 def every_tile(x, weight, bias, kh, kw, padding, y):
+    """(N, C, H, W) and weight (O, C·kh·kw) → y (N, O, H′, W′), STRIP pixels of BLOCK channels a task."""
     images, outputs, height, width = y.shape
     blocks = -(-outputs // BLOCK)
     strips = -(-(images * height * width) // STRIP)

@@ -28,6 +28,7 @@ def dense(x, weight, bias):
 
 @parallel
 def every_block(x, weight, bias, y):
+    """(N, inputs) → y (N, outputs), OUTPUTS outputs of all images a task."""
     for block in prange(-(-len(weight) // OUTPUTS)):
         one_block(x, weight, bias, block * OUTPUTS, min((block + 1) * OUTPUTS, len(weight)), y)
 

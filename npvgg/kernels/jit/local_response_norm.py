@@ -22,6 +22,7 @@ def local_response_norm(x, *, size=5, alpha=1e-4, beta=0.75, k=2.0):
 
 @parallel
 def every_row(x, size, slope, beta, k, y):
+    """(N, C, H, W) → y (N, C, H, W), one row of all channels a task."""
     images, _, height, _ = x.shape
     for row in prange(images * height):
         one_row(x[row // height, :, row % height], size, slope, beta, k, y[row // height, :, row % height])

@@ -21,6 +21,7 @@ def maxpool2d(x, *, size=2, stride=2, ceil_mode=False):
 
 @parallel
 def every_plane(x, size, stride, y):
+    """(N, C, H, W) → y (N, C, H′, W′), one plane a task."""
     images, channels = x.shape[:2]
     for plane in prange(images * channels):
         one_plane(x[plane // channels, plane % channels], size, stride, y[plane // channels, plane % channels])

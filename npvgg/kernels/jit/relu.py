@@ -21,6 +21,7 @@ def relu(x):
 
 @parallel
 def every_span(x, y):
+    """(values,) → y (values,), SPAN values a task."""
     for span in prange(-(-len(x) // SPAN)):
         one_span(x[span * SPAN:(span + 1) * SPAN], y[span * SPAN:(span + 1) * SPAN])
 

@@ -134,6 +134,7 @@ def winograd_task(step, task, scratch):
 
 @part
 def transform_task(step, task, scratch):
+    """`chunk` tiles of one block of channels of x → their place in v."""
     total = step.images * step.tiles
     groups = ceil_div(total, step.chunk)
     first, block = task % groups * step.chunk, task // groups
@@ -142,6 +143,7 @@ def transform_task(step, task, scratch):
 
 @part
 def multiply_task(step, task, scratch):
+    """`chunk` products of a position and a panel, each over all tiles: v → m."""
     # Position by position, so that the transformed tiles of one serve all of its panels.
     panels = ceil_div(step.outputs, VECTORS)
     for number in range(task * step.chunk, min((task + 1) * step.chunk, (step.tile + 2)**2 * panels)):
@@ -152,6 +154,7 @@ def multiply_task(step, task, scratch):
 
 @part
 def transform_back_task(step, task, scratch):
+    """`chunk` tiles of one block of channels of m → pixels of y, or the border of one plane of y."""
     total = step.images * step.tiles
     groups = ceil_div(total, step.chunk)
     if task >= groups * step.outputs:
@@ -206,6 +209,7 @@ def first_convolution_task(step, task, scratch):
 
 @part
 def first_convolution_row(step, image, i, scratch):
+    """Row i of one image: (H+2, W+2, 3) → the same row of all channels of y, with bias, batch norm and ReLU."""
     x = at(step.x, image * step.x_image + i * step.x_row)
     pieces = ceil_div(step.y_width, ROWS)
     for block in range(0, step.outputs, VECTORS):

@@ -19,11 +19,13 @@ NEIGHBOURS = 2          # channels on each side that a local response normalisat
 
 @kernel(LANES)
 def copy_vector(v, source, target):
+    """LANES floats from one address to the other."""
     v.store(v.load(v.floats(source)), v.floats(target))
 
 
 @kernel(LANES)
 def clear_vector(v, target):
+    """LANES zeros at an address."""
     v.store(v.splat(0), v.floats(target))
 
 
@@ -230,6 +232,7 @@ def adaptive_average_task(step, task, scratch):
 
 @part
 def adaptive_maximum_task(step, task, scratch):
+    """The largest value of each bin: rows of a plane of x → `chunk` rows of y; a NaN wins."""
     image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
     begin_plane(step, image, block, first)
     for i in range(first, last):

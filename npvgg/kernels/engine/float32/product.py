@@ -127,6 +127,7 @@ def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
 
 
 def emit_stores(v, sums, c, c_step, fresh):
+    """{(row, vector): sum} → c, stored where `fresh` is not 0 and added to what lies there otherwise."""
     builder = v.builder
     store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
     builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
@@ -140,4 +141,5 @@ def emit_stores(v, sums, c, c_step, fresh):
 
 
 def place_of(v, c, c_step, row, vector):
+    """The pointer to vector `vector` of row `row` of c: c + vector·c_step + row·LANES."""
     return v.at(c, v.builder.add(v.product(c_step, vector), v.number(row * LANES)))

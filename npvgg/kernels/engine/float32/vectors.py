@@ -67,6 +67,7 @@ class Vectors:
         return ir.Constant(I64, value) if isinstance(value, int) else value
 
     def product(self, a, b):
+        """a·b of whole numbers, Python's or emitted ones."""
         return self.builder.mul(self.number(a), self.number(b))
 
     def floats(self, address):
@@ -78,10 +79,12 @@ class Vectors:
         return self.builder.gep(pointer, [self.number(offset)])
 
     def load(self, pointer, offset=0):
+        """The vector at `pointer`, `offset` floats on."""
         # align=4: the natural alignment of a vector, which LLVM assumes otherwise, faults on addresses that have less.
         return self.builder.load(self.builder.bitcast(self.at(pointer, offset), self.type.as_pointer()), align=4)
 
     def store(self, value, pointer, offset=0):
+        """Write the vector at `pointer`, `offset` floats on."""
         self.builder.store(value, self.builder.bitcast(self.at(pointer, offset), self.type.as_pointer()), align=4)
 
     def prefetch(self, pointer, offset=0, level=1):
@@ -113,18 +116,23 @@ class Vectors:
         return self.builder.call(function, [a, b, c])
 
     def add(self, a, b):
+        """a + b, lane by lane."""
         return self.builder.fadd(a, b)
 
     def subtract(self, a, b):
+        """a − b, lane by lane."""
         return self.builder.fsub(a, b)
 
     def product_of(self, a, b):
+        """a·b, lane by lane."""
         return self.builder.fmul(a, b)
 
     def divide(self, a, b):
+        """a/b, lane by lane."""
         return self.builder.fdiv(a, b)
 
     def square_root(self, value):
+        """√value, lane by lane, correctly rounded."""
         function = cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(self.type, [self.type]),
                                                   f"llvm.sqrt.v{self.lanes}f32")
         return self.builder.call(function, [value])
