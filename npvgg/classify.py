@@ -53,6 +53,7 @@ def predict(inputs, model: str | os.PathLike | network.VGG | None = None, top: i
 
 
 def as_network(model=None, **options):
+    """The VGG itself, or `load(model, **options)`.  UsageError for a VGG together with options, which are its own."""
     if not isinstance(model, network.VGG):
         return load(model, **options)
     if options:
@@ -95,6 +96,7 @@ def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, e
 
 
 def answers(paths, vgg, top, batch, options):
+    """An iterator over paths → an Answer for each, in order; `batch` pictures are read and computed at a time."""
     while part := list(islice(paths, batch)):
         wrong = [type(path).__name__ for path in part if not isinstance(path, (str, os.PathLike))]
         if wrong:

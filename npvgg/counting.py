@@ -37,14 +37,17 @@ class Row:
 
     @property
     def output_elements(self):
+        """How many numbers it gives."""
         return math.prod(self.output_shape)
 
     @property
     def parameter_bytes(self):
+        """Bytes of all its arrays in float32, running statistics included."""
         return 4 * sum(math.prod(shape) for _, shape in self.layer.shapes)
 
     @property
     def output_bytes(self):
+        """Bytes of its output in float32."""
         return 4 * self.output_elements
 
 
@@ -107,10 +110,12 @@ def binned(axis, bins):
 
 
 def longest(seen):
+    """For each axis, the length of its longest window, in input pixels."""
     return tuple(max(end - start for start, end in axis) for axis in seen)
 
 
 def parameter_count(layer):
+    """The number of trainable parameters: weights and biases, without running statistics."""
     return sum(math.prod(shape) for kind, shape in layer.shapes if kind in ("weight", "bias"))
 
 

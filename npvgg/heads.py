@@ -54,6 +54,7 @@ def tokens(head: str) -> list:
 
 
 def token(word):
+    """"avg7" → ("avg", 7), "drop" → ("drop", 0.5), "bn" → ("bn", None); UsageError for a word that is no token."""
     match = TOKEN.fullmatch(word)
     pool, side, flatten, outputs, kind, number, relu = match.groups() if match else [None] * 7
     if pool and 1 <= int(side) <= 64:
@@ -71,6 +72,7 @@ def token(word):
 
 
 def spelled(kind, value):
+    """("avg", 7) → "avg7": the shortest text that `token` reads as these two."""
     if kind == "dense":
         return str(value)
     is_default = value is None or (kind, value) == ("drop", 0.5)

@@ -362,6 +362,7 @@ def checked_names(names, net):
 
 
 def checked_dtype(dtype):
+    """None, or what NumPy reads as float32 or float64 → the dtype or None; UsageError for anything else."""
     try:
         found = None if dtype is None else np.dtype(dtype)
     except TypeError:

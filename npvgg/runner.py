@@ -149,6 +149,7 @@ class PackedNetwork:
         self.made = {}                      # filled by setdefault, so that all threads get what the first has made
 
     def plan(self):
+        """The engine's plan of the network, made once; None, with a TierWarning, where the engine has no step for a layer."""
         if "plan" not in self.made:
             try:
                 from npvgg import plan  # not at the top: the reference tier works without LLVM

@@ -71,16 +71,20 @@ def answer(net: Architecture) -> str:
 
 
 def shape(sizes):
+    """(64, 224, 224) → "64×224×224"."""
     return "×".join(map(str, sizes))
 
 
 def count(number):
+    """A number with commas; a dash for 0."""
     return f"{number:,}" if number else "—"
 
 
 def side(field):
+    """A receptive field (height, width) in pixels: one number where both are equal."""
     return str(field[0]) if field[0] == field[1] else shape(field)
 
 
 def mebibytes(size):
+    """Bytes → MiB with one decimal."""
     return f"{size / 2**20:,.1f} MiB"

@@ -80,10 +80,12 @@ def read_names(path):
 
 
 def say(text):
+    """Print one line on standard error."""
     print(text, file=sys.stderr)
 
 
 def main():
+    """The entry point of `python -m weights_convert`: runs the command and exits with its status."""
     command_line.run(command, "weights-convert")
 
 

@@ -55,6 +55,7 @@ class Checkpoint:
 
     @property
     def publisher(self):
+        """Who publishes it: what stands behind @ in its name, torchvision otherwise."""
         return self.name.partition("@")[2] or "torchvision"
 
     @property
@@ -112,6 +113,7 @@ def find(name):
 
 
 def torchvision(name, digits, size_bytes, top1=None, top5=None, *, file=None, sha256=None, **facts):
+    """An entry from torchvision's file name: 8 digits of its SHA-256, bytes or rounded MiB, accuracies in per cent."""
     file = file or f"{name}-{digits}.pth"
     size, slack = (size_bytes, 0) if isinstance(size_bytes, int) else (round(size_bytes * MIB), ROUNDING)
     source = "torchvision 0.28, models/vgg.py, _metrics" if top1 else "none is published"
@@ -147,6 +149,7 @@ TORCHVISION = (
 
 
 def timm(name, size_bytes, top1, top5, sha256, *, file="model.safetensors", revision="main"):
+    """An entry on timm's hub page: bytes, accuracies in per cent, SHA-256."""
     url = f"https://huggingface.co/timm/{name}.tv_in1k/resolve/{revision}/{file}"
     return Checkpoint(f"{name}@timm", f"{name}.tv_in1k.{file}", url, name, size_bytes, sha256 and f"SHA-256:{sha256}", HEADER,
                       top1, top5, "timm 1.0, results/results-imagenet.csv")
@@ -172,6 +175,7 @@ TIMM = (
 
 
 def mmpretrain(name, released, digits, stored_bytes, top1, top5):
+    """An entry of OpenMMLab's model zoo: date of release, 8 digits of its SHA-256, bytes, accuracies in per cent."""
     file = f"{name}_batch256_imagenet_{released}-{digits}.pth"
     return Checkpoint(f"{name}@mmpretrain", file, f"https://download.openmmlab.com/mmclassification/v0/vgg/{file}", name,
                       stored_bytes, f"SHA-256:{digits}", METADATA, top1, top5, "mmpretrain, configs/vgg/README.md",
@@ -200,6 +204,7 @@ ZOO = "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/
 
 
 def onnx(name, opset, size_bytes, sha256, top1=None, top5=None, *, caffe2=False):
+    """An entry of the ONNX model zoo, for one opset: bytes, SHA-256, accuracies in per cent."""
     variant = f"-caffe2-{opset}" if caffe2 else f"-{opset}"
     file = f"{name.replace('_', '-')}{variant}.onnx"
     source = "github.com/onnx/models, vgg/README.md" if top1 else "none is published"
@@ -227,6 +232,7 @@ ONNX = (
 
 
 def keras(name, size_bytes, md5, top1=None, top5=None):
+    """An entry of keras-applications: bytes, MD5, accuracies in per cent."""
     network, features, _ = name.partition("_features")
     file = f"{network}_weights_tf_dim_ordering_tf_kernels{'_notop' if features else ''}.h5"
     source = "none is published" if features else "keras-applications, README.md"
@@ -249,6 +255,7 @@ KERAS = (
 
 
 def caffe(name, size_bytes, digest, top1, top5):
+    """An entry of the authors' own Caffe models: bytes, digest, accuracies in per cent."""
     file = f"VGG_ILSVRC_{name.removeprefix('vgg')}_layers.caffemodel"
     return Checkpoint(f"{name}@caffe", file, f"https://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/{file}", name,
                       size_bytes, digest, 0, top1, top5, "open_model_zoo, models/public", preset="caffe")

@@ -62,6 +62,7 @@ def tensors(vgg, scheme: Scheme) -> dict:
 
 
 def write_pytorch(out, tensors, about, *, force=False):
+    """{key: array} → a .pth file: a state dict, or mmpretrain's checkpoint around it, with the class names."""
     state = tensors
     if about["scheme"].name == "mmpretrain":
         names = {"classes": list(about["labels"])} if about["labels"] else {}

@@ -43,4 +43,5 @@ def opened(path, follow=True):
 
 
 def without_following(path, flags):
+    """An `opener` for open(): no waiting for a pipe, and no link followed at the end of the path."""
     return without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))

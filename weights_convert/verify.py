@@ -52,6 +52,7 @@ def ordered(order: list, net: Architecture) -> None:
 
 
 def misfit(array, shape):
+    """What is wrong with an array for a parameter of that shape, in words; "" where it fits."""
     if array.shape != shape:
         return f"has shape {array.shape} where {shape} belongs"
     if array.dtype.kind != "f":

@@ -15,12 +15,15 @@ class Commands(click.Group):
     """Imports a command's module when it is asked for; these import NumPy, Numba and h5py only when they run."""
 
     def list_commands(self, context):
+        """The names of the commands, in the order of `npvgg --help`."""
         return COMMANDS
 
     def get_command(self, context, name):
+        """The command of that name, imported from its file; None where there is none."""
         return import_module(f"npvgg.cli.{name}").command if name in COMMANDS else None
 
     def resolve_command(self, context, arguments):
+        """click's (name, command, rest) of the arguments; click.UsageError lists the commands where the name is none."""
         name = arguments[0]
         if name not in COMMANDS and not name.startswith("-"):
             raise click.UsageError(f"there is no command {name!r}; npvgg has {', '.join(COMMANDS)}", context)
@@ -51,4 +54,5 @@ def command():
 
 
 def main():
+    """The entry point `npvgg`: runs the command and exits with its status."""
     command_line.run(command, "npvgg")

@@ -67,6 +67,7 @@ def writer(form, target, force, net):
 
 
 def for_people(answer, _):
+    """An Answer → the name of the picture and a line for each label with its probability in per cent."""
     name = shown(answer.image)
     if answer.error:
         return f"{name}\n     not classified"
@@ -89,6 +90,7 @@ def as_json(answer, output):
 
 
 def as_csv(answer, output):
+    """An Answer → a line of CSV for each label, or one with the error."""
     if answer.error:
         return csv_line([answer.image, "", "", "", "", "", str(answer.error), output])
     return "\n".join(csv_line([answer.image, rank, p.label, p.index, p.probability, p.logit, "", output])

@@ -31,6 +31,7 @@ def command(model, top, threads, tier, algorithm):
 
 
 def photographs():
+    """Paths of the photographs in scikit-image; UsageError where it is not installed or lacks one of them."""
     from npvgg.errors import UsageError
 
     try:

@@ -48,9 +48,11 @@ def grouped(models, about):
 
 
 def cells(model):
+    """A ModelEntry → the texts of its row in the table, under HEADINGS."""
     return (model.name, model.state, f"{model.size_bytes / 2**20:.1f}", str(model.num_classes or "—"), percent(model.top1),
             percent(model.top5), model.checked_by)
 
 
 def percent(value):
+    """Per cent with two decimals; a dash for None."""
     return "—" if value is None else f"{value:.2f}"

@@ -6,6 +6,7 @@ from npvgg import hub
 
 
 def say(text):
+    """Print one line on standard error, with "npvgg: " before it."""
     print(f"npvgg: {text}", file=sys.stderr)
 
 
@@ -56,6 +57,7 @@ class DownloadBar:
         self.total, self.bar, self.task = 0, None, None
 
     def update(self, size):
+        """`size` more bytes have arrived; the first call draws the bar."""
         if self.bar is None:
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -68,10 +70,12 @@ class DownloadBar:
         self.bar.update(self.task, advance=size, total=self.total)
 
     def reset(self):
+        """Begin again at 0 bytes."""
         if self.bar is not None:
             self.bar.reset(self.task, total=self.total)
 
     def close(self):
+        """Remove the bar from the terminal."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -63,6 +63,7 @@ def is_single(inputs) -> bool:
 
 
 def refuse_uneven(parts):
+    """UsageError for an empty list, ShapeError unless each part is one picture (1, C, H, W) of the same size."""
     if not parts:
         raise UsageError("the list of pictures is empty; give at least one")
     for i, part in enumerate(parts):
@@ -112,6 +113,7 @@ def converted_by(dtype):
 
 
 def as_array(item, name):
+    """np.asarray(item); UsageError that names the item where that fails."""
     try:
         return np.asarray(item)
     except Exception as error:                            # a tensor on a GPU, or one that records its gradient

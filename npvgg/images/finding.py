@@ -55,6 +55,7 @@ def place(path):
 
 
 def expanded(pattern):
+    """A name or a pattern with * ? [ ] → the names that exist, sorted; a name that exists is never read as a pattern."""
     if os.path.lexists(pattern):
         return [pattern]
     return sorted(matches("", Path(pattern).parts), key=natural) if pattern else []
@@ -103,6 +104,7 @@ def pictures(name):
 
 
 def refuse_folder(error):
+    """The error of a directory that cannot be read, as StorageError."""
     raise StorageError(f"{shown(error.filename)}: cannot be read: {error.strerror}; check the directory's rights")
 
 

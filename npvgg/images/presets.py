@@ -118,18 +118,22 @@ class Preset:
 
 
 def is_side(value):
+    """Whether the value is a side in pixels, an int from 1 to MAX_SIDE."""
     return type(value) is int and 1 <= value <= MAX_SIDE
 
 
 def is_number(value):
+    """Whether the value is an int or float of at most MAX_FACTOR in size, and so not NaN."""
     return type(value) in (int, float) and abs(value) <= MAX_FACTOR
 
 
 def is_scale(value):
+    """Whether the value can be divided by: from 1 / MAX_FACTOR to MAX_FACTOR."""
     return is_number(value) and value >= 1 / MAX_FACTOR
 
 
 def one_a_channel(is_valid):
+    """A check of one value → the check of a tuple of them, one a channel."""
     return lambda value: type(value) is tuple and len(value) in CHANNELS and all(map(is_valid, value))
 
 

@@ -128,6 +128,7 @@ def file_content(path, name):
 
 
 def stream_content(stream, name):
+    """A binary file object → its bytes, from the start.  StorageError where it cannot be read, UsageError for a text file."""
     try:
         if stream.seekable():
             stream.seek(0)                                # as Pillow does: a file just written stands at its end
@@ -163,6 +164,7 @@ def refuse_many_scans(content, name):
 
 
 def refuse_size(size, name):
+    """ImageError for a size (width, height) that is empty, larger than MAX_PIXELS or longer than MAX_ASPECT : 1."""
     width, height = size
     if min(size) < 1:
         raise ImageError(f"{name}: {width}×{height} has no pixels; give a picture of at least 1×1")

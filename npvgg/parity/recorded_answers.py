@@ -93,6 +93,7 @@ def table(outcomes):
 
 
 def cells(outcome):
+    """An Outcome → the texts of its row in the table, under HEADINGS."""
     gap, flips = outcome.difference, outcome.argmax_flips
     same = "—" if flips is None else "equal" if flips == 0 else f"{flips} of {outcome.shape[0]} differ"
     return (outcome.name, report.shape(outcome.shape), report.number(gap.largest_relative),
@@ -117,6 +118,7 @@ def read(test, channels):
 
 
 def read_archive(path):
+    """A .npz file → [input, output], under one of the pairs of names in NPZ; BadFileError where it has none of them."""
     arrays = converter.read_npz(path)
     for names in NPZ:
         if all(name in arrays for name in names):

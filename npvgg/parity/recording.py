@@ -108,6 +108,7 @@ def operations(functional):
 
 
 def imported():
+    """The module torch; UnsupportedError that says how to install it where it cannot be imported."""
     try:
         import torch
     except ImportError as error:
@@ -142,5 +143,6 @@ def arrays_of(state):
 
 
 def main():
+    """The entry point of `python -m weights_convert.record_trace`: runs the command and exits with its status."""
     command_line.run(command, "record-trace")
 

@@ -70,6 +70,7 @@ class Comparison:
 
     @property
     def diverges(self):
+        """Whether any layer diverges."""
         return self.first is not None
 
     def text(self):
@@ -100,9 +101,11 @@ class Comparison:
 
     @property
     def tolerances(self):
+        """The tolerances that were used, as text: "0.0001", or "1e-10 or 0.0001"."""
         return " or ".join(f"{tolerance:g}" for tolerance in sorted({row.tolerance for row in self.rows}))
 
     def table(self):
+        """The lines of the table: HEADINGS and a row for each layer."""
         return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1))
 
     def as_dict(self):
@@ -149,6 +152,7 @@ def reason(row):
 
 
 def cells(row):
+    """A Row → the texts of its row in the table, under HEADINGS."""
     if row.difference is None:
         return (row.name, f"{shape(row.shapes[0])} | {shape(row.shapes[1])}", "—", "—", "—", "—", "—", row.verdict)
     gap = row.difference
@@ -158,6 +162,7 @@ def cells(row):
 
 
 def plain(row):
+    """A Row → a dict of values that JSON can hold."""
     values = {"name": row.name, "verdict": row.verdict, "tolerance": row.tolerance, "shape_a": list(row.shapes[0]),
               "shape_b": list(row.shapes[1]), "argmax_flips": row.argmax_flips}
     if row.difference is not None:
@@ -166,12 +171,15 @@ def plain(row):
 
 
 def number(value):
+    """A relative gap as text, with two digits: "1.3e-06"; "0" for 0."""
     return "0" if value == 0 else f"{value:.1e}"
 
 
 def shape(sizes):
+    """(64, 224, 224) → "64×224×224"; () → "scalar"."""
     return "×".join(map(str, sizes)) or "scalar"
 
 
 def count(amount, noun):
+    """(3, "layer") → "3 layers"."""
     return f"{amount} {noun}{'' if amount == 1 else 's'}"

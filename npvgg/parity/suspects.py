@@ -210,10 +210,12 @@ def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
 
 
 def bordered(x, padding, mode):
+    """(N, C, H, W) → (N, C, H + 2·padding, W + 2·padding), by one of numpy.pad's modes."""
     return np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), mode)
 
 
 def height_first(weight):
+    """A weight (O, C, kh, kw) whose numbers lie as TensorFlow's (kh, kw, C, O) → the same as (O, C, kh, kw)."""
     outputs, inputs, kh, kw = weight.shape
     return weight.reshape(kh, kw, inputs, outputs).transpose(3, 2, 0, 1)
 
@@ -227,6 +229,7 @@ def of_channels(x):
 
 
 def same(a, b, tolerance):
+    """Whether two arrays have one shape and a gap within the tolerance."""
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and difference.measure(a, b).within(tolerance)
 
@@ -237,8 +240,10 @@ def channels_last(y, maps):
 
 
 def inside(y):
+    """(…, H, W) → (…, H − 2, W − 2): without its border."""
     return y[..., 1:-1, 1:-1]
 
 
 def some(values):
+    """The first three values as text."""
     return ", ".join(f"{value:.4g}" for value in values[:3]) + (", …" if len(values) > 3 else "")

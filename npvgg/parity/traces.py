@@ -108,6 +108,7 @@ def verify(path):
 
 
 def checked(name, array):
+    """The array, if a trace can hold it under that name; UsageError for the name, ShapeError for dtype or shape."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name an array of a trace; give letters, digits and _ . -")
     if array.dtype not in (np.float32, np.float64) or array.ndim == 0 or array.size == 0:

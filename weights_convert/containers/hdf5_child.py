@@ -28,6 +28,7 @@ class Refused(Exception):
 
 
 def main():
+    """Limit the process, then HDF5 on standard input → a line of JSON and the arrays' bytes on standard output."""
     import resource  # Unix only, while the constants above are read everywhere
 
     size = os.fstat(0).st_size
@@ -140,6 +141,7 @@ def send(dataset, answer):
 
 
 def short(path):
+    """The beginning of a path, escaped to ASCII, for a message."""
     return ascii(path[:80])
 
 

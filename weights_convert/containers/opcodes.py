@@ -68,6 +68,7 @@ class Machine:
         self.floor = 0                    # height of the stack at the last MARK: opcodes cannot reach below it
 
     def fail(self, what):
+        """Raise BadFileError: what the pickle does wrong, and near which byte."""
         raise BadFileError(f"its pickle {what} near byte {self.at} (the file is damaged or was not written by PyTorch)")
 
     def take(self, count):
@@ -79,6 +80,7 @@ class Machine:
         return part
 
     def advance(self, count):
+        """Count `count` bytes as read; fails where the file or the frame ends before."""
         end = self.at + count
         if end > self.end:
             self.fail("ends too early")
@@ -87,9 +89,11 @@ class Machine:
         self.at = end
 
     def number(self, count):
+        """The next `count` bytes as an unsigned number, little-endian."""
         return int.from_bytes(self.take(count), "little")
 
     def line(self):
+        """The text up to the next line feed, without it."""
         line = self.file.readline(LONGEST_LINE + 1)
         self.advance(len(line))
         if not line.endswith(b"\n"):
@@ -105,22 +109,26 @@ class Machine:
         return Inert("a long text")
 
     def utf8(self, part):
+        """Bytes → text."""
         try:
             return str(part, "utf-8")
         except UnicodeDecodeError:
             self.fail("has a text that is not UTF-8")
 
     def push(self, value):
+        """Put a value on the stack, which holds at most STACK."""
         if len(self.stack) >= STACK:
             self.fail(f"piles up more than {STACK:,} values")
         self.stack.append(value)
 
     def top(self):
+        """The last value on the stack above the last mark."""
         if len(self.stack) <= self.floor:
             self.fail("uses a value that is not there")
         return self.stack[-1]
 
     def pop(self):
+        """Take the last value off the stack."""
         value = self.top()
         del self.stack[-1]
         return value
@@ -136,6 +144,7 @@ class Machine:
         return items
 
     def remember(self, index):
+        """Store the last value under a number of the memo, below MEMO."""
         if index >= MEMO:
             self.fail(f"numbers a value {index:,}; {MEMO:,} is the most")
         # A list, because chosen numbers could make a dictionary slow.
@@ -143,6 +152,7 @@ class Machine:
         self.memo[index] = self.top()
 
     def recall(self, index):
+        """Push the value that was stored under a number of the memo."""
         if index >= len(self.memo) or self.memo[index] is ABSENT:
             self.fail(f"recalls value {index:,}, which it never stored,")
         self.push(self.memo[index])
@@ -155,11 +165,13 @@ class Machine:
             self.fail(f"uses a {type(key).__name__} as a key")
 
     def with_objects(self, what):
+        """What builds objects; fails where the pickle must hold numbers and texts only."""
         if self.objects is None:
             self.fail(f"has {what} where only numbers and texts belong,")
         return self.objects
 
     def result(self):
+        """The one value left at the end."""
         if len(self.stack) != 1 or self.marks:
             self.fail(f"stops with {len(self.stack)} values instead of one,")
         if self.at < self.frame_end:
@@ -168,6 +180,7 @@ class Machine:
 
 
     def signed(self, count):
+        """The next `count` bytes as a signed number, little-endian."""
         return int.from_bytes(self.take(count), "little", signed=True)
 
     def last(self, count):
@@ -175,6 +188,7 @@ class Machine:
         return tuple(self.pop() for _ in range(count))[::-1]
 
     def mark(self):
+        """Begin a list of values on the stack."""
         if len(self.marks) >= STACK:
             self.fail(f"begins more than {STACK:,} lists in each other")
         self.floor = len(self.stack)
@@ -185,6 +199,7 @@ class Machine:
         return Inert("builtins.frozenset")
 
     def extend(self, items):
+        """Append items to the list on top of the stack; a stand-in for an object ignores them."""
         target = self.top()
         if type(target) is list:
             target.extend(items)
@@ -192,6 +207,7 @@ class Machine:
             self.fail(f"appends to a {type(target).__name__}")
 
     def update(self, items):
+        """Set items, key after value, in the dictionary on top of the stack; a stand-in for an object ignores them."""
         target = self.top()
         if len(items) % 2:
             self.fail("sets a key without a value")
@@ -202,10 +218,12 @@ class Machine:
             self.fail(f"sets an item of a {type(target).__name__}")
 
     def add_items(self, items):
+        """Items of a set, which only a stand-in for an object can be here; it ignores them."""
         if not isinstance(self.top(), Inert):
             self.fail(f"adds to a {type(self.top()).__name__} as if it were a set")
 
     def frame(self, length):
+        """Begin a frame of so many bytes, which no opcode may cross."""
         if self.at < self.frame_end:
             self.fail("has a frame in a frame")
         if length > self.end - self.at:
@@ -219,9 +237,11 @@ class Machine:
         return self.with_objects("a name").reference(module, name)
 
     def call(self, function, args, what):
+        """The stand-in for function(*args); nothing is called."""
         return self.with_objects(what).call(function, args)
 
     def build(self, state):
+        """Give a state to the stand-in on top of the stack."""
         self.with_objects("an object").build(self.top(), state)
 
 

@@ -194,6 +194,7 @@ def descriptor_length(file, record, at):
 
 
 def file_signature(file, at):
+    """The four bytes at a place of the file."""
     return read_at(file, at, 4)
 
 

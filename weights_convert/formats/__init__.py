@@ -55,6 +55,7 @@ def reader_of(file, size):
 
 
 def is_npz(file, size):
+    """Whether the file is a ZIP archive of .npy files only."""
     try:
         records, _ = zip_archive.directory(file, size)
     except BadFileError:

@@ -78,6 +78,7 @@ def write(path, tensors, about, *, force=False):
 
 
 def imported():
+    """The module safetensors; UnsupportedError that says how to install it where it is missing."""
     try:
         import safetensors
     except ImportError:

@@ -14,16 +14,19 @@ CLASSIFIER = 8                            # the number of the dense layer that g
 
 
 def modules(net):
+    """{paper's name: Caffe's}, which are the same, of the layers that have parameters."""
     return {layer.name: layer.name for layer in net.layers if layer.op in ("conv2d", "dense")}
 
 
 def head(tensors):
+    """The head that the shapes of the fc blobs show."""
     dense = [(match, array) for match, array in matching(tensors, r"fc(\d{1,2})\.blobs\[0\]") if array.ndim == 2]
     return heads.in_turn([heads.part(match[0], sizes(array)) for match, array in dense],
                          is_classifier=bool(dense) and int(dense[-1][0][1]) >= CLASSIFIER)
 
 
 def lacks(net):
+    """What the scheme cannot name of this network, in words; "" where it names all."""
     behind = [op for op, _ in heads.without_dropout(net)]
     is_classifier, last = behind[-1:] == ["dense"], 5 + len(net.dense_sizes)
     if behind and is_classifier != (last >= CLASSIFIER):

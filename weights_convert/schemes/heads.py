@@ -67,10 +67,12 @@ def in_turn(parts: list, is_classifier: bool | None = None) -> Shown | None:
 
 
 def shown(parts, tokens):
+    """Parts of a head and its tokens → Shown, without the tokens that are empty."""
     return Shown(tuple(part.key for part in parts), parts[0].inputs, " ".join(filter(None, tokens)))
 
 
 def ending(parts):
+    """"relu" where the last dense layer has HIDDEN outputs, and so gives features; "" otherwise."""
     return "relu" if parts[-1].token == str(HIDDEN) else ""
 
 

@@ -37,6 +37,7 @@ def modules_by_class(net):
 
 
 def arrange(net, layer, kind, shape):
+    """Where the numbers of our parameter of that shape lie in Keras' array: (kh, kw, C, O), or (inputs, outputs)."""
     if kind == "bias":
         return arrangement.same(shape)
     if len(shape) == 4:
@@ -45,6 +46,7 @@ def arrange(net, layer, kind, shape):
 
 
 def head(tensors):
+    """The head that the shapes of fc1, fc2, … and predictions show; BadFileError for a gap in the numbers."""
     hidden, classifier = (dense_layers(tensors, pattern, True) for pattern in (r"fc(\d{1,2})/kernel", f"{CLASSIFIER}/kernel"))
     names = [f"fc{number}/kernel" for number in range(1, len(hidden) + 1)]
     if any(name not in tensors for name in names):
@@ -55,6 +57,7 @@ def head(tensors):
 
 
 def head_by_class(tensors):
+    """The head that dense, dense_1, … show, which Keras names by their class."""
     sizes = dense_layers(tensors, DENSE_BY_CLASS, True)
     return heads.in_turn([heads.part(f"dense_{number}/kernel".replace("_0", ""), size) for number, size in enumerate(sizes)])
 

@@ -17,6 +17,7 @@ CLASSIFIER = "backbone.classifier"
 
 
 def modules(net):
+    """{paper's name: mmpretrain's} of convolutions, batch norm and the modules in `classifier`."""
     names = {paper: f"backbone.{name}" for paper, name in torchvision.modules(net).items() if name.startswith("classifier")}
     position = 0
     for layer in feature_layers(net):
@@ -27,6 +28,7 @@ def modules(net):
 
 
 def counters(net):
+    """The keys of batch norm's counters of batches, which inference does not use."""
     return {f"{name}.num_batches_tracked" for paper, name in modules(net).items() if paper.startswith("bn")}
 
 

@@ -22,14 +22,17 @@ class Place:
 
 
 def unchanged(net, layer, kind, shape):
+    """The arrangement of a scheme whose arrays have our shapes."""
     return arrangement.same(shape)
 
 
 def none(net):
+    """No keys."""
     return frozenset()
 
 
 def anything(net):
+    """"": the scheme can name every network."""
     return ""
 
 

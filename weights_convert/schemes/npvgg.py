@@ -11,6 +11,7 @@ CONVOLUTIONS = r"conv([1-5])_(\d)/weight"
 
 
 def modules(net):
+    """{paper's name: the same} of all layers."""
     return {layer.name: layer.name for layer in net.layers}
 
 

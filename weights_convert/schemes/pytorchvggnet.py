@@ -10,15 +10,18 @@ from weights_convert.schemes.naming import Scheme, matching, sizes
 
 
 def modules(net):
+    """{paper's name: PytorchVGGNet's} of the layers that have parameters."""
     return {layer.name: renumbered(layer.name) if layer.op == "dense" else layer.name
             for layer in net.layers if layer.op in ("conv2d", "dense")}
 
 
 def renumbered(dense):
+    """"fc6" → "fc1"."""
     return f"fc{int(dense.removeprefix('fc')) - BLOCKS}"
 
 
 def head(tensors):
+    """The head that the shapes of fc1, fc2, … show."""
     return heads.in_turn([heads.part(match[0], sizes(array)) for match, array in matching(tensors, r"fc(\d{1,2})\.weight")
                           if array.ndim == 2])
 

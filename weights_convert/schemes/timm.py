@@ -16,16 +16,19 @@ FORMS = (["dense", "relu"] * 2, ["dense", "relu"] * 2 + ["dense"])
 
 
 def modules(net):
+    """{paper's name: timm's} of the modules in `features` and of the dense layers."""
     return {paper: name for paper, name in torchvision.modules(net).items() if name.startswith("features")} | HEAD
 
 
 def arrange(net, layer, kind, shape):
+    """Where the numbers of our parameter lie in timm's array: fc6 and fc7 are convolutions there, (O, C, side, side)."""
     if kind == "weight" and layer in ("fc6", "fc7"):
         return arrangement.as_convolution(shape, net.pooled_size if layer == "fc6" else 1)
     return arrangement.same(shape)
 
 
 def head(tensors):
+    """The head that timm's dense layers show; BadFileError where one of them is missing."""
     parts = [heads.part(key, sizes(tensors[key])) for key in KEYS if key in tensors]
     names = tuple(part.key for part in parts)
     if names not in ((), KEYS[:2], KEYS):
@@ -35,6 +38,7 @@ def head(tensors):
 
 
 def lacks(net):
+    """What the scheme cannot name of this network, in words; "" where it names all."""
     ops = [op for op, _ in heads.without_dropout(net)]
     if any(layer.op == "dense" for layer in net.layers) and ops not in FORMS:
         return f"no network with the head {net.head!r}: two dense layers with a ReLU behind each, and a third or none"

@@ -22,6 +22,7 @@ ITS_OWN = (*WITH_BATCH_NORM, *(f"{name}_bn" for name in WITH_BATCH_NORM))
 
 
 def modules(net):
+    """{paper's name: torchvision's} of the modules in its two Sequentials."""
     return {paper: torch for torch, paper in torchvision_names(net).items()}
 
 

@@ -145,6 +145,7 @@ def entrance_of(graph, constants):
 
 
 def imported():
+    """The module onnx; UnsupportedError that says how to install it where it is missing."""
     try:
         import onnx
     except ImportError:
@@ -153,6 +154,7 @@ def imported():
 
 
 def parsing_error():
+    """The exception that protobuf raises for bytes that are no message."""
     from google.protobuf.message import Error
 
     return Error

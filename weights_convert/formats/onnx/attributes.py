@@ -12,6 +12,7 @@ def read(node, side):
 
 
 def value_of(attribute, side):
+    """An AttributeProto → its number, text, list or array; None for a kind that no VGG has."""
     if attribute.type == STRING:
         return attribute.s.decode("utf-8", "replace")
     if attribute.type == TENSOR:
@@ -38,6 +39,7 @@ def shown(node):
 
 
 def unsupported(node, what):
+    """The UnsupportedError for a node: its name and what it does."""
     return UnsupportedError(f"its node {node.shown} {what}")
 
 
@@ -68,4 +70,5 @@ def require(node, expected):
 
 
 def is_list(value, length, kinds=int):
+    """Whether the value is a list of that length whose items are all of these types."""
     return isinstance(value, list) and len(value) == length and all(isinstance(item, kinds) for item in value)

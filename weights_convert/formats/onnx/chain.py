@@ -61,10 +61,12 @@ def data_input(node, constants):
 
 
 def refuse_order(node):
+    """UnsupportedError for a node that takes the picture as another input than its first."""
     raise UnsupportedError(f"its node {attributes.shown(node)} takes the picture as another input than the first; no VGG does")
 
 
 def step(node, at, constants, measured):
+    """A NodeProto whose input number `at` is the data → a Node with its constants, attributes and, for Reshape, sizes."""
     kind = ".".join(filter(None, (node.domain.removeprefix("ai.onnx"), node.op_type)))
     is_reshape = kind == "Reshape" and len(node.input) > 1
     inputs = [constants.array(name) if name in constants and not (is_reshape and place) else None

@@ -14,6 +14,7 @@ from weights_convert.formats.onnx.chain import BATCH
 
 
 def flatten(layers, node):
+    """Flatten: the maps become a row of features.  UnsupportedError for another axis than the channels'."""
     axis = node.attributes.pop("axis", 1)
     if axis not in ((1, -1) if layers.is_flat else (1, -3)):
         raise unsupported(node, f"flattens from axis {short(axis)}; npvgg reads axis 1")
@@ -44,6 +45,7 @@ def reshape(layers, node):
 
 
 def squeeze(layers, node):
+    """Squeeze: a map of 1×1 becomes a row of features.  UnsupportedError for larger maps or other axes."""
     given = node.attributes.pop("axes", None)
     if len(node.inputs) > 1:
         given = moved(node, given)
@@ -67,10 +69,12 @@ def gemm(layers, node):
 
 
 def scaled(array, factor):
+    """The array times a factor, rounded once to float32; the array itself where the factor is 1 or it holds no floats."""
     return array if factor == 1 or array.dtype.kind != "f" else (array.astype(np.float64) * factor).astype(np.float32)
 
 
 def matmul(layers, node):
+    """MatMul: features by a weight (inputs, outputs), a dense layer without bias until an Add follows."""
     weight = constant(node, 1)
     require_flat(layers, node)
     if weight.ndim != 2:
@@ -79,6 +83,7 @@ def matmul(layers, node):
 
 
 def require_flat(layers, node):
+    """UnsupportedError unless the maps were flattened."""
     if not layers.is_flat:
         raise unsupported(node, "is applied to a map that was not flattened")
 
@@ -117,6 +122,7 @@ def vector(bias, outputs, node, axis=-1):
 
 
 def softmax(layers, node):
+    """Softmax over the classes: the file's own output is probabilities."""
     over_classes(layers, node)
     layers.output, layers.source_output = "softmax", "probabilities"
 
@@ -130,6 +136,7 @@ def log_softmax(layers, node):
 
 
 def over_classes(layers, node):
+    """The network ends here.  UnsupportedError unless a dense layer stands before, and for another axis than the classes'."""
     axis = node.attributes.pop("axis", 1 if layers.opset < 13 else -1)
     require_dense(layers, node)
     if axis not in (1, -1):
@@ -138,6 +145,7 @@ def over_classes(layers, node):
 
 
 def sigmoid(layers, node):
+    """Sigmoid behind a dense layer: the file's own output is probabilities of labels that are independent."""
     require_dense(layers, node)
     node.attributes.pop("consumed_inputs", None)
     layers.output, layers.source_output, layers.has_ended = "sigmoid", "probabilities", True

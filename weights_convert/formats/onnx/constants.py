@@ -36,6 +36,7 @@ class Constants:
         return self.is_constant(name)
 
     def is_constant(self, name, depth=0):
+        """Whether the value depends on no picture: an initialiser, or a folded node of such.  Refuses chains above DEEPEST."""
         if depth > DEEPEST:
             raise hostile(f"{quoted([name])} is made of other constants more than {DEEPEST} deep")
         if name not in self.known:
@@ -82,6 +83,7 @@ class Constants:
 
 
 def constant(inputs, given):
+    """Constant: the node's one attribute as an array."""
     (kind, value), = given.items()
     dtype = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
              "value_ints": np.int64}[kind]
@@ -89,6 +91,7 @@ def constant(inputs, given):
 
 
 def filled(inputs, given):
+    """ConstantOfShape: an array of that shape, each number the same.  Refuses more than LARGEST_FILL of them."""
     shape, value = tuple(int(side) for side in inputs[0]), np.asarray(given.get("value", np.zeros(1, np.float32)))
     if min(shape, default=0) < 0 or math.prod(shape) > LARGEST_FILL or value.size != 1:
         raise hostile(f"it has a constant of the shape {shape[:8]}")
@@ -104,10 +107,12 @@ def reshaped(inputs, given):
 
 
 def transposed(inputs, given):
+    """Transpose of a constant."""
     return inputs[0].transpose(given.get("perm"))
 
 
 def cast(inputs, given):
+    """Cast of a constant; UnsupportedError for bfloat16 and what else NumPy lacks."""
     element = tensors.ELEMENTS[given["to"]][0] if given["to"] in tensors.ELEMENTS else "bfloat16"
     if element == "bfloat16":
         raise UnsupportedError(f"it casts a constant to ONNX's type {given['to']}, which NumPy lacks; export it in float32")
@@ -116,14 +121,17 @@ def cast(inputs, given):
 
 
 def squeezed(inputs, given):
+    """Squeeze of a constant."""
     return inputs[0].squeeze(axes(inputs, given))
 
 
 def unsqueezed(inputs, given):
+    """Unsqueeze of a constant."""
     return np.expand_dims(inputs[0], axes(inputs, given))
 
 
 def joined(inputs, given):
+    """Concat of constants."""
     return np.concatenate(inputs, given["axis"])
 
 

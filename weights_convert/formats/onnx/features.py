@@ -15,6 +15,7 @@ EPSILON = 1e-5                            # of a node that names none
 
 
 def conv(layers, node):
+    """Conv: a convolution of the network, or behind pool5 one that covers the map, which is a dense layer."""
     weight, bias = constant(node, 1), constant(node, 2, optional=True)
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or 0 in weight.shape:
         raise unsupported(node, f"has filters of the shape {weight.shape}; a VGG's are square")
@@ -56,6 +57,7 @@ def padding(node, side):
 
 
 def pad(layers, node):
+    """Pad: a border of zeros or reflected pixels for the next convolution."""
     mode = node.attributes.pop("mode", "constant")
     given = moved(node, node.attributes.pop("pads", node.attributes.pop("paddings", None)))
     fill = node.attributes.pop("value", 0) if len(node.inputs) < 3 or node.inputs[2] is None else node.inputs[2]
@@ -69,6 +71,7 @@ def pad(layers, node):
 
 
 def batch_norm(layers, node):
+    """BatchNormalization with running statistics."""
     scale, shift, mean, variance = (constant(node, at) for at in (1, 2, 3, 4))
     epsilon = node.attributes.pop("epsilon", EPSILON)
     for name in ("momentum", "spatial", "consumed_inputs"):
@@ -92,12 +95,14 @@ def shortest(number):
 
 
 def relu(layers, node):
+    """Relu."""
     node.attributes.pop("consumed_inputs", None)
     layers.takes_bias = None
     layers.step("relu") if layers.is_head else layers.add(f"relu{layers.here}")
 
 
 def response_norm(layers, node):
+    """LRN with the constants of A-LRN; UnsupportedError for others."""
     defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     given = {name: node.attributes.pop(name, defaults.get(name)) for name in LRN}
     is_ours = [type(given[name]) in (int, float) and np.float32(given[name]) == np.float32(LRN[name]) for name in LRN]
@@ -109,10 +114,12 @@ def response_norm(layers, node):
 
 
 def max_pool(layers, node):
+    """MaxPool."""
     pool(layers, node, "max")
 
 
 def average_pool(layers, node):
+    """AveragePool."""
     pool(layers, node, "avg")
 
 
@@ -155,18 +162,22 @@ def check_window(node, window, is_even):
 
 
 def global_average(layers, node):
+    """GlobalAveragePool."""
     global_pool(layers, node, "avg")
 
 
 def global_maximum(layers, node):
+    """GlobalMaxPool."""
     global_pool(layers, node, "max")
 
 
 def reduced_mean(layers, node):
+    """ReduceMean over the map's two axes, which is global average pooling."""
     reduced(layers, node, "avg")
 
 
 def reduced_maximum(layers, node):
+    """ReduceMax over the map's two axes, which is global maximum pooling."""
     reduced(layers, node, "max")
 
 
@@ -183,6 +194,7 @@ def reduced(layers, node, kind):
 
 
 def global_pool(layers, node, kind):
+    """(N, C, H, W) → (N, C, 1, 1), the head's "avg1" or "max1"; UnsupportedError before the head."""
     if not layers.is_head or layers.is_dense and layers.side != 1:
         raise unsupported(node, "stands where a VGG has none")
     if not layers.is_dense:

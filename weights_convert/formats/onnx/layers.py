@@ -93,14 +93,17 @@ class Layers:
 
     @property
     def padding_mode(self):
+        """"reflect" where the graph pads with reflected pixels, "zeros" otherwise."""
         return "reflect" if any(name.startswith("pad") for name in self.features) else "zeros"
 
     @property
     def has_lrn(self):
+        """Whether the graph has local response normalisation."""
         return any(name.startswith("lrn") for name in self.features)
 
     @property
     def pooling(self):
+        """"max" or "avg", that of the graph's pooling nodes."""
         return next(iter(self.poolings), "max")
 
     def add(self, name, **arrays):
@@ -204,10 +207,11 @@ def dropout(layers, node):
 
 
 def identity(layers, node):
-    pass
+    """Identity: no layer."""
 
 
 def cast(layers, node):
+    """Cast between kinds of float: no layer.  UnsupportedError for whole numbers."""
     node.attributes.pop("saturate", None)
     if node.attributes.pop("to", None) not in FLOAT_TYPES:
         raise unsupported(node, "turns the picture into whole numbers; npvgg reads networks in floating point")

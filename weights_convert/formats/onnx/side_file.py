@@ -59,10 +59,12 @@ class SideFiles:
         return [f"{quoted([name])} beside it has the SHA-256 {self.sha256(name)}" for name in sorted(self.bytes_read)]
 
     def sha256(self, location):
+        """The SHA-256 of a side file, in hexadecimal."""
         with opened_file.opened(os.path.join(self.folder, location), follow=False) as (file, _):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_bare(location):
+    """Whether the location is the name of a file in the model's own folder."""
     return location not in ("", ".", "..") and len(location) <= LONGEST_NAME and location.isprintable() \
         and not set(location) & set("/\\:")

@@ -55,6 +55,7 @@ def write(out, vgg, *, opset=None, softmax=False, sigmoid=False, force=False):
 
 
 def check_options(opset):
+    """The opset to write, DEFAULT_OPSET for None; UsageError for one that is not in OPSETS."""
     if opset not in (None, *OPSETS):
         raise UsageError(f"npvgg does not write opset {opset}; choose one of {', '.join(map(str, OPSETS))}")
     return opset or DEFAULT_OPSET

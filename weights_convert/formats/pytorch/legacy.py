@@ -38,6 +38,7 @@ def layout(file, size, checksum):
 
 
 def check_system(version, system):
+    """Refuse another version of the container, and numbers of a big-endian machine."""
     if type(version) is not int or version != VERSION or type(system) is not dict:
         raise damaged(f"it is a legacy stream of another version than {VERSION}")
     if system.get("little_endian") is False:

@@ -28,6 +28,7 @@ PADDING_MODES = ("zeros", "reflect")
 
 
 def is_module(value):
+    """Whether a stand-in was a torch.nn.Module."""
     return isinstance(value, Inert) and type(value.state) is dict and {"_parameters", "_modules"} <= value.state.keys()
 
 
@@ -66,11 +67,13 @@ def opened(module):
 
 
 def members(module, group):
+    """A module's group "_parameters", "_buffers" or "_modules" as a dictionary; empty where it has none."""
     group_members = module.state.get(group)
     return group_members if type(group_members) is dict else {}
 
 
 def kernel(module):
+    """The side of a convolution's kernel, 1 where the module has none."""
     size = module.state.get("kernel_size")
     return size[0] if type(size) is tuple and size and type(size[0]) is int else 1
 
@@ -102,6 +105,7 @@ def check(prefix, module):
 
 
 def short(value):
+    """A value for a message: a short text of what is plain, the name of its type otherwise."""
     plain = (int, float, bool, str, type(None))
     is_plain = type(value) in plain or type(value) is tuple and len(value) < 9 and all(type(item) in plain for item in value)
     return repr(value)[:40] if is_plain else f"({type(value).__name__})"

@@ -89,6 +89,7 @@ class Objects:
             raise hostile(f"its pickle sets the state of a {type(target).__name__}")
 
     def persistent(self, identity):
+        """The storage that a persistent identity of the pickle names."""
         return storages.persistent(identity, self.fields, self.storages)
 
     def remarks(self):

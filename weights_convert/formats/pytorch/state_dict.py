@@ -71,6 +71,7 @@ def choose(root, key=None):
 
 
 def whole(module):
+    """The assumption made about a whole pickled network."""
     name = module.name if module else ""
     return f"it holds a whole {name}: its tensors were taken, and its code, which is not in the file, is not known"
 
@@ -100,6 +101,7 @@ def places_of_tensors(root):
 
 
 def holds_tensors(dictionary):
+    """Whether any value of a dictionary is a tensor."""
     return any(isinstance(value, Tensor) for value in dictionary.values())
 
 
@@ -129,5 +131,6 @@ def metadata(root):
 
 
 def dictionary(root, name):
+    """root[name] where that is a dictionary; an empty one otherwise."""
     value = root.get(name)
     return value if type(value) is dict else {}

@@ -37,10 +37,12 @@ class Storage:
 
     @property
     def itemsize(self):
+        """Bytes of a number."""
         return STORED[self.element].itemsize
 
     @property
     def nbytes(self):
+        """Bytes of all its numbers."""
         return self.numel * self.itemsize
 
 
@@ -78,6 +80,7 @@ def persistent(identity, fields, storages):
 
 
 def is_key(key):
+    """Whether a storage's key is what PyTorch writes: a few decimal digits."""
     return type(key) is str and key.isascii() and key.isdigit() and len(key) <= LONGEST_KEY
 
 

@@ -54,10 +54,12 @@ class Tensor:
 
     @property
     def count(self):
+        """How many numbers it has."""
         return math.prod(self.size)
 
     @property
     def nbytes(self):
+        """Bytes of its numbers."""
         return self.count * STORED[self.element].itemsize
 
 
@@ -137,6 +139,7 @@ def check_extras(requires_grad, hooks, metadata):
 
 
 def is_flags(metadata):
+    """Whether a tensor's metadata is None or the few flags that PyTorch writes."""
     return metadata is None or type(metadata) is dict and len(metadata) <= 8
 
 
