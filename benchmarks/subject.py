@@ -46,9 +46,9 @@ def published(file):
     try:
         graph = onnx.ModelProto.FromString(Path(file).read_bytes()).graph
         arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        found = [arrays[name] for node in graph.node if node.op_type == "Conv" for name in node.input[1:]]
-        net = architecture("vgg16", head="", width=len(found[0]) / 64)
-        return network.VGG(net, dict(zip(net.parameters, found, strict=True)), images.preset("caffe"), source=str(file))
+        arrays = [arrays[name] for node in graph.node if node.op_type == "Conv" for name in node.input[1:]]
+        net = architecture("vgg16", head="", width=len(arrays[0]) / 64)
+        return network.VGG(net, dict(zip(net.parameters, arrays, strict=True)), images.preset("caffe"), source=str(file))
     except OSError as error:
         raise StorageError(f"{file} cannot be read ({error.strerror or error}); give an ONNX file of a VGG-16") from None
     except NpvggError as error:

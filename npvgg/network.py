@@ -171,8 +171,8 @@ class VGG:
         `dtype` is float32 or float64, by its NumPy type or name; parameters of another one are converted, and rounded where
         they become float32.  UsageError for what is not possible.
         """
-        given = {"tier": tier, "threads": threads, "algorithm": algorithm}
-        options = replace(self.options, **{name: value for name, value in given.items() if value is not UNCHANGED})
+        changes = {"tier": tier, "threads": threads, "algorithm": algorithm}
+        options = replace(self.options, **{name: value for name, value in changes.items() if value is not UNCHANGED})
         dtype = self.dtype if dtype is UNCHANGED else checked_dtype(dtype)
         if dtype == self.dtype:
             other = of_file(replace(self, options=options), self.file)
@@ -364,10 +364,10 @@ def checked_names(names, net):
 def checked_dtype(dtype):
     """None, or what NumPy reads as float32 or float64 → the dtype or None; UsageError for anything else."""
     try:
-        found = None if dtype is None else np.dtype(dtype)
+        checked = None if dtype is None else np.dtype(dtype)
     except TypeError:
-        found = None
-    if found not in (np.float32, np.float64):
-        shown = repr(dtype)[:80] if found is None else found
+        checked = None
+    if checked not in (np.float32, np.float64):
+        shown = repr(dtype)[:80] if checked is None else checked
         raise UsageError(f"dtype is {shown}; npvgg computes in float32 or float64")
-    return found
+    return checked

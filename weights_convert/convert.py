@@ -36,14 +36,14 @@ class Report:
 
 
 def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None, key=None, checksum=True, source_name=None,
-            notes="", force=False, dry_run=False, opset=None, softmax=False, sigmoid=False, **given) -> Report:
+            notes="", force=False, dry_run=False, opset=None, softmax=False, sigmoid=False, **network_options) -> Report:
     """Read `file`, recognise the network, prove that every tensor has its place, write `out`.
 
     `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
     the scheme `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` or `sigmoid` at its end or without.
 
     `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset`,
-    `class_names` and what else is `given`, of model, head, output, pooling, eps and input_size (recognition.Known), replace
+    `class_names` and `network_options` (model, head, output, pooling, eps and input_size: recognition.Known) replace
     what the file says or npvgg assumes; where the file proves it they have to agree.  Every assumption is a remark of the
     Report, and stands in the weights file behind `notes`.  `key` chooses among several state dicts; `checksum=False` reads a
     zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.
@@ -68,7 +68,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(file, key=key, checksum=checksum)
     try:
-        network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **given)
+        network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **network_options)
     except NpvggError as error:
         error.args = (f"{file}: {error}",)
         raise
@@ -102,22 +102,22 @@ class Understood:
     plan: tuple                           # as in Report
 
 
-def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **given) -> Understood:
-    """{key: array} → Understood; `scheme`, `preset` and what is `given` as in `convert`.
+def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **network_options) -> Understood:
+    """{key: array} → Understood; `scheme`, `preset` and `network_options` as in `convert`.
 
     `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
     "source_output"; the "order" of its layers.  Raises BadFileError where the tensors are those of no network or do not fit
-    it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where what is given contradicts
+    it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where an option contradicts
     the file.
     """
     tensors, stated = recognition.strip_prefix(tensors), stated or {}
     scheme = schemes.find(scheme) if scheme else schemes.recognise(tensors)
-    net, assumptions, useless = architecture_of(scheme, tensors, stated, known(given))
+    net, assumptions, useless = architecture_of(scheme, tensors, stated, known(network_options))
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     parameters = verify.placed(tensors, places, net.parameters, ignorable)
     if "order" in stated:
         verify.ordered(stated["order"], net)
-    chosen = preset_of(scheme, net, bool(useless), preset, stated, given.get("input_size"))
+    chosen = preset_of(scheme, net, bool(useless), preset, stated, network_options.get("input_size"))
     if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
     plan = tuple((key, tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
@@ -142,44 +142,44 @@ def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
     return chosen.resized(net.input_size) if net.input_size != chosen.crop else chosen
 
 
-def known(given):
+def known(network_options):
     """The keyword arguments of `convert` that say something of the network → Known; UsageError for any other."""
     names = [field.name for field in fields(Known) if field.name not in ("padding_mode", "has_lrn")]
-    unknown = given.keys() - set(names)
+    unknown = network_options.keys() - set(names)
     if unknown:
         raise UsageError(f"a conversion has no option {min(unknown)!r}; of the network it takes {', '.join(names)}")
-    return Known(**given)
+    return Known(**network_options)
 
 
-def architecture_of(scheme, tensors, stated, given):
+def architecture_of(scheme, tensors, stated, asked):
     """→ (Architecture, what was assumed, keys of a useless classifier)."""
     facts = {name: stated[name] for name in FACTS if name in stated}
     for name in ("pooling", "eps", "output"):
-        said = getattr(given, name)
+        said = getattr(asked, name)
         if said is not None and facts.get(name, said) != said:
             raise UsageError(f"--{name} says {said} and the file shows {facts[name]}; leave --{name} out")
-    claimed = None if given.model else stated.get("architecture")
+    claimed = None if asked.model else stated.get("architecture")
     if claimed is not None and not facts:
-        return changed(claimed, given), (), frozenset()
-    size = given.input_size if claimed is None and given.input_size else stated.get("input_size")
-    merged = {**vars(given), **facts, "input_size": size}
+        return changed(claimed, asked), (), frozenset()
+    size = asked.input_size if claimed is None and asked.input_size else stated.get("input_size")
+    merged = {**vars(asked), **facts, "input_size": size}
     recognised = recognition.recognise(scheme, tensors, Known(**merged))
     net = recognised.architecture
     if claimed is not None:
         check_agreement(claimed, net, facts)
         net = claimed
-    if "head" in facts and (given.head or given.input_size or claimed):
-        asked = changed(net, given)
-        if not recognition.computes_the_same(asked, net) and given.head:
-            raise UsageError(f"--head says {asked.head!r} and the file shows {net.head!r}; leave --head out")
-        net = asked
+    if "head" in facts and (asked.head or asked.input_size or claimed):
+        wanted = changed(net, asked)
+        if not recognition.computes_the_same(wanted, net) and asked.head:
+            raise UsageError(f"--head says {wanted.head!r} and the file shows {net.head!r}; leave --head out")
+        net = wanted
     return net, recognised.assumptions, recognised.useless
 
 
-def changed(net, given):
-    """An Architecture with what is given in place of its own."""
-    changes = {name: getattr(given, name) for name in ("head", "output", "pooling", "eps", "input_size")
-               if getattr(given, name) is not None}
+def changed(net, asked):
+    """An Architecture with what `asked` (Known) names in place of its own."""
+    changes = {name: getattr(asked, name) for name in ("head", "output", "pooling", "eps", "input_size")
+               if getattr(asked, name) is not None}
     if "head" in changes and "output" not in changes:
         usual = heads.output_of(changes["head"], None)
         if usual == "none" or net.output == "none" or (net.output, usual) == ("softmax", "sigmoid"):
@@ -202,7 +202,7 @@ def check_agreement(claimed, net, facts):
 
 
 def named(class_names, net, metadata):
-    """The names of the classes: given, in the checkpoint, or ImageNet's where there are 1000."""
+    """The names of the classes: the ones asked for, those in the checkpoint, or ImageNet's where there are 1000."""
     if class_names is not None:
         return tuple(class_names)
     theirs = tuple(metadata.get("classes", ()))

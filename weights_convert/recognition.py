@@ -109,8 +109,8 @@ def nothing_but_nan(tensors):
 def head_of(scheme, tensors, channels, known, useless):
     """→ (the head, the side of the map that enters it, the assumptions in it)."""
     if known.head is not None:
-        given = heads.tokens(known.head)
-        sides = [value for kind, value in given if kind in ("avg", "max")]
+        tokens = heads.tokens(known.head)
+        sides = [value for kind, value in tokens if kind in ("avg", "max")]
         if not sides:
             with suppress(BadFileError):
                 sides = [shown_side(scheme.head(tensors), channels)]

@@ -18,7 +18,7 @@ def quoted(names, most=3):
     return ", ".join(repr(name[:80]) for name in names[:most]) + (", …" if len(names) > most else "")
 
 
-def told(error, most=120):
+def quoted_error(error, most=120):
     """What another library said, on one line."""
     return text.said(error, most)
 

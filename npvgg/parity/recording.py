@@ -52,14 +52,14 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     atomic_file.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
-        found = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
+        network = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
-    x = images.batch(list(pictures), found.preset, dtype=getattr(np, dtype))
+    x = images.batch(list(pictures), network.preset, dtype=getattr(np, dtype))
     arrays = {"input": x}
-    for layer, y in outputs(torch, found.architecture, found.parameters, x):
+    for layer, y in outputs(torch, network.architecture, network.parameters, x):
         arrays[layer.name] = y
-    return traces.write(output, arrays, architecture_json=found.architecture.to_json(),
+    return traces.write(output, arrays, architecture_json=network.architecture.to_json(),
                         model_name=f"{Path(checkpoint).name} {sha256[:8]}", made_by=f"PyTorch {torch.__version__}, {dtype}",
                         force=force)
 

@@ -1,4 +1,4 @@
-"""A file of any kind that npvgg reads → its tensors, told by its first bytes and not by its name.
+"""A file of any kind that npvgg reads → its tensors; its first bytes decide which kind, not its name.
 
     PyTorch's zip archive and legacy stream     pytorch/
     safetensors                                 safetensors.py

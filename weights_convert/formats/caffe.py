@@ -96,9 +96,9 @@ def check_convolution(name, shape, options):
     expected = {PAD: ("padding", shape[2] // 2, 0), GROUP: ("groups", 1, 1), STRIDE: ("stride", 1, 1),
                 DILATION: ("dilation", 1, 1)}
     for number, (what, right, default) in expected.items():
-        given = options.get(number, [default])
-        if set(given) != {right}:
-            raise UnsupportedError(f"its convolution {quoted([name])} has the {what} {given[:2]} where a VGG has {right}")
+        values = options.get(number, [default])
+        if set(values) != {right}:
+            raise UnsupportedError(f"its convolution {quoted([name])} has the {what} {values[:2]} where a VGG has {right}")
 
 
 def array(name, blob, dimensions):

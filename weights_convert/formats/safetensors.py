@@ -11,7 +11,7 @@ from npvgg.storage import atomic_file, strict_json
 from weights_convert.elements import STORED, widened
 from weights_convert.formats import description
 from weights_convert.formats.contents import FileContents
-from weights_convert.refusals import quoted, told
+from weights_convert.refusals import quoted, quoted_error
 
 LONGEST_HEADER = 100_000_000
 INSTALL = 'pip install "npvgg[safetensors]"'
@@ -34,7 +34,7 @@ def read(file, size):
     try:
         entries = package.deserialize(data)
     except (package.SafetensorError, ValueError, TypeError, OverflowError) as error:
-        raise BadFileError(f"it is not a sound safetensors file ({told(error)}); fetch it again") from None
+        raise BadFileError(f"it is not a sound safetensors file ({quoted_error(error)}); fetch it again") from None
     length = int.from_bytes(data[:8], "little")
     described = unambiguous(data[8:8 + length])
     tensors = {name: array(name, entry) for name, entry in entries}

@@ -3,6 +3,7 @@ import numpy as np
 from numba import prange
 
 from npvgg.kernels import contracts
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import parallel, serial
 from npvgg.kernels.jit.operand import operand
 
@@ -46,4 +47,4 @@ def one_plane(x, y):
 @serial
 def bin_edges(index, extent, count):
     """Where bin `index` of `count` along an axis of `extent` begins, and where it ends."""
-    return index * extent // count, -(-(index + 1) * extent // count)
+    return index * extent // count, ceil_div((index + 1) * extent, count)

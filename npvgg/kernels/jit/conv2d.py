@@ -3,6 +3,7 @@ import numpy as np
 from numba import prange
 
 from npvgg.kernels import contracts
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import parallel, serial
 from npvgg.kernels.jit import gemm
 from npvgg.kernels.jit.im2col import copy_shifted, im2col
@@ -35,8 +36,8 @@ def conv2d(x, weight, bias=None, *, padding=1):
 def every_tile(x, weight, bias, kh, kw, padding, y):
     """(N, C, H, W) and weight (O, C·kh·kw) → y (N, O, H′, W′), STRIP pixels of BLOCK channels a task."""
     images, outputs, height, width = y.shape
-    blocks = -(-outputs // BLOCK)
-    strips = -(-(images * height * width) // STRIP)
+    blocks = ceil_div(outputs, BLOCK)
+    strips = ceil_div(images * height * width, STRIP)
     for task in prange(strips * blocks):
         one_tile(x, weight, bias, kh, kw, padding, task // blocks * STRIP, task % blocks * BLOCK, y)
 
@@ -48,7 +49,7 @@ def one_tile(x, weight, bias, kh, kw, padding, p0, o0, y):
     depth = weight.shape[1]
     p1 = min(p0 + STRIP, images * height * width)
     o1 = min(o0 + BLOCK, outputs)
-    filled = -(-(p1 - p0) // GRAIN) * GRAIN
+    filled = ceil_div(p1 - p0, GRAIN) * GRAIN
     columns = np.zeros((gemm.CHUNK, STRIP), x.dtype)
     sums = np.empty((o1 - o0, STRIP), x.dtype)
     for o in range(o0, o1):

@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from npvgg.kernels import contracts
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import parallel, serial
 from npvgg.kernels.jit.operand import operand
 
@@ -29,7 +30,7 @@ def dense(x, weight, bias):
 @parallel
 def every_block(x, weight, bias, y):
     """(N, inputs) → y (N, outputs), OUTPUTS outputs of all images a task."""
-    for block in prange(-(-len(weight) // OUTPUTS)):
+    for block in prange(ceil_div(len(weight), OUTPUTS)):
         one_block(x, weight, bias, block * OUTPUTS, min((block + 1) * OUTPUTS, len(weight)), y)
 
 

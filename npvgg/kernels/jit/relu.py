@@ -3,6 +3,7 @@ import numpy as np
 from numba import prange
 
 from npvgg.kernels import contracts
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import parallel, serial
 from npvgg.kernels.jit.operand import operand
 
@@ -22,7 +23,7 @@ def relu(x):
 @parallel
 def every_span(x, y):
     """(values,) → y (values,), SPAN values a task."""
-    for span in prange(-(-len(x) // SPAN)):
+    for span in prange(ceil_div(len(x), SPAN)):
         one_span(x[span * SPAN:(span + 1) * SPAN], y[span * SPAN:(span + 1) * SPAN])
 
 

@@ -1,6 +1,7 @@
 """Average pooling to a fixed size, which lets VGG's classifier take a picture of any size."""
 import numpy as np
 
+from npvgg.arithmetic import ceil_div
 from npvgg.kernels import contracts
 
 
@@ -21,4 +22,4 @@ def adaptive_avgpool2d(x, *, size=7):
 
 def bins(extent, count):
     """`count` slices that cover an axis of `extent`."""
-    return [slice(i * extent // count, -(-(i + 1) * extent // count)) for i in range(count)]
+    return [slice(i * extent // count, ceil_div((i + 1) * extent, count)) for i in range(count)]

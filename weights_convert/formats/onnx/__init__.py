@@ -20,7 +20,7 @@ from weights_convert.formats.contents import FileContents
 from weights_convert.formats.onnx import chain, layers
 from weights_convert.formats.onnx.constants import Constants
 from weights_convert.formats.onnx.side_file import SideFiles
-from weights_convert.refusals import damaged, hostile, quoted, told
+from weights_convert.refusals import damaged, hostile, quoted, quoted_error
 
 INSTALL = 'pip install "npvgg[onnx]"'
 LARGEST_MODEL = (1 << 31) - 1             # bytes of a protocol buffer
@@ -63,7 +63,7 @@ def read(file, size):
     except UnicodeDecodeError:
         raise damaged("it has a name that is not UTF-8") from None
     except (parsing_error(), ValueError, RecursionError) as error:
-        raise damaged(f"its protocol buffer cannot be read ({told(error, 80)})") from None
+        raise damaged(f"its protocol buffer cannot be read ({quoted_error(error, 80)})") from None
 
 
 def check(model):

@@ -56,17 +56,17 @@ def constant(node, at, optional=False):
     return array
 
 
-def moved(node, given):
-    """`given`, an attribute of older opsets, or where it is None the whole numbers that newer ones have as an input."""
-    return [int(number) for number in constant(node, 1).reshape(-1)[:9]] if given is None else given
+def moved(node, older):
+    """`older`, an attribute of older opsets, or where it is None the whole numbers that newer ones have as an input."""
+    return [int(number) for number in constant(node, 1).reshape(-1)[:9]] if older is None else older
 
 
 def require(node, expected):
     """Refuse attributes that are there and differ."""
     for name, value in expected.items():
-        given = node.attributes.pop(name, value)
-        if given != value:
-            raise unsupported(node, f"has {name} {short(given)} where a VGG has {value}")
+        theirs = node.attributes.pop(name, value)
+        if theirs != value:
+            raise unsupported(node, f"has {name} {short(theirs)} where a VGG has {value}")
 
 
 def is_list(value, length, kinds=int):

@@ -85,8 +85,8 @@ def sizes(name, constants, measured, depth=0):
         return [UNKNOWN]
     if node.op_type == "Shape":
         measured.add(node.input[0])
-        given = attributes.read(node, constants.side)
-        start, end = given.get("start", 0), given.get("end", 4)
+        options = attributes.read(node, constants.side)
+        start, end = options.get("start", 0), options.get("end", 4)
         return [BATCH, UNKNOWN, UNKNOWN, UNKNOWN][start:end] if isinstance(start, int) and isinstance(end, int) else [UNKNOWN]
     parts = [sizes(inner, constants, measured, depth + 1) for inner in node.input]
     if node.op_type == "Concat":

@@ -46,11 +46,11 @@ def reshape(layers, node):
 
 def squeeze(layers, node):
     """Squeeze: a map of 1×1 becomes a row of features.  UnsupportedError for larger maps or other axes."""
-    given = node.attributes.pop("axes", None)
+    axes = node.attributes.pop("axes", None)
     if len(node.inputs) > 1:
-        given = moved(node, given)
-    if layers.side != 1 or not given or sorted(axis % 4 for axis in given) != [2, 3]:
-        raise unsupported(node, f"removes the axes {short(given)}; npvgg reads that for a map of 1×1")
+        axes = moved(node, axes)
+    if layers.side != 1 or not axes or sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise unsupported(node, f"removes the axes {short(axes)}; npvgg reads that for a map of 1×1")
     become_flat(layers, node)
 
 

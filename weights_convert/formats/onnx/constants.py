@@ -82,63 +82,64 @@ class Constants:
 # ------------------------------------------------------------------------------------------------- the nodes
 
 
-def constant(inputs, given):
+def constant(inputs, attributes):
     """Constant: the node's one attribute as an array."""
-    (kind, value), = given.items()
+    (kind, value), = attributes.items()
     dtype = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
              "value_ints": np.int64}[kind]
     return np.asarray(value, dtype)
 
 
-def filled(inputs, given):
+def filled(inputs, attributes):
     """ConstantOfShape: an array of that shape, each number the same.  Refuses more than LARGEST_FILL of them."""
-    shape, value = tuple(int(side) for side in inputs[0]), np.asarray(given.get("value", np.zeros(1, np.float32)))
+    shape, value = tuple(int(side) for side in inputs[0]), np.asarray(attributes.get("value", np.zeros(1, np.float32)))
     if min(shape, default=0) < 0 or math.prod(shape) > LARGEST_FILL or value.size != 1:
         raise hostile(f"it has a constant of the shape {shape[:8]}")
     return np.full(shape, value.reshape(()), value.dtype)
 
 
-def reshaped(inputs, given):
+def reshaped(inputs, attributes):
     """A 0 keeps the side that stands there, and −1 takes what is left."""
-    array, sides = inputs[0], [int(side) for side in (inputs[1] if len(inputs) > 1 else given["shape"])]
-    if not given.get("allowzero"):
+    array, sides = inputs[0], [int(side) for side in (inputs[1] if len(inputs) > 1 else attributes["shape"])]
+    if not attributes.get("allowzero"):
         sides = [array.shape[axis] if side == 0 else side for axis, side in enumerate(sides)]
     return array.reshape(sides)
 
 
-def transposed(inputs, given):
+def transposed(inputs, attributes):
     """Transpose of a constant."""
-    return inputs[0].transpose(given.get("perm"))
+    return inputs[0].transpose(attributes.get("perm"))
 
 
-def cast(inputs, given):
+def cast(inputs, attributes):
     """Cast of a constant; UnsupportedError for bfloat16 and what else NumPy lacks."""
-    element = tensors.ELEMENTS[given["to"]][0] if given["to"] in tensors.ELEMENTS else "bfloat16"
+    element = tensors.ELEMENTS[attributes["to"]][0] if attributes["to"] in tensors.ELEMENTS else "bfloat16"
     if element == "bfloat16":
-        raise UnsupportedError(f"it casts a constant to ONNX's type {given['to']}, which NumPy lacks; export it in float32")
+        raise UnsupportedError(f"it casts a constant to ONNX's type {attributes['to']}, which NumPy lacks; "
+                               "export it in float32")
     with np.errstate(all="ignore"):
         return inputs[0].astype(tensors.STORED[element])
 
 
-def squeezed(inputs, given):
+def squeezed(inputs, attributes):
     """Squeeze of a constant."""
-    return inputs[0].squeeze(axes(inputs, given))
+    return inputs[0].squeeze(axes(inputs, attributes))
 
 
-def unsqueezed(inputs, given):
+def unsqueezed(inputs, attributes):
     """Unsqueeze of a constant."""
-    return np.expand_dims(inputs[0], axes(inputs, given))
+    return np.expand_dims(inputs[0], axes(inputs, attributes))
 
 
-def joined(inputs, given):
+def joined(inputs, attributes):
     """Concat of constants."""
-    return np.concatenate(inputs, given["axis"])
+    return np.concatenate(inputs, attributes["axis"])
 
 
-def sliced(inputs, given):
+def sliced(inputs, attributes):
     """Where borders begin and end: PyTorch turns the list that its reflected padding takes around with a step of −1."""
     names = ("starts", "ends", "axes", "steps")
-    starts, ends, over, steps = (inputs[at] if at < len(inputs) else given.get(name) for at, name in enumerate(names, 1))
+    starts, ends, over, steps = (inputs[at] if at < len(inputs) else attributes.get(name) for at, name in enumerate(names, 1))
     over = range(len(starts)) if over is None else over
     steps = [1] * len(starts) if steps is None else steps
     cut = [slice(None)] * inputs[0].ndim
@@ -147,12 +148,12 @@ def sliced(inputs, given):
     return inputs[0][tuple(cut)]
 
 
-def axes(inputs, given):
+def axes(inputs, attributes):
     """An attribute to opset 12, an input from 13 on; None for all."""
-    numbers = inputs[1] if len(inputs) > 1 else given.get("axes")
+    numbers = inputs[1] if len(inputs) > 1 else attributes.get("axes")
     return None if numbers is None else tuple(int(axis) for axis in numbers)
 
 
-FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, given: inputs[0], "Reshape": reshaped,
+FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, _: inputs[0], "Reshape": reshaped,
           "Transpose": transposed, "Cast": cast, "Squeeze": squeezed, "Unsqueeze": unsqueezed, "Concat": joined,
           "Slice": sliced}

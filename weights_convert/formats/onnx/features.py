@@ -48,26 +48,26 @@ def conv(layers, node):
 
 def padding(node, side):
     """The four paddings that a Conv node names."""
-    how, given = node.attributes.pop("auto_pad", "NOTSET"), node.attributes.pop("pads", [0] * 4)
+    how, pads = node.attributes.pop("auto_pad", "NOTSET"), node.attributes.pop("pads", [0] * 4)
     if how in ("SAME_UPPER", "SAME_LOWER"):
         return [side // 2] * 4                                       # with a stride of 1
-    if how not in ("NOTSET", "VALID") or not is_list(given, 4):
+    if how not in ("NOTSET", "VALID") or not is_list(pads, 4):
         raise damaged(f"its node {node.shown} has paddings that cannot be read")
-    return [0] * 4 if how == "VALID" else given
+    return [0] * 4 if how == "VALID" else pads
 
 
 def pad(layers, node):
     """Pad: a border of zeros or reflected pixels for the next convolution."""
     mode = node.attributes.pop("mode", "constant")
-    given = moved(node, node.attributes.pop("pads", node.attributes.pop("paddings", None)))
+    pads = moved(node, node.attributes.pop("pads", node.attributes.pop("paddings", None)))
     fill = node.attributes.pop("value", 0) if len(node.inputs) < 3 or node.inputs[2] is None else node.inputs[2]
     has_axes = len(node.inputs) > 3 and node.inputs[3] is not None
-    if mode not in ("constant", "reflect") or np.any(fill) or has_axes or not is_list(given, 8) or given[2] < 0 \
-            or given != [0, 0, given[2], given[2]] * 2:
-        raise unsupported(node, f"pads by {short(given)} in the mode {short(mode)}; npvgg reads equal borders of "
+    if mode not in ("constant", "reflect") or np.any(fill) or has_axes or not is_list(pads, 8) or pads[2] < 0 \
+            or pads != [0, 0, pads[2], pads[2]] * 2:
+        raise unsupported(node, f"pads by {short(pads)} in the mode {short(mode)}; npvgg reads equal borders of "
                                 "zeros, and reflected ones")
-    if given[2]:
-        layers.border = (mode, given[2])
+    if pads[2]:
+        layers.border = (mode, pads[2])
 
 
 def batch_norm(layers, node):
@@ -104,10 +104,10 @@ def relu(layers, node):
 def response_norm(layers, node):
     """LRN with the constants of A-LRN; UnsupportedError for others."""
     defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
-    given = {name: node.attributes.pop(name, defaults.get(name)) for name in LRN}
-    is_ours = [type(given[name]) in (int, float) and np.float32(given[name]) == np.float32(LRN[name]) for name in LRN]
+    constants = {name: node.attributes.pop(name, defaults.get(name)) for name in LRN}
+    is_ours = [type(constants[name]) in (int, float) and np.float32(constants[name]) == np.float32(LRN[name]) for name in LRN]
     if not all(is_ours):
-        raise unsupported(node, f"normalises with {short(given)}; A-LRN does with {LRN}")
+        raise unsupported(node, f"normalises with {short(constants)}; A-LRN does with {LRN}")
     if layers.is_head:
         raise unsupported(node, "stands where a VGG has none")
     layers.add(f"lrn{layers.block}")
@@ -153,11 +153,11 @@ def check_window(node, window, is_even):
     how, ceil = node.attributes.pop("auto_pad", "NOTSET"), node.attributes.pop("ceil_mode", 0)
     # On an even map rounding up and padding to the same size change nothing.
     if (how not in ("NOTSET", "VALID") or ceil) and not is_even:
-        raise unsupported(node, "rounds up the size of a map that is odd or not told; npvgg rounds down")
-    given = {"kernel_shape": node.attributes.pop("kernel_shape", None), "strides": node.attributes.pop("strides", [1, 1])}
+        raise unsupported(node, "rounds up the size of a map that is odd or not stated; npvgg rounds down")
+    theirs = {"kernel_shape": node.attributes.pop("kernel_shape", None), "strides": node.attributes.pop("strides", [1, 1])}
     expected = {"kernel_shape": window, "strides": window}
-    if given != expected:
-        raise unsupported(node, f"pools with {short(given)} where a VGG has {expected}")
+    if theirs != expected:
+        raise unsupported(node, f"pools with {short(theirs)} where a VGG has {expected}")
     require(node, {"pads": [0] * 4, "dilations": [1, 1]})
 
 
@@ -183,10 +183,10 @@ def reduced_maximum(layers, node):
 
 def reduced(layers, node, kind):
     """The mean or the maximum over the map, whose two sides become 1 or vanish."""
-    given = moved(node, node.attributes.pop("axes", None))
+    axes = moved(node, node.attributes.pop("axes", None))
     require(node, {"noop_with_empty_axes": 0})
-    if sorted(axis % 4 for axis in given) != [2, 3]:
-        raise unsupported(node, f"reduces the axes {short(given)}; npvgg reads that over a map")
+    if sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise unsupported(node, f"reduces the axes {short(axes)}; npvgg reads that over a map")
     global_pool(layers, node, kind)
     if not node.attributes.pop("keepdims", 1):
         layers.is_flat = True

@@ -1,6 +1,6 @@
 """A PyTorch checkpoint → {key: array}, without PyTorch and without running anything in the file.
 
-    container      a `.pth` is one of two containers, told by its first bytes     signatures.py
+    container      a `.pth` is one of two containers; its first bytes say which     signatures.py
                    pickles and raw storages one after the other, to PyTorch 1.5   legacy.py
                    a ZIP archive of uncompressed records, from PyTorch 1.6        zip_checkpoint.py, containers/zip_archive.py
     pickle         the state dict, written as a program for a stack machine       containers/opcodes.py
