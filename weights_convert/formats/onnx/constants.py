@@ -82,64 +82,64 @@ class Constants:
 # ------------------------------------------------------------------------------------------------- the nodes
 
 
-def constant(inputs, attributes):
+def constant(inputs, options):
     """Constant: the node's one attribute as an array."""
-    (kind, value), = attributes.items()
+    (kind, value), = options.items()
     dtype = {"value": None, "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
              "value_ints": np.int64}[kind]
     return np.asarray(value, dtype)
 
 
-def filled(inputs, attributes):
+def filled(inputs, options):
     """ConstantOfShape: an array of that shape, each number the same.  Refuses more than LARGEST_FILL of them."""
-    shape, value = tuple(int(side) for side in inputs[0]), np.asarray(attributes.get("value", np.zeros(1, np.float32)))
+    shape, value = tuple(int(side) for side in inputs[0]), np.asarray(options.get("value", np.zeros(1, np.float32)))
     if min(shape, default=0) < 0 or math.prod(shape) > LARGEST_FILL or value.size != 1:
         raise hostile(f"it has a constant of the shape {shape[:8]}")
     return np.full(shape, value.reshape(()), value.dtype)
 
 
-def reshaped(inputs, attributes):
+def reshaped(inputs, options):
     """A 0 keeps the side that stands there, and −1 takes what is left."""
-    array, sides = inputs[0], [int(side) for side in (inputs[1] if len(inputs) > 1 else attributes["shape"])]
-    if not attributes.get("allowzero"):
+    array, sides = inputs[0], [int(side) for side in (inputs[1] if len(inputs) > 1 else options["shape"])]
+    if not options.get("allowzero"):
         sides = [array.shape[axis] if side == 0 else side for axis, side in enumerate(sides)]
     return array.reshape(sides)
 
 
-def transposed(inputs, attributes):
+def transposed(inputs, options):
     """Transpose of a constant."""
-    return inputs[0].transpose(attributes.get("perm"))
+    return inputs[0].transpose(options.get("perm"))
 
 
-def cast(inputs, attributes):
+def cast(inputs, options):
     """Cast of a constant; UnsupportedError for bfloat16 and what else NumPy lacks."""
-    element = tensors.ELEMENTS[attributes["to"]][0] if attributes["to"] in tensors.ELEMENTS else "bfloat16"
+    element = tensors.ELEMENTS[options["to"]][0] if options["to"] in tensors.ELEMENTS else "bfloat16"
     if element == "bfloat16":
-        raise UnsupportedError(f"it casts a constant to ONNX's type {attributes['to']}, which NumPy lacks; "
+        raise UnsupportedError(f"it casts a constant to ONNX's type {options['to']}, which NumPy lacks; "
                                "export it in float32")
     with np.errstate(all="ignore"):
         return inputs[0].astype(tensors.STORED[element])
 
 
-def squeezed(inputs, attributes):
+def squeezed(inputs, options):
     """Squeeze of a constant."""
-    return inputs[0].squeeze(axes(inputs, attributes))
+    return inputs[0].squeeze(axes(inputs, options))
 
 
-def unsqueezed(inputs, attributes):
+def unsqueezed(inputs, options):
     """Unsqueeze of a constant."""
-    return np.expand_dims(inputs[0], axes(inputs, attributes))
+    return np.expand_dims(inputs[0], axes(inputs, options))
 
 
-def joined(inputs, attributes):
+def joined(inputs, options):
     """Concat of constants."""
-    return np.concatenate(inputs, attributes["axis"])
+    return np.concatenate(inputs, options["axis"])
 
 
-def sliced(inputs, attributes):
+def sliced(inputs, options):
     """Where borders begin and end: PyTorch turns the list that its reflected padding takes around with a step of −1."""
     names = ("starts", "ends", "axes", "steps")
-    starts, ends, over, steps = (inputs[at] if at < len(inputs) else attributes.get(name) for at, name in enumerate(names, 1))
+    starts, ends, over, steps = (inputs[at] if at < len(inputs) else options.get(name) for at, name in enumerate(names, 1))
     over = range(len(starts)) if over is None else over
     steps = [1] * len(starts) if steps is None else steps
     cut = [slice(None)] * inputs[0].ndim
@@ -148,9 +148,9 @@ def sliced(inputs, attributes):
     return inputs[0][tuple(cut)]
 
 
-def axes(inputs, attributes):
+def axes(inputs, options):
     """An attribute to opset 12, an input from 13 on; None for all."""
-    numbers = inputs[1] if len(inputs) > 1 else attributes.get("axes")
+    numbers = inputs[1] if len(inputs) > 1 else options.get("axes")
     return None if numbers is None else tuple(int(axis) for axis in numbers)
 
 
