@@ -13,7 +13,7 @@ Both give [row, …], a row being a dictionary for a JSON file: network, batch, 
     peak_mib       (cold) median of the peak resident memory
 
 or, instead of times, `left_out`: the reason.  The first round is not counted: it fills caches, of the disk and of compiled
-kernels.  The order moves on by one every round, so that nobody always follows the same neighbour.
+kernels.  The order moves on by one every round, so that no runtime always follows the same other.
 """
 import json
 import os
@@ -229,4 +229,4 @@ def ending(status):
 
 def last_line(log):
     lines = log.read_text(errors="replace").split("\n")
-    return next((f"its last words were: {line.strip()[:160]}" for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((f"its last line was: {line.strip()[:160]}" for line in reversed(lines) if line.strip()), "it printed nothing")

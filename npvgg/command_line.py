@@ -48,7 +48,7 @@ def status_of(command: click.Command, program: str, arguments: list[str] | None)
     except NpvggError as error:
         result = fail(program, str(error), error.exit_code, getattr(error, "__notes__", ()))
     except BrokenPipeError:
-        # The reader (`head`, say) has gone: nobody is left to tell, and the interpreter must not try to flush again.
+        # The reader (`head`, say) has closed the pipe: nothing more can be written, and the interpreter must not flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         result = 0
     except MemoryError:

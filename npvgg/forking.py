@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 def in_child(function: Callable[[], None]) -> Callable[[], None]:
-    """Call `function` in every child that is forked from now on, before its own code runs; nothing where nobody forks."""
+    """Call `function` in every child that is forked after this, before its own code runs; nothing where there is no fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
     return function

@@ -76,13 +76,13 @@ def locate(name: str = DEFAULT, *, offline: bool = False, progress=None) -> Path
 def download(name: str, *, force: bool = False, progress=None) -> Path:
     """Fetch, check and convert the published weights of `name`, and return the Path of the weights file.
 
-    What is here already is returned at once, unless `force`, which replaces it.  `progress` is told of the bytes under
+    What is here already is returned at once, unless `force`, which replaces it.  `progress` is called with the bytes under
     pooch's protocol: an attribute `total`, and update(bytes), reset(), close().  While another process fetches the same
     weights, this one says so (a warning of the logger npvgg) and waits.  Whatever goes wrong, the cache is as it was, and the
     next call starts afresh.
 
     Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
-    UnsupportedError (nobody publishes such weights).  Warns with UncheckedWarning where no digest is published.
+    UnsupportedError (no such weights are published).  Warns with UncheckedWarning where no digest is published.
     """
     if not force or name in BUNDLED:
         return locate(name, progress=progress)
@@ -142,7 +142,7 @@ def cached(entry) -> Path:
 def made(entry, target: Path, progress, *, force: bool, offline: bool) -> Path:
     """Fetch and convert `entry`, under the lock of its name → `target`.  Errors: those of `download`."""
     folder = target.parent
-    make(folder)                # before anything can fail, for the messages send people there
+    make(folder)                # before anything can fail, for the messages name that folder
     if offline or is_offline():
         raise DownloadError(f"{entry.name} would have to be fetched, which offline=True or NPVGG_OFFLINE forbids; "
                             f"go online, or {by_hand(entry, target)}")

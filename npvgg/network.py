@@ -188,7 +188,7 @@ class VGG:
     def with_parameters(self, parameters: Mapping[str, np.ndarray]) -> "VGG":
         """The same network with other arrays in the place of those under these paths: {"conv3_1/weight": array, …}.
 
-        The arrays are copied unless nobody can write them.  The new network has no self-test, for its answer is another.
+        The arrays are copied unless they are read-only.  The new network has no self-test, for its answer is another.
         ShapeError as for a new VGG.
         """
         if not isinstance(parameters, Mapping):

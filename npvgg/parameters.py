@@ -17,7 +17,7 @@ ARRAYS = (np.ndarray, np.memmap)          # and no other kinds of array, for a m
 def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """{path: array} → the same in the order of `net.parameters`, read-only.
 
-    An array that somebody could still write is copied; one that is sealed, or mapped for reading, is taken as it is.
+    An array that can still be written is copied; one that is sealed, or mapped for reading, is taken as it is.
     ShapeError unless there is exactly one array for each path of the Architecture, of its shape, all float32 or all float64,
     in the machine's byte order, contiguous in C order and aligned.
     """
@@ -62,7 +62,7 @@ def mixed(parameters):
 
 
 def unchanging(array):
-    """The array itself where nobody can write its numbers, otherwise a sealed copy."""
+    """The array itself where its numbers cannot be written, otherwise a sealed copy."""
     return np.asarray(array) if is_sealed(array) else sealed(np.array(array))
 
 
@@ -82,7 +82,7 @@ def is_sealed(array):
 
 
 def sealed(array: np.ndarray) -> np.ndarray:
-    """An array that was just made, so that nobody else holds it → a read-only view of it; it is read-only too from now on."""
+    """An array that only the caller holds → a read-only view of it; the array itself becomes read-only too."""
     base = array
     while isinstance(base, np.ndarray):
         base.flags.writeable = False

@@ -3,8 +3,8 @@
     plan = Plan(net.layers, parameters)
     plan.run(x, ["relu5_3", "fc8"])         (N, C, H, W) → {"relu5_3": (N, 512, H/16, W/16), "fc8": (N, 1000)}
 
-Weights are transformed and packed once; bias, batch norm, ReLU and max-pooling are fused into the step before them where nobody
-asks for what lies between (kernels/engine/building.py).  Every layer has the same bits whatever else is asked for.
+Weights are transformed and packed once; bias, batch norm, ReLU and max-pooling are fused into the step before them where no
+output between is kept (kernels/engine/building.py).  Every layer has the same bits whatever else is asked for.
 """
 from collections import OrderedDict
 from threading import Lock

@@ -56,7 +56,7 @@ class Options:
 class Runner:
     """Runs one network in one way; calls from several threads may share it.
 
-    `parameters` is {path: array}, which nobody changes; `files` are the mapped files that it depends on.  What was compiled and
+    `parameters` is {path: array}, which never change; `files` are the mapped files that it depends on.  What was compiled and
     packed for the engine is shared with the runners that `using` makes.
     """
 
@@ -142,7 +142,7 @@ def check_size(net, size):
 
 
 class PackedNetwork:
-    """What the engine makes of one network, when it is first needed."""
+    """The engine's plan of one network, made when it is first needed."""
 
     def __init__(self, architecture, parameters):
         self.architecture, self.parameters = architecture, parameters

@@ -51,7 +51,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture
 def one_torch_thread(monkeypatch):
-    """PyTorch on one thread, whatever it is told: its threads spin, and small networks take longer with two than with one."""
+    """PyTorch on one thread: its threads spin, and small networks take longer with two than with one."""
     torch = pytest.importorskip("torch")
     before, set_num_threads = torch.get_num_threads(), torch.set_num_threads
     set_num_threads(1)

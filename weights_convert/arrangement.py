@@ -1,4 +1,4 @@
-"""How somebody else lays out the numbers of one parameter, and the way back.
+"""How another scheme lays out the numbers of one parameter, and back.
 
     ours ─ reshape(split) ─ transpose(axes) ─ reshape(shape) ─► theirs
 

@@ -2,7 +2,7 @@
 
     find("D")                   Checkpoint("vgg16", "vgg16-397923af.pth", …)
     find("vgg16").url           https://download.pytorch.org/models/vgg16-397923af.pth
-    find("vgg16@timm")          the same network as somebody else publishes it
+    find("vgg16@timm")          the same network by another publisher
 
 A name is NETWORK@PUBLISHER.  NETWORK is npvgg's name for it, with _features behind it where the file has no usable classifier;
 a publisher's several files of one network have -VARIANT there (ONNX: the opset).  torchvision's need no @torchvision.
@@ -109,7 +109,7 @@ def find(name):
 # URLs, accuracies and sizes are those of torchvision 0.28, models/vgg.py; the eight digits in a file's name are the first of
 # its SHA-256.  The full digests and exact sizes stand in docs/provenance/vgg.md of github.com/LibreYOLO/libreyolo, whose
 # authors hashed the files, and each in at least one unrelated table (VGG-16, VGG-16-BN: github.com/plai-group/
-# ubc_primitives).  A digest that only one stranger gives is left out: a wrong one would refuse the right file.
+# ubc_primitives).  A digest from a single unofficial source is left out: a wrong one would refuse the right file.
 
 
 def torchvision(name, digits, size_bytes, top1=None, top5=None, *, file=None, sha256=None, **facts):
@@ -171,7 +171,7 @@ TIMM = (
 
 # URLs and accuracies: mmpretrain, configs/vgg/README.md and metafile.yml (older copies of the latter give vgg19_bn's file for
 # vgg19).  The last eight digits of a name are the first of the file's SHA-256 (tools/model_converters/publish_model.py).
-# Nobody publishes the sizes.
+# The sizes are not published.
 
 
 def mmpretrain(name, released, digits, stored_bytes, top1, top5):
@@ -196,8 +196,8 @@ MMPRETRAIN = (
 # ------------------------------------------------------------------------------------------------- ONNX model zoo
 
 # Sizes and SHA-256: ONNX_HUB_MANIFEST.json and the Git LFS pointers of github.com/onnx/models (vgg16-7's also in a table of
-# strangers who hashed it); since July 2025 the files themselves are at huggingface.co/onnxmodelzoo.  Accuracies: the zoo's
-# vgg/README.md, whose pictures were squashed to 256×256 rather than resized; the Caffe2 files have none there.
+# unofficial sources that hashed it); since July 2025 the files themselves are at huggingface.co/onnxmodelzoo.  Accuracies: the
+# zoo's vgg/README.md, whose pictures were squashed to 256×256 rather than resized; the Caffe2 files have none there.
 # Those are Oxford's VGG-19: pictures in BGR from 0 to 255, and probabilities.
 
 ZOO = "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/classification/vgg/model"
@@ -250,7 +250,7 @@ KERAS = (
 # ------------------------------------------------------------------------------------------------- Caffe
 
 # Sizes, accuracies (single centre crop) and VGG-16's SHA-256: open_model_zoo, models/public/vgg16 and vgg19, and the first
-# twelve digits in another's notes.  VGG-19's SHA-256 nobody gives; the SHA-1 is in mxnet's caffe_converter/model_zoo.py and
+# twelve digits in another's notes.  VGG-19's SHA-256 is not published; the SHA-1 is in mxnet's caffe_converter/model_zoo.py and
 # others' download scripts.
 
 

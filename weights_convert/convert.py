@@ -1,4 +1,4 @@
-"""The second journey: a file that somebody published → an npvgg weights file, or another file that others read."""
+"""Conversion: a published file → an npvgg weights file, or a file that other programs read."""
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
 
 
 def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
-    """How pictures are prepared: as somebody named it, as the file says, or as the scheme does."""
+    """How pictures are prepared: as the option says, as the file says, or as the scheme does."""
     if name is None and "preset" in stated:
         return stated["preset"].resized(input_size) if input_size else stated["preset"]
     # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.

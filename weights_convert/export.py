@@ -1,4 +1,4 @@
-"""The way back: a network → a file with somebody else's keys, or a graph that others run.
+"""Export: a network → a file with another scheme's keys, or an ONNX graph.
 
     .safetensors      readable by safetensors and timm; carries preset and class names in its header
     .pth, .pt         torch.load(weights_only=True) gives the state dict; under mmpretrain's keys {"state_dict", "meta"}

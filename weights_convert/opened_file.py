@@ -1,4 +1,4 @@
-"""The file that somebody gives us, opened so that neither a pipe nor a running download can surprise the reader."""
+"""A file to read, opened so that a pipe is refused and a file that is still being written is noticed."""
 import os
 import stat
 from contextlib import contextmanager

@@ -9,12 +9,12 @@ def damaged(what):
 
 
 def hostile(what):
-    """For what would do harm to a trusting reader, whether it was meant to or not."""
+    """For what makes a reader without checks run code or fill the memory, intended or not."""
     return BadFileError(f"{what} (the file is damaged or hostile)")
 
 
 def quoted(names, most=3):
-    """Names from the file for a message: not too many, not too long, and nothing that a terminal would obey."""
+    """Names from the file for a message: not too many, not too long, and no control characters."""
     return ", ".join(repr(name[:80]) for name in names[:most]) + (", …" if len(names) > most else "")
 
 
@@ -24,5 +24,5 @@ def quoted_error(error, most=120):
 
 
 def printable(words, most=80):
-    """The beginning of a text, with escapes in place of what a terminal would obey."""
+    """The beginning of a text, with escapes in place of control characters."""
     return text.shown(words, most)

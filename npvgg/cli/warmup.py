@@ -13,7 +13,7 @@ def command(tier):
     RUN npvgg warmup
 
     They lie in $NUMBA_CACHE_DIR, or else in the cache folder, which NPVGG_CACHE moves.  A folder that belongs to the user or to
-    root, and that nobody else can write to, is used by later runs; the processor must be the same.
+    root, and that only its owner can write to, is used by later runs; the processor must be the same.
     """
     import numpy as np
 

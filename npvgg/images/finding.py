@@ -17,8 +17,8 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
 
     A file that is named is taken whatever its suffix, and each time it is named; with `missing` also where there is none, for
     whoever reads it says so in its place.  A directory gives the files below it whose suffix is a picture's, names in
-    natural order (2 before 10), without hidden ones and without entering linked directories.  A pattern means what a shell
-    makes of it, `**` any depth, linked directories left out; a name that exists is no pattern, whatever its characters.
+    natural order (2 before 10), without hidden ones and without entering linked directories.  A pattern means what it means
+    in a shell, `**` any depth, linked directories left out; a name that exists is no pattern, whatever its characters.
     Directories and patterns give no picture a second time.
     UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """

@@ -32,7 +32,7 @@ def preset(name: str) -> "Preset":
 
 
 def default_preset(net: Architecture) -> "Preset":
-    """The preset of a network for which nobody states one: ImageNet's statistics, for its input channels and size.
+    """The preset of a network that comes without one: ImageNet's statistics, for its input channels and size.
 
     3 channels torchvision, 1 grey, 4 rgba; `resized` to net.input_size.
     """

@@ -107,7 +107,7 @@ def content_of(source, name):
 
 
 def file_content(path, name):
-    """Read whole, not mapped: Pillow maps uncompressed files, and a file cut short meanwhile would then kill us."""
+    """Read whole, not mapped: Pillow maps uncompressed files, and cutting one short meanwhile would end the process."""
     try:
         with open(path, "rb", opener=opening.without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)

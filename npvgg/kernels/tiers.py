@@ -1,7 +1,7 @@
 """Which function computes which operation.
 
-A tier overrides what it has learned and leaves the rest to the tier below, as BLIS replaces reference kernels by tuned
-ones.  A tier is imported when it is chosen, so the reference runs without Numba.
+A tier overrides the operations that it implements and takes the rest from the tier below, as BLIS replaces reference kernels by
+tuned ones.  A tier is imported when it is chosen, so the reference runs without Numba.
 """
 import os
 from importlib import import_module

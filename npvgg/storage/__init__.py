@@ -7,7 +7,7 @@
     identity        is a mapped file still the one that was opened?
     mapping         pages of arrays that lie in a mapped file
     opening         opening a file without waiting
-    strict_json     JSON from strangers
+    strict_json     JSON of untrusted files
     hdf5_format     plain arrays in an HDF5 file: what is in it
     hdf5_writing    arrays → that file
     hdf5_reading    that file → its arrays, mapped

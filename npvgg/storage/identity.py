@@ -24,7 +24,7 @@ class FileIdentity:
     path: str                     # absolute
     size: int                     # bytes
     modified: int                 # when its bytes were last written
-    changed: int                  # when its bytes, name, owner or permissions were; nobody can set this one back
+    changed: int                  # when its bytes, name, owner or permissions were; no program can set this one back
     inode: int
     device: int
     digest: str

@@ -1,4 +1,4 @@
-"""JSON read as data from strangers: a field that appears twice, NaN and Infinity are refused rather than taken."""
+"""JSON of untrusted files: a field that appears twice, NaN and Infinity are refused rather than taken."""
 import json
 from typing import Any, NoReturn
 

@@ -125,15 +125,15 @@ def test_the_first_round_is_not_counted_and_ratios_are_taken_within_a_round(made
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("killed", "was ended by SIGKILL; it said nothing"),
-    ("ends", "ended with status 3; its last words were: cannot allocate"),
+    ("killed", "was ended by SIGKILL; it printed nothing"),
+    ("ends", "ended with status 3; its last line was: cannot allocate"),
     ("hangs", "gave no answer within 1 s"),
     ("wrong", "disagrees with the float64 run by 5.0e-02 of the largest logit"),
     ("nan", "disagrees with the float64 run by inf of the largest logit"),
     ("flat", "its logits have the shape (2,) instead of (2, 2)"),
     ("fewer", "its logits have the shape (1, 2) instead of (2, 2)"),
     ("spins", "its threads spin for more than 3 s after a run, which slows the others"),
-    ("dies", "ended with status 1; it said nothing"),
+    ("dies", "ended with status 1; it printed nothing"),
 ])
 def test_who_misbehaves_is_left_out_and_the_others_go_on(made_up, monkeypatch, name, reason):
     monkeypatch.setattr(contest, "PATIENCE_S", 1 if name == "hangs" else 60)

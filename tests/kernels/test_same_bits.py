@@ -1,4 +1,4 @@
-"""The bits of an answer depend neither on the number of threads nor on the company an image keeps."""
+"""The bits of an answer depend neither on the number of threads nor on the other images of the batch."""
 import numba
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """Another program's HDF5 file → its arrays and a few attributes, read by a process of its own (hdf5_child.py).
 
-Whatever that process is made to do, here only sizes are believed, after they were counted, and bytes are taken as numbers.
+Whatever a file makes that process do, this one uses only sizes, which it checks against the bytes, and takes bytes as numbers.
 """
 import json
 import math

@@ -20,7 +20,7 @@ DEEPEST = 8
 LONGEST_TEXT = 1 << 20
 SECONDS = 120
 FILTERS = {1, 2, 3}                       # gzip, shuffle, Fletcher-32
-TEXTS = ("name", "model_config")          # attributes that anybody asks for
+TEXTS = ("name", "model_config")          # attributes that the readers use
 
 
 class Refused(Exception):

@@ -5,7 +5,7 @@
         1, 5    eight or four bytes
         2       a varint length, then as many bytes: a text, a message, or packed numbers
 
-Groups (3 and 4) are refused: nobody has written them since 2008.
+Groups (3 and 4) are refused: proto2 deprecated them in 2008.
 Source: protobuf.dev/programming-guides/encoding.
 """
 from weights_convert.refusals import damaged, hostile

@@ -1,7 +1,7 @@
 """The names in a pickle.  They are never looked up: a name becomes a Reference, and what it would make an Inert.
 
 Safety does not rest on the lists below, for nothing in a file can run.  They decide what to say.  Training scripts
-leave honest objects beside the weights (their options, their history); such names stay inert.  A name that could do
+leave other objects beside the weights (their options, their history); such names stay inert.  A name that could do
 harm elsewhere means that somebody prepared the file, and the file is refused.
 """
 import re

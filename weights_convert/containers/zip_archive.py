@@ -4,7 +4,7 @@
     for each record   central directory entry, name, extra field                  "PK 1 2"
     end               [zip64 end record and its locator,] end record              "PK 6 6", "PK 6 7", "PK 5 6"
 
-A ZIP archive says everything twice, and readers that believe different halves of it can be made to see different files.
+A ZIP archive says everything twice, and readers that use different halves of it can be made to see different files.
 Here both halves must agree, the parts must lie end to end from the first byte to the last, and every record must be
 stored as it is, unless the caller allows compression.  Only the padding in extra fields is free: PyTorch aligns the
 bytes with it.

@@ -45,7 +45,7 @@ def read(file, size):
 
 
 def unambiguous(header):
-    """The JSON of the header, refused where a name stands in it twice: readers differ in which one they believe."""
+    """The JSON of the header, refused where a name stands in it twice: readers differ in which one they take."""
     try:
         return strict_json.read(header)
     except ValueError as error:

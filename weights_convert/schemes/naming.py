@@ -1,4 +1,4 @@
-"""What a scheme is: how somebody names and lays out the tensors of a VGG, and how pictures and answers are meant there."""
+"""A scheme: names and layouts of a VGG's tensors in some library, how it prepares pictures, and what its outputs mean."""
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -2,10 +2,10 @@
 
     <folder>/<name>          SHA-256 of the rest, the rest
 
-What is read back is executed, so it is read from a folder that nobody else could write to, and only with a matching SHA-256:
+What is read back is executed, so it is read from a folder that only its owner can write to, and only with a matching SHA-256:
 Numba's own cache checks neither, and of fifty single flipped bits eight ended the process and one changed an answer.  The name
-holds a digest of all that the code was compiled from and for, so there is no index that two processes could spoil for each
-other.  Whatever goes wrong with a file or the folder, the kernel is compiled and the answer is the same.
+holds a digest of all that the code was compiled from and for, so there is no index that two processes would write at the same
+time.  Whatever goes wrong with a file or the folder, the kernel is compiled and the answer is the same.
 
 The folder is $NUMBA_CACHE_DIR or the cache folder / "kernels".
 """
@@ -30,12 +30,12 @@ class Announcement:
 
 
 def folder():
-    """Where compiled kernels lie; StorageError where nobody says where home is."""
+    """The folder of compiled kernels; StorageError where the home folder is not known."""
     return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder() / "kernels")
 
 
 def read(name):
-    """The bytes that were written under that name; OSError where there are none, or others, or from anybody."""
+    """The bytes that were written under that name; OSError where there is none, its digest differs, or others can write it."""
     raw = (trusted(folder()) / name).read_bytes()
     if hashlib.sha256(raw[DIGEST_BYTES:]).digest() != raw[:DIGEST_BYTES]:
         raise OSError(f"{name} is damaged")

@@ -12,7 +12,7 @@ from npvgg.kernels.compiling import code_files
 
 
 class CompiledCode:
-    """What a dispatcher asks before it compiles, and tells after; one for each function."""
+    """The cache that a dispatcher reads before it compiles and writes afterwards; one for each function."""
 
     def __init__(self, function):
         self.function = function
@@ -27,7 +27,7 @@ class CompiledCode:
         """The compiled function, or None where there is none that can be used."""
         compiled = None
         context.refresh()
-        with suppress(Exception):               # an unpickled thing of another Numba can raise anything
+        with suppress(Exception):               # what another version of Numba wrote can raise anything
             content = code_files.read(self.name(signature, context.codegen()))
             compiled = compiler.CompileResult._rebuild(context, *caching.pickle.loads(content))
         if compiled is None:

@@ -85,7 +85,7 @@ class Machine:
 @cache
 def machine():
     """The Machine that this process runs on."""
-    # A larger second level gains nothing, and a virtual machine shows the last level of all its neighbours.
+    # A larger second level gains nothing, and a virtual machine shows a last level that it shares with others.
     second, last = (min(cache_bytes(level, default=most), most) for level, most in ((2, 1 << 20), (3, 32 << 20)))
     return Machine(SHAPES[vectors_here()], second, last)
 

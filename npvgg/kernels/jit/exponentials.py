@@ -8,7 +8,7 @@ CHUNK = 32              # terms summed before they join the total: 1000 classes 
 
 @serial
 def largest(x):
-    """max_k x[k]: (classes,) → a number.  A NaN may be passed over here: its exponential spoils the sum anyway."""
+    """max_k x[k]: (classes,) → a number.  A NaN may be passed over here: its exponential makes the sum NaN."""
     best = x[0]
     for k in range(1, len(x)):
         if x[k] > best:

@@ -91,7 +91,7 @@ def test_a_picture_may_be_narrower_than_a_tile_of_sums(width):
 
 
 @each_algorithm
-def test_the_company_an_image_keeps_changes_no_bit(algorithm):
+def test_other_images_of_the_batch_change_no_bit(algorithm):
     x_shape, weight_shape = SHAPES[algorithm]
     x, weight, bias = random(*x_shape), random(*weight_shape), random(weight_shape[0])
     together = conv2d(x, weight, bias, padding=weight_shape[2] // 2)

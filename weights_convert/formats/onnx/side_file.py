@@ -4,8 +4,8 @@
     offset      where the numbers begin, 0 if it is not given
     length      how many bytes they have
 
-A location is somebody else's word, so it is a bare name, and the file a regular one of that folder with no other name: a
-link could lead anywhere.  Source: onnx/docs/ExternalData.md; CVE-2022-25882, CVE-2024-27318.
+A location comes from an untrusted file, so it must be a bare name, and the file a regular one of that folder with no other
+name: a link could lead anywhere.  Source: onnx/docs/ExternalData.md; CVE-2022-25882, CVE-2024-27318.
 """
 import hashlib
 import os

@@ -62,7 +62,7 @@ def transform(step, first, last, block, v, origin):
         i, j = step.tile * (place // step.tiles_across), step.tile * (place % step.tiles_across)
         x = x_at(step, image, block, i - step.padding, j - step.padding)
         target = at(v, (tile - origin) * LANES)
-        # The next block's tile, which is too far away for the processor to guess: conv1_2 takes a tenth less time.
+        # The next block's tile, too far away for the hardware prefetcher: conv1_2 takes a tenth less time.
         ahead = x + FLOAT * step.x_plane
         if step.tile == 4:
             transform_input_4(x, step.x_row, target, step.v_position, ahead)

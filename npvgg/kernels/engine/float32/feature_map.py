@@ -59,7 +59,7 @@ def clear_border(step, plane):
 
 @part
 def begin_plane(step, image, block, first):
-    """What the task with the first rows of a plane of y does besides."""
+    """Clear the border of a plane of y, in the task that has its first rows."""
     if step.y_border and first == 0:
         clear_border(step, image * step.outputs + block)
 

@@ -11,7 +11,7 @@ from npvgg.kernels.compiling.flags import part
 from npvgg.kernels.engine.float32.vectors import I64
 from npvgg.kernels.engine.steps import LINE
 
-PATIENCE = 2000                 # looks at a counter before the processor is offered to somebody else
+PATIENCE = 2000                 # times that a counter is read before the thread yields the processor
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 offer_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
@@ -28,7 +28,7 @@ def add_and_get_old(typing_context, address, amount):
 
 @intrinsic
 def look(typing_context, address):
-    """What an int64 in memory is now, whichever thread changed it."""
+    """The current value of an int64 in memory that other threads change."""
     def codegen(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "seq_cst", 8)
     return types.int64(types.int64), codegen
@@ -47,7 +47,7 @@ def pause(typing_context):
 
 @part
 def next_task(counters, step):
-    """The number of a task that nobody has taken yet."""
+    """The number of a task that no thread has taken yet."""
     return add_and_get_old(counters + 8 * LINE * 2 * step, 1)
 
 

@@ -1,4 +1,4 @@
-"""Where the state dict is, and what is told about the rest."""
+"""Where the state dict is, and what is reported of the rest."""
 import numpy as np
 import pytest
 from witnesses import checkpoint_builder as builder
