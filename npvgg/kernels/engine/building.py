@@ -325,6 +325,7 @@ def add_dense(builder, x, layer, fused):
 
 
 def add_mirror(builder, x, layer, _):
+    """A border of mirrored pixels: (N, C, H, W) → (N, C, H + 2·size, W + 2·size)."""
     size = dict(layer.options)["size"]
     y = builder.map(x.channels, x.height + 2 * size, x.width + 2 * size)
     return builder.by_planes("mirror", x, y, y.height, padding=size)
