@@ -130,7 +130,8 @@ def test_however_a_step_is_divided_the_bits_are_the_same(monkeypatch, tasks, las
                          ids=lambda order: " ".join(layer.name for layer in order))
 @pytest.mark.parametrize("algorithm", ["winograd", "direct"])
 def test_layers_in_any_order_are_computed_in_that_order(order, algorithm):
-    layers, x = (CONVOLUTION, *(replace(layer, name=f"{layer.name}{number}") for number, layer in enumerate(order))), picture(19, 22)
+    others, x = (replace(layer, name=f"{layer.name}{number}") for number, layer in enumerate(order)), picture(19, 22)
+    layers = CONVOLUTION, *others
     names = [layer.name for layer in layers]
     together = answers(layers, x, names, algorithm)
     for name in names:
