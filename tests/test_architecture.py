@@ -96,7 +96,7 @@ def test_strides_double_with_each_pooling_and_end_with_the_head():
 
 
 def test_receptive_fields_of_a_rectangle_and_of_bins_of_bins():
-    """pool5 is 5×3, its pixels see 150 of the input and lie 32 apart; its rows in 3 bins: 0–1, 1–3, 3–4; these in 2: 0–3, 1–4."""
+    """pool5 is 5×3, its pixels see 150 of the input, 32 apart; its rows in 3 bins: 0–1, 1–3, 3–4; these in 2: 0–3, 1–4."""
     rows = {row.layer.name: row for row in describe(architecture("vgg11", head="avg3 max2 flatten 5"), (160, 96))}
     assert rows["pool5"].receptive_field == (150, 150)
     assert rows["avgpool"].receptive_field == (150 + 2 * 32, 150)
