@@ -86,6 +86,56 @@ def test_receptive_fields_of_d():
         name: (side, side) for name, side in RECEPTIVE_FIELDS_OF_D.items()}
 
 
+def test_strides_double_with_each_pooling_and_end_with_the_head():
+    rows = {row.layer.name: row.stride for row in describe(architecture("vgg11", head="max2 flatten 5"), (96, 64))}
+    found = [rows[name] for name in ("conv1_1", "pool1", "conv2_1", "pool2", "conv3_2", "pool3", "pool4", "conv5_2", "pool5")]
+    assert found == [1, 2, 2, 4, 4, 8, 16, 16, 32]
+    assert rows["maxpool"] is rows["flatten"] is rows["fc6"] is None
+    same = {row.layer.name: row.stride for row in describe(architecture("vgg11", head="max2 flatten 5"), 64)}
+    assert same["maxpool"] == 32 and same["flatten"] is None      # the maps have that side already
+
+
+def test_receptive_fields_of_a_rectangle_and_of_bins_of_bins():
+    """pool5 is 5×3, its pixels see 150 of the input, 32 apart; its rows in 3 bins: 0–1, 1–3, 3–4; these in 2: 0–3, 1–4."""
+    rows = {row.layer.name: row for row in describe(architecture("vgg11", head="avg3 max2 flatten 5"), (160, 96))}
+    assert rows["pool5"].receptive_field == (150, 150)
+    assert rows["avgpool"].receptive_field == (150 + 2 * 32, 150)
+    assert rows["maxpool"].receptive_field == (150 + 3 * 32, 150 + 32)
+    assert rows["flatten"].receptive_field == rows["maxpool"].receptive_field
+    assert rows["fc6"].receptive_field == (150 + 4 * 32, 150 + 2 * 32)
+
+
+@pytest.mark.parametrize("width, filters", [(0.3, (19, 38, 77, 154, 154)), (0.7, (45, 90, 179, 358, 358)),
+                                            (1 / 256, (1, 1, 1, 2, 2)), (0.001, (1, 1, 1, 1, 1))])
+def test_filters_are_rounded_to_the_nearest_and_at_least_one(width, filters):
+    """0.3 · 64 = 19.2, 0.3 · 256 = 76.8."""
+    shapes = architecture("vgg11", width=width).parameters
+    assert tuple(shapes[f"conv{block}_1/weight"][0] for block in range(1, 6)) == filters
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-5])
+def test_batch_norm_of_a_head_has_its_own_eps_or_the_networks(eps):
+    net = architecture("vgg11_bn", eps=eps, head="bn bn0.5 flatten bn1e-3 7 drop0.25 bn drop 5 relu relu relu")
+    options = {layer.name: dict(layer.options) for layer in net.layers}
+    assert [options[name]["eps"] for name in ("bn1_1", "bn5", "bn5b", "bn5c", "bn6")] == [eps, eps, 0.5, 1e-3, eps]
+    assert (options["drop6"]["p"], options["drop6b"]["p"]) == (0.25, 0.5)
+    assert [layer.name for layer in net.layers][-3:] == ["relu7", "relu7b", "relu7c"]
+    assert architecture("vgg11", head="flatten bn0.5 5").head == "flatten bn0.5 5"
+
+
+@pytest.mark.parametrize("head, output", [("flatten 1 relu 5", "softmax"), ("flatten 5 relu 1", "sigmoid"),
+                                          ("flatten 5 bn", "none"), ("flatten 5 drop drop", "softmax")])
+def test_the_last_dense_layer_says_what_its_numbers_mean(head, output):
+    assert architecture("vgg11", head=head).output == output
+    if head.endswith(" 5"):
+        assert architecture("vgg11", head=head, output="softmax").num_classes == 5
+
+
+def test_one_output_makes_two_labels_and_several_as_many():
+    for head, output, labels in (("flatten 1", "sigmoid", 2), ("flatten 7", "sigmoid", 7), ("flatten 2", "softmax", 2)):
+        assert architecture("vgg11", head=head, output=output).label_count == labels
+
+
 def test_one_by_one_convolutions_of_c_do_not_widen_the_receptive_field():
     found = {row.layer.name: row.receptive_field for row in describe(architecture("C"))}
     assert found["conv3_3"] == found["conv3_2"]

@@ -12,6 +12,7 @@ from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe
 from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels import tiers
+from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.engine import arenas
 from npvgg.layer import Layer
 from npvgg.parity import difference
@@ -97,6 +98,67 @@ def test_a_large_batch_is_run_in_pieces(monkeypatch):
     assert all(np.array_equal(again[name], together[name]) for name in together)
     nothing = made.run(x[:0], ["fc8", "conv3_1"])
     assert nothing["fc8"].shape == (0, 5) and nothing["conv3_1"].shape == (0, *together["conv3_1"].shape[1:])
+
+
+@pytest.mark.parametrize("name, value, pieces", [
+    ("MOST_IMAGES", 3, {3, 1}), ("MOST_IMAGES", 7, {7}), ("PIXELS", 2 * 33 * 40, {2, 1}), ("PIXELS", 33 * 40 - 1, {1}),
+    ("PIXELS", 6 * 33 * 40 + 1, {6, 1})])
+def test_a_piece_holds_so_many_images_and_pixels_and_always_one_image(monkeypatch, name, value, pieces):
+    net = NETS["vgg11"]
+    made, x = plan.Plan(net.layers, arrays_of(net)), picture(net, 7, 33, 40)
+    monkeypatch.setattr(plan, name, value)
+    assert made.run(x, ["fc8"])["fc8"].shape == (7, 5)
+    assert {x_shape[0] for x_shape, *_ in made.programs} == pieces
+
+
+def test_each_way_of_asking_has_a_program_of_its_own():
+    net, counts = NETS["vgg11"], range(1, number_of(None) + 1)
+    parameters, x = arrays_of(net), picture(net, 2, 40, 48)
+    made = plan.Plan(net.layers, parameters)
+    for threads in counts:
+        made.run(x, ["fc8"], threads=threads)
+    assert [program.threads for program in made.programs.values()] == list(counts)
+    for algorithm in tiers.ALGORITHMS:
+        alone = plan.Plan(net.layers, parameters).run(x, ["conv2_1"], algorithm=algorithm)["conv2_1"]
+        assert np.array_equal(made.run(x, ["conv2_1"], algorithm=algorithm)["conv2_1"], alone)
+        assert made.run(x, ["pool1"], algorithm=algorithm).keys() == {"pool1"}
+    assert len({made.run(x, ["conv2_1"], algorithm=algorithm)["conv2_1"].tobytes() for algorithm in tiers.ALGORITHMS}) == 2
+
+
+def test_the_program_used_longest_ago_goes_first(monkeypatch):
+    net = NETS["vgg11"]
+    made = plan.Plan(net.layers, arrays_of(net))
+    monkeypatch.setattr(plan, "PROGRAMS", 2)
+    for n in (1, 2, 1, 3):
+        made.run(picture(net, n, 32, 32), ["pool1"])
+    assert [x_shape[0] for x_shape, *_ in made.programs] == [1, 3]
+    for n in range(1, 9):
+        made.run(picture(net, n, 32, 32), ["pool1"])
+        assert len(made.known) <= 2
+
+
+def test_a_picture_may_lie_anywhere_in_memory():
+    net = NETS["vgg11"]
+    made, x = plan.Plan(net.layers, arrays_of(net)), picture(net, 2, 33, 40)
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    askew = memory[1:].view(np.float32).reshape(x.shape)
+    askew[:] = x
+    assert not askew.flags.aligned
+    expected = made.run(x, ["fc8"])["fc8"]
+    for other in (askew, np.asfortranarray(x), np.repeat(x, 2, axis=3)[..., ::2]):
+        assert np.array_equal(made.run(other, ["fc8"])["fc8"], expected)
+
+
+def test_two_normalisations_have_constants_of_their_own():
+    """… and so have two plain ReLUs, of other numbers of channels."""
+    window = ("size", 5), ("beta", 0.75)
+    layers = [Layer("local_response_norm", f"lrn{number}", (), (*window, ("alpha", alpha), ("k", k)))
+              for number, (alpha, k) in enumerate([(0.5, 1.0), (0.5, 2.0), (2.0, 1.0)])]
+    x = np.random.default_rng(0).standard_normal((2, 70, 3, 5), np.float32)
+    found, exact = plan.Plan(tuple(layers), {}).run(x, [layer.name for layer in layers]), x.astype(np.float64)
+    for layer in layers:
+        exact = tiers.choose("reference")["local_response_norm"](exact, **dict(layer.options))
+        assert difference.measure(found[layer.name], exact).within(1e-6)
 
 
 def test_layers_behind_the_last_one_asked_for_are_not_computed():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,6 +69,36 @@ def test_a_change_is_noticed(path, change):
     change(path)
     with pytest.raises(BadFileError, match=f"^{path} was changed since it was opened; load it again$"):
         mapped.check()
+
+
+STATUS = {"st_size": "size", "st_mtime_ns": "modified", "st_ctime_ns": "changed", "st_ino": "inode", "st_dev": "device"}
+
+
+@pytest.mark.parametrize("field", STATUS)
+def test_each_thing_that_the_system_says_of_a_file_counts_by_itself(path, field):
+    """On most systems a change shows in several of them at once; one is enough."""
+    status = path.stat()
+    said = {name: getattr(status, name) for name in STATUS}
+    identity = FileIdentity.of(path, SimpleNamespace(**said), "the digest")
+    assert identity.is_that_of(SimpleNamespace(**said))
+    for difference in (1, -1):
+        other = SimpleNamespace(**said | {field: said[field] + difference})
+        assert not identity.is_that_of(other)
+        assert FileIdentity.of(path, other, "the digest") != identity
+    assert getattr(identity, STATUS[field]) == said[field]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["written", "cut"])
+def test_size_and_time_count_each_by_itself_for_bytes(path, cut):
+    mapped, before = opened(path), path.stat()
+    if cut:
+        os.truncate(path, 5000)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    else:
+        written(path)
+    assert (path.stat().st_size == before.st_size) != cut
+    with pytest.raises(BadFileError, match="was changed since it was opened"):
+        mapped.check_bytes()
 
 
 HARMLESS = [lambda path: None, Path.read_bytes, Path.unlink, lambda path: path.rename(path.with_name("elsewhere")),

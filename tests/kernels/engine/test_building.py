@@ -1,11 +1,16 @@
 """Layers as steps: what is fused has the bits of what is not, and nothing depends on what lay in the arena before."""
+from dataclasses import replace
+from itertools import permutations
+
 import numpy as np
 import pytest
 from witnesses.operations import same_bits
 
 from npvgg.architecture import architecture
 from npvgg.kernels import tiers
-from npvgg.kernels.engine import building
+from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels.engine import arenas as arenas_module
+from npvgg.kernels.engine import building, team
 from npvgg.kernels.engine.arenas import KEPT_BYTES, Arenas, aligned
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 from npvgg.kernels.engine.packed import Packed
@@ -14,6 +19,7 @@ from npvgg.layer import Layer, norm_layer
 CHANNELS = LANES + 3
 CONVOLUTION = Layer("conv2d", "conv", (("weight", (21, CHANNELS, 3, 3)), ("bias", (21,))), (("padding", 1),))
 WINDOW = (("size", 2), ("stride", 2))
+TWIN = norm_layer("batchnorm2d", "twin", 21, 1e-3)
 LAYERS = (CONVOLUTION, norm_layer("batchnorm2d", "bn", 21, 1e-3), Layer("relu", "relu"), Layer("maxpool2d", "pool", (), WINDOW))
 
 
@@ -24,14 +30,19 @@ def parameters(layers, seed=0):
 
 
 def answers(layers, x, keep, algorithm="auto", arena=None):
+    found, program = asked(layers, x, keep, algorithm)
+    program.run(x, found, aligned(program.floats) if arena is None else arena(program.floats))
+    return found
+
+
+def asked(layers, x, keep, algorithm="auto", threads=2):
+    """Arrays for the answers, and the program that fills them."""
     packed, shapes, shape = Packed(parameters(layers)), {}, x
     for layer in layers:
         shape = building_outline(layer, shape, packed.parameters)
         shapes[layer.name] = shape.shape
-    program = building.build(layers, packed, x.shape, 2, algorithm, keep)
-    found = {name: np.empty(shapes[name], np.float32) for name in keep}
-    program.run(x, found, aligned(program.floats) if arena is None else arena(program.floats))
-    return found
+    program = building.build(layers, packed, x.shape, threads, algorithm, keep)
+    return {name: np.empty(shapes[name], np.float32) for name in keep}, program
 
 
 def building_outline(layer, x, arrays):
@@ -78,20 +89,95 @@ def test_a_scale_below_zero_turns_the_order_of_a_window_around():
     assert np.array_equal(tiers.choose("reference")["maxpool2d"](kept["bn"]), answers(layers, x, ["pool"])["pool"])
 
 
-def test_a_program_assumes_nothing_of_its_arena():
+@pytest.mark.parametrize("last_level", [0, 1 << 30], ids=["three steps", "one step"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_program_assumes_nothing_of_its_arena(monkeypatch, channels, last_level):
     """Whatever lies there: the borders, the channels that do not exist and the ends of rows are written."""
     def spoilt(floats):
         arena = aligned(floats)
         arena[:] = np.nan
         return arena
 
-    net = architecture("vgg13_bn", width=3 / 32, head="avg3 max2 relu flatten bn 21 relu 5 bn", input_size=64)
-    x = np.random.default_rng(2).standard_normal((3, 3, 37, 50), np.float32)
+    here = building.machine()
+    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
+    net = architecture("vgg13_bn", width=3 / 32, head="avg3 max2 relu flatten bn 21 relu 5 bn", input_size=64,
+                       input_channels=channels)
+    x = np.random.default_rng(2).standard_normal((3, channels, 37, 50), np.float32)
     names = [layer.name for layer in net.layers]
     for algorithm in tiers.ALGORITHMS:
         clean, dirty = answers(net.layers, x, names, algorithm), answers(net.layers, x, names, algorithm, spoilt)
         assert all(same_bits(clean[name], dirty[name]) for name in names)
-        assert np.isfinite(dirty[names[-1]]).all()
+        last = answers(net.layers, x, names[-1:], algorithm, spoilt)[names[-1]]
+        assert same_bits(last, clean[names[-1]]) and np.isfinite(last).all()
+
+
+@pytest.mark.parametrize("last_level", [0, 1 << 30], ids=["three steps", "one step"])
+@pytest.mark.parametrize("tasks", [1, 2, 5, 1000])
+def test_however_a_step_is_divided_the_bits_are_the_same(monkeypatch, tasks, last_level):
+    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"))
+    x = picture(27, 22)
+    names = [layer.name for layer in layers]
+    expected, here = answers(layers, x, names, "winograd"), building.machine()
+    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
+    monkeypatch.setattr(building, "TASKS", tasks)
+    for keep in (names, ["pool", "flatten"]):
+        found = answers(layers, x, keep, "winograd")
+        assert all(same_bits(found[name], expected[name]) for name in keep)
+
+
+@pytest.mark.parametrize("order", list(permutations(LAYERS[1:])) + [(LAYERS[2], LAYERS[1], LAYERS[2]), (LAYERS[1], TWIN),
+                                                                  (LAYERS[3], LAYERS[1], LAYERS[2], TWIN)],
+                         ids=lambda order: " ".join(layer.name for layer in order))
+@pytest.mark.parametrize("algorithm", ["winograd", "direct"])
+def test_layers_in_any_order_are_computed_in_that_order(order, algorithm):
+    others, x = (replace(layer, name=f"{layer.name}{number}") for number, layer in enumerate(order)), picture(19, 22)
+    layers = CONVOLUTION, *others
+    names = [layer.name for layer in layers]
+    together = answers(layers, x, names, algorithm)
+    for name in names:
+        assert same_bits(answers(layers, x, [name], algorithm)[name], together[name])
+
+
+@pytest.mark.parametrize("tasks", [2, 64])
+@pytest.mark.parametrize("last_level", [0, 1 << 30], ids=["three steps", "one step"])
+def test_a_thread_writes_its_own_scratch_and_nothing_behind_the_arena(monkeypatch, last_level, tasks):
+    """The last of the threads does all the work; what belongs to the others, and lies around the arena, stays as it was."""
+    here, threads, fence = building.machine(), number_of(None), 1 << 20
+    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
+    monkeypatch.setattr(building, "TASKS", tasks)
+    monkeypatch.setattr(team, "together", lambda function, count: function(count - 1))
+    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
+              Layer("dense", "fc", (("weight", (37, 90 * 9 * 7)), ("bias", (37,)))))
+    x = np.random.default_rng(3).standard_normal((5, CHANNELS, 18, 14), np.float32)
+    for algorithm in tiers.ALGORITHMS:
+        found, program = asked(layers, x, ["fc"], algorithm, threads)
+        field = aligned(program.floats + 2 * fence)
+        field[:] = np.nan
+        program.run(x, found, field[fence:fence + program.floats])
+        start, size = (int(program.steps[name][0]) for name in ("scratch", "scratch_size"))
+        others = field[fence + start:fence + start + size * (threads - 1)]
+        assert np.isnan(field[:fence]).all() and np.isnan(field[-fence:]).all() and np.isnan(others).all()
+        assert start + size * threads == program.floats and same_bits(found["fc"], answers(layers, x, ["fc"], algorithm)["fc"])
+
+
+def test_a_program_may_run_again_and_elsewhere():
+    """It is not changed by a run: places stay places, and answers go where this run wants them."""
+    x, names = picture(19, 22), [layer.name for layer in LAYERS]
+    found, program = asked(LAYERS, x, names)
+    steps = program.steps.copy()
+    for _ in range(3):
+        again = {name: np.full_like(array, np.nan) for name, array in found.items()}
+        program.run(x, again, aligned(program.floats))
+        assert all(same_bits(again[name], array) for name, array in answers(LAYERS, x, names).items())
+    assert np.array_equal(program.steps, steps)
+    assert all((program.steps[place] % CACHE_LINE == 0).all() for place in ("v", "m", "scratch"))
+
+
+def test_a_programs_weights_live_as_long_as_it_does():
+    found, program = asked(LAYERS, picture(19, 22), ["pool"])
+    kept = {array.ctypes.data for array in program.weights}
+    read = {int(step[name]) for step in program.steps for name in ("weights", "tail") if step[name]}
+    assert read and read <= kept
 
 
 @pytest.mark.parametrize("layer, is_obeyed", [
@@ -132,3 +218,18 @@ def test_free_arenas_have_a_bound():
     assert arenas.take(2000).size >= 2000
     arenas.give_back(np.empty(KEPT_BYTES // 4 + 1, np.float32))
     assert arenas.free == []
+
+
+def test_the_memory_that_is_kept_has_a_bound_for_all_arenas_together(monkeypatch):
+    monkeypatch.setattr(arenas_module, "KEPT_BYTES", 3 * 4 * 100)
+    arenas = Arenas()
+    for _ in range(5):
+        arenas.give_back(aligned(100))
+    assert len(arenas.free) == 3
+
+
+@pytest.mark.parametrize("count", [1, 100, 4097])
+def test_an_arena_begins_on_a_cache_line(count):
+    for _ in range(5):
+        arena = aligned(count)
+        assert arena.ctypes.data % (4 * CACHE_LINE) == 0 and arena.shape == (count,) and not arena.any()

@@ -127,3 +127,106 @@ def test_nan_reaches_every_pixel_whose_window_holds_it(algorithm):
     assert not np.isnan(answer[[0, 2]]).any()
     if algorithm != "winograd":
         assert np.array_equal(np.isnan(answer), belongs)
+
+
+# ------------------------------------------------------------------------------------------------- how sums are divided
+
+
+def beside_one(shape, axis, small):
+    """Ones in the first place along the axis, and `small` everywhere behind."""
+    array = np.full(shape, small, np.float32)
+    array[(slice(None),) * axis + (0,)] = 1
+    return array
+
+
+# Beside a 1, what is below 2⁻²⁵ is lost; so a sum shows how many of its terms came together before they joined the 1.
+@pytest.mark.parametrize("op, channels, small, kept", [
+    ("direct", 512, 2.0**-26, 512 - building.SUMMED), ("direct", 1024, 2.0**-30, 1024 - building.GROUPED["direct"]),
+    ("winograd", 512, 2.0**-25.5, 512 - building.SUMMED), ("winograd", 4096, 2.0**-29.5, 4096 - building.GROUPED["winograd"]),
+], ids=["direct chains", "direct groups", "winograd chains", "winograd groups"])
+def test_small_terms_are_summed_before_they_meet_large_ones(op, channels, small, kept):
+    assert min(building.GROUPED.values()) > building.SUMMED and max(building.GROUPED.values()) < 512
+    side = 1 if op == "direct" else 3
+    x, weight = beside_one((1, channels, 8, 9), 1, small), np.ones((2, channels, side, side), np.float32)
+    found = conv2d(x, weight, np.zeros(2, np.float32), padding=side // 2)[0, :, 3:5, 3:5] / side**2 - 1
+    assert building.algorithm_for(x.shape, layer(weight.shape)) == op
+    assert found == pytest.approx(kept * small, rel=0.4)          # the transforms round too; one long sum would give 0
+
+
+def test_small_terms_of_a_dense_layer_are_summed_before_they_meet_large_ones():
+    """512 ones, so that every lane has some, and 15 times as many numbers that one alone would be lost beside them."""
+    x = np.full((4, 16 * 512), 2.0**-21, np.float32)
+    x[:, :512] = 1
+    answer = dense(x, np.ones((5, x.shape[1]), np.float32), np.zeros(5, np.float32))
+    assert answer / 512 - 1 == pytest.approx(15 * 2.0**-21, rel=0.25)
+
+
+@pytest.mark.parametrize("x_shape, side", [((2, 150, 9, 11), 3), ((1, 300, 3, 7), 3), ((2, 600, 5, 6), 1)], ids=str)
+def test_more_channels_than_are_gathered_at_a_time(x_shape, side):
+    arrays = random(*x_shape), random(COLUMNS + 5, x_shape[1], side, side), random(COLUMNS + 5)
+    check(conv2d(*arrays, padding=side // 2), "conv2d", arrays, 2, padding=side // 2)
+
+
+# ------------------------------------------------------------------------------------------------- other layers
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize("kind", ["avg", "max"])
+def test_maps_are_pooled_to_any_side(kind, size):
+    x = random(2, LANES + 3, 9, 15)
+    op = f"adaptive_{kind}pool2d"
+    answer, exact = ENGINE[op](x, size=size), EXACT[op](x.astype(np.float64), size=size)
+    assert answer.shape == exact.shape == (2, LANES + 3, size, size)
+    assert abs(answer - exact).max() <= (4 * EPS * abs(x).max() if kind == "avg" else 0)
+
+
+@pytest.mark.parametrize("channels", [1, LANES - 1, LANES, LANES + 1, 2 * LANES, 3 * LANES])
+def test_normalisation_sees_the_neighbours_of_its_own_picture_alone(channels):
+    """Blocks of channels that are full, and pictures in front and behind whose numbers are large."""
+    x = random(3, channels, 3, 5)
+    x[::2] *= 1e4
+    options = {"size": 5, "alpha": 2.0, "beta": 0.75, "k": 1.0}
+    answer, exact = (tier["local_response_norm"](x, **options) for tier in (ENGINE, EXACT))
+    for found, right in zip(answer, exact):
+        assert abs(found - right).max() <= 8 * EPS * abs(right).max()
+
+
+@pytest.mark.parametrize("op, count", [("maxpool2d", 4), ("adaptive_maxpool2d", 6), ("avgpool2d", 4),
+                                       ("adaptive_avgpool2d", 6)])
+def test_nan_anywhere_in_a_window_or_bin_is_the_answer(op, count):
+    """Windows of 2×2, bins of 2×3."""
+    columns, options = count // 2, {"size": 2} if op.startswith("adaptive") else {}
+    for place in range(count):
+        x = random(2, 3, 4, 2 * columns)
+        x[1, 2, place // columns, columns + place % columns] = np.nan
+        nan = np.isnan(ENGINE[op](x, **options))
+        assert nan[1, 2, 0, 1] and nan.sum() == 1
+
+
+@pytest.mark.parametrize("op", ["maxpool2d", "adaptive_maxpool2d"])
+def test_of_zeros_of_both_signs_the_first_wins(op):
+    options = {"size": 1} if op.startswith("adaptive") else {}
+    for place in range(4):
+        x = np.zeros((1, 2, 2, 2), np.float32)
+        x[0, 0, place // 2, place % 2] = -0.0
+        answer = ENGINE[op](x, **options)
+        assert np.signbit(answer[0, 0, 0, 0]) == (place == 0) and not np.signbit(answer[0, 1, 0, 0])
+        assert op == "adaptive_maxpool2d" or same_bits(answer, EXACT[op](x, **options))
+
+
+def test_relu_leaves_every_bit_that_it_lets_through():
+    x = np.array([[-0.0, 0.0, 1e-45, -1e-45, np.nan, np.inf, -np.inf, 3.0, -3.0]], np.float32)
+    expected = np.array([[-0.0, 0.0, 1e-45, 0.0, np.nan, np.inf, 0.0, 3.0, 0.0]], np.float32)
+    assert same_bits(ENGINE["relu"](x), expected) and same_bits(ENGINE["relu"](x[:, :, None, None]), expected[:, :, None, None])
+
+
+@pytest.mark.parametrize("algorithm", ["first", "direct"])
+def test_what_a_convolution_lacks_changes_no_bit(algorithm):
+    """Without bias a sum of −0.0 stays −0.0 as far as the algorithm gives one, and equals the sum with a bias of −0.0."""
+    x_shape, weight_shape = SHAPES[algorithm]
+    x, weight = random(*x_shape), random(*weight_shape)
+    x[1] = 0
+    weight[::2] = -abs(weight[::2])
+    options = {"padding": weight_shape[2] // 2}
+    lacking, given = (conv2d(x, weight, *bias, **options) for bias in ((), (np.full(len(weight), -0.0, np.float32),)))
+    assert same_bits(lacking, given)
