@@ -240,7 +240,7 @@ class VGG:
         output = exact.forward(weights.self_test_input(self.architecture, seed).astype(np.float64))
         return weights.write(
             path, self.parameters, architecture=self.architecture, preset=self.preset.to_json(),
-            labels=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
+            class_names=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
             source_output=self.source_output,
             self_test=weights.SelfTest(seed, output, FLOAT32_BOUND), force=force)
 
@@ -292,8 +292,8 @@ def create(name: str | Architecture, *, seed: int = 0, how: str = "torchvision",
 
 def of_weights(content: weights.Weights, source: str, options: Options) -> VGG:
     """What `weights.read` gives → VGG."""
-    vgg = VGG(content.architecture, content.parameters, images.Preset.from_json(content.preset_json), content.labels, options,
-              source, content.self_test, content.source_output)
+    vgg = VGG(content.architecture, content.parameters, images.Preset.from_json(content.preset_json), content.class_names,
+              options, source, content.self_test, content.source_output)
     return of_file(vgg, content.file)
 
 

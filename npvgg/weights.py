@@ -62,7 +62,7 @@ class Weights:
     architecture: Architecture
     parameters: dict = field(repr=False)      # {"conv1_1/weight": array}, in the order of the layers
     preset_json: str
-    labels: tuple | None = field(repr=False)
+    class_names: tuple | None = field(repr=False)
     source_name: str
     source_sha256: str
     notes: str
@@ -74,7 +74,7 @@ class Weights:
 
 
 def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture: Architecture, preset,
-          labels: Sequence[str] | None = None, source_name: str = "", source_sha256: str = "", notes: str = "",
+          class_names: Sequence[str] | None = None, source_name: str = "", source_sha256: str = "", notes: str = "",
           source_output: str = "logits", self_test: SelfTest | None = None, force: bool = False) -> Path:
     """Write {"conv1_1/weight": array} and what belongs to it as the weights file `path` → its Path.
 
@@ -89,8 +89,8 @@ def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture:
         "converted_by": f"npvgg {__version__}", "created": now(),
     }
     groups = {}
-    if labels is not None:
-        arrays["labels"] = label_array(labels, architecture)
+    if class_names is not None:
+        arrays["labels"] = label_array(class_names, architecture)
     if self_test is not None:
         arrays["self_test/output"] = self_test_output(self_test, architecture)
         groups["self_test"] = {"seed": int(self_test.seed), "tolerance": float(self_test.tolerance)}
@@ -117,7 +117,7 @@ def read(path: str | bytes | os.PathLike, *, verify: bool | str = "new") -> Weig
     header = contents.attributes[""]
     return Weights(
         path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
-        preset_json=header["preset"], labels=read_labels(contents), self_test=read_self_test(contents),
+        preset_json=header["preset"], class_names=read_labels(contents), self_test=read_self_test(contents),
         source_output=header.get("source_output", OUTPUTS[0]), file=contents.memory,
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
 
@@ -174,11 +174,11 @@ def known_output(name: str) -> str:
     return name
 
 
-def label_array(labels: Sequence[str], net: Architecture) -> np.ndarray:
+def label_array(class_names: Sequence[str], net: Architecture) -> np.ndarray:
     """Names → their UTF-8 bytes, padded with zeros to one length; UsageError unless there is a fit one for each class."""
-    if isinstance(labels, str) or len(labels) != net.label_count:
-        raise UsageError(f"{len(labels)} labels were given for {net.label_count or 'no'} classes; give one for each")
-    encoded = [str(label).encode("utf-8", "backslashreplace") for label in labels]
+    if isinstance(class_names, str) or len(class_names) != net.label_count:
+        raise UsageError(f"{len(class_names)} class names were given for {net.label_count or 'no'} classes; give one for each")
+    encoded = [str(label).encode("utf-8", "backslashreplace") for label in class_names]
     for label in encoded:
         if not is_label(label):
             raise UsageError(f"the label {label[:40].decode(errors='replace')!r} is empty, holds a control character or "

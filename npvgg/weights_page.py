@@ -26,14 +26,14 @@ class Inspection:
     path: str
     size_bytes: int
     header: dict                              # the attributes of the root
-    labels: tuple | None
+    class_names: tuple | None
     self_test: SelfTest | None
     tensors: tuple                            # every array: parameters, labels, self-test output
 
     def __str__(self) -> str:
         fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
-        if self.labels:
-            fields["labels"] = f"{len(self.labels):,}: {text.listed(self.labels, LISTED_LABELS)}"
+        if self.class_names:
+            fields["labels"] = f"{len(self.class_names):,}: {text.listed(self.class_names, LISTED_LABELS)}"
         if self.self_test:
             fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
         width = max(map(len, fields))

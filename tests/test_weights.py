@@ -53,7 +53,7 @@ def test_parameters_come_back_bit_for_bit(tmp_path, net, dtype):
 
 def test_everything_else_comes_back(path):
     read = weights.read(path)
-    assert (read.preset_json, read.labels, read.source_name, read.source_sha256, read.notes) == (
+    assert (read.preset_json, read.class_names, read.source_name, read.source_sha256, read.notes) == (
         PRESET, LABELS, "vgg11.pth", "5" * 64, "made by a test")
     assert read.converted_by == f"npvgg {__version__}"
     assert (read.self_test.seed, read.self_test.tolerance) == (SELF_TEST.seed, SELF_TEST.tolerance)
@@ -62,8 +62,8 @@ def test_everything_else_comes_back(path):
 
 
 def test_labels_and_self_test_may_be_left_out(tmp_path):
-    read = weights.read(small_weights.write(tmp_path / "a.h5", labels=None, self_test=None))
-    assert read.labels is None
+    read = weights.read(small_weights.write(tmp_path / "a.h5", class_names=None, self_test=None))
+    assert read.class_names is None
     assert read.self_test is None
 
 
@@ -218,12 +218,12 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
 
 
 @pytest.mark.parametrize("changes, error, sentence", [
-    ({"labels": ["a", "b"]}, UsageError, "2 labels were given for 3 classes; give one for each"),
-    ({"labels": "abc"}, UsageError, "labels were given for 3 classes"),
-    ({"labels": ["a", "", "c"]}, UsageError, "the label '' is empty, holds a control character or has more than"),
-    ({"labels": ["a", "b\nc", "c"]}, UsageError, "holds a control character"),
-    ({"labels": ["a", "\x1b[2J", "c"]}, UsageError, "holds a control character"),
-    ({"labels": ["a", "b" * 4097, "c"]}, UsageError, "has more than 4096 bytes"),
+    ({"class_names": ["a", "b"]}, UsageError, "2 class names were given for 3 classes; give one for each"),
+    ({"class_names": "abc"}, UsageError, "names were given for 3 classes"),
+    ({"class_names": ["a", "", "c"]}, UsageError, "the label '' is empty, holds a control character or has more than"),
+    ({"class_names": ["a", "b\nc", "c"]}, UsageError, "holds a control character"),
+    ({"class_names": ["a", "\x1b[2J", "c"]}, UsageError, "holds a control character"),
+    ({"class_names": ["a", "b" * 4097, "c"]}, UsageError, "has more than 4096 bytes"),
     ({"preset": "torchvision"}, UsageError, "the preset 'torchvision' is not a JSON object"),
     ({"preset": "[1]"}, UsageError, "is not a JSON object; give images.preset"),
     ({"notes": "x" * 70_000}, UsageError, "notes has 70,000 bytes"),
@@ -242,8 +242,8 @@ def test_what_cannot_be_stored_is_one_sentence(tmp_path, changes, error, sentenc
 
 def test_features_have_no_labels(tmp_path):
     net = architecture("vgg11", width=1 / 64, num_classes=None)
-    with pytest.raises(UsageError, match="3 labels were given for no classes"):
-        weights.write(tmp_path / "a.h5", parameters(0, net), architecture=net, preset=PRESET, labels=LABELS)
+    with pytest.raises(UsageError, match="3 class names were given for no classes"):
+        weights.write(tmp_path / "a.h5", parameters(0, net), architecture=net, preset=PRESET, class_names=LABELS)
 
 
 def test_an_existing_file_is_kept_unless_forced(path):

@@ -22,7 +22,7 @@ def test_inspect_lists_every_array_with_its_digest(path):
         assert (tensor.shape, tensor.dtype, tensor.nbytes) == (array.shape, "float32", array.nbytes)
         assert tensor.sha256 == hashlib.sha256(array.tobytes()).hexdigest()
     assert inspection.header["source_name"] == "vgg11.pth"
-    assert inspection.labels == LABELS
+    assert inspection.class_names == LABELS
     assert (inspection.self_test.seed, inspection.self_test.tolerance) == (7, 1e-4)
     assert inspection.size_bytes == path.stat().st_size
 

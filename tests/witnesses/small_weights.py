@@ -18,7 +18,7 @@ def parameters(seed=0, net=NET, dtype=np.float32):
 
 
 def write(path, seed=0, **changes):
-    options = {"architecture": NET, "preset": PRESET, "labels": LABELS, "source_name": "vgg11.pth",
+    options = {"architecture": NET, "preset": PRESET, "class_names": LABELS, "source_name": "vgg11.pth",
                "source_sha256": "5" * 64, "notes": "made by a test", "self_test": SELF_TEST}
     return weights.write(path, parameters(seed), **(options | changes))
 
@@ -26,7 +26,7 @@ def write(path, seed=0, **changes):
 def said(file):
     """Everything in a weights.Weights, as values that compare."""
     test = file.self_test
-    return (file.architecture, file.preset_json, file.labels, file.source_name, file.source_sha256, file.notes,
+    return (file.architecture, file.preset_json, file.class_names, file.source_name, file.source_sha256, file.notes,
             file.created, file.converted_by, test and (test.seed, test.tolerance, test.output.tobytes()),
             [(name, array.dtype.str, array.shape, array.tobytes()) for name, array in file.parameters.items()])
 

@@ -18,4 +18,4 @@ def read(file, size):
               "source_output": own.source_output}
     return FileContents(
         tensors=dict(own.parameters), container="npvgg weights file",
-        metadata={"classes": own.labels} if own.labels else {}, remarks=(), stated=stated)
+        metadata={"classes": own.class_names} if own.class_names else {}, remarks=(), stated=stated)
