@@ -34,6 +34,32 @@ def test_every_shape_of_vectors_passes_the_engines_tests(shape, tmp_path):
     assert run.returncode == 0 and re.search(r"\b\d{3,} passed", run.stdout), run.stdout[-3000:] + run.stderr[-1000:]
 
 
+MAPS = """
+import hashlib
+import numpy as np
+from npvgg.architecture import architecture
+from npvgg.plan import Plan
+from witnesses.networks import lively
+
+net = architecture("vgg13_bn", width=1 / 8, head="")
+x = np.random.default_rng(0).standard_normal((2, 3, 45, 70), np.float32)
+for algorithm in ("auto", "direct"):
+    arrays = Plan(net.layers, lively(net).parameters).run(x, [layer.name for layer in net.layers], algorithm=algorithm)
+    print(*(hashlib.sha256(array.tobytes()).hexdigest() for array in arrays.values()))
+"""
+
+
+def test_a_map_has_the_same_bits_whatever_the_shape_of_vectors():
+    """A sum runs over the channels in one order, whichever lane holds it; all shapes have this processor's instructions."""
+    digests = {}
+    for shape in SHAPES:
+        environment = os.environ | {machine.VARIABLE: shape, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        child = subprocess.run([sys.executable, "-c", MAPS], env=environment, capture_output=True, text=True, timeout=300)
+        assert child.returncode == 0, child.stderr
+        digests[shape] = child.stdout
+    assert len(set(digests.values())) == 1 and len(digests["sse"].split()) > 60
+
+
 def test_a_shape_that_does_not_exist_is_refused(monkeypatch):
     monkeypatch.setenv(machine.VARIABLE, "mmx")
     with pytest.raises(UsageError, match="^NPVGG_VECTORS is 'mmx'; choose one of avx512, avx2, sse, neon$"):
