@@ -7,9 +7,11 @@ A network is a tuple of layers and a layer is a name, an operation, the shapes o
 else (counts, file layout, key maps, the forward pass) is computed from these.  Names are the paper's, as Caffe spelled them.
 """
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import fields as fields_of
 from functools import cached_property
+from types import MappingProxyType
 
 from npvgg import heads
 from npvgg.checks import check_choice, check_size, is_number
@@ -85,6 +87,9 @@ class Architecture:
         put("head", heads.canonical(self.head))
         put("output", heads.output_of(self.head, self.output))
 
+    def __reduce__(self):                       # by its fields, for what is computed from them cannot be packed
+        return type(self), tuple(getattr(self, field.name) for field in fields_of(self))
+
     @property
     def has_batch_norm(self) -> bool:
         """Whether batch norm follows its convolutions."""
@@ -96,9 +101,9 @@ class Architecture:
         return tuple(feature_layers(self)) + tuple(heads.layers(self.head, last_map(self), BLOCKS, self.eps))
 
     @cached_property
-    def parameters(self) -> dict:
-        """{"conv1_1/weight": (64, 3, 3, 3), …} in the order of the layers."""
-        return {f"{layer.name}/{kind}": shape for layer in self.layers for kind, shape in layer.shapes}
+    def parameters(self) -> Mapping[str, tuple]:
+        """{"conv1_1/weight": (64, 3, 3, 3), …} in the order of the layers, read-only."""
+        return MappingProxyType({f"{layer.name}/{kind}": shape for layer in self.layers for kind, shape in layer.shapes})
 
     @property
     def dense_sizes(self) -> tuple:

@@ -13,7 +13,7 @@
     drop        dropout with p = ½; drop0.3 with another p (the identity at inference)
 
 Dense layers are numbered on from pool5, and what follows one bears its number: fc6 relu6 drop6 fc7 …  What comes before the
-first bears a 5, and a second of a kind a letter: relu6 relu6b.
+first bears a 5, and a second of a kind a letter: relu6 relu6b … relu6z relu6aa.
 """
 import math
 import re
@@ -104,7 +104,7 @@ def layers(head: str, shape: tuple, blocks: int, default_eps: float):
     def named(kind):
         name = kind if kind in ("avgpool", "maxpool", "flatten") else f"{kind}{blocks + dense}"
         seen[name] += 1
-        return name + ("" if seen[name] == 1 else chr(ord("a") + seen[name] - 1))
+        return name + ("" if seen[name] == 1 else letters(seen[name] - 1))
 
     for kind, value in tokens(head):
         if kind in ("avg", "max"):
@@ -124,3 +124,9 @@ def layers(head: str, shape: tuple, blocks: int, default_eps: float):
             yield Layer("relu", named("relu"))
         else:
             yield Layer("dropout", named("drop"), options=(("p", value),))
+
+
+def letters(number):
+    """0 → "a", 25 → "z", 26 → "aa"."""
+    more, last = divmod(number, 26)
+    return (letters(more - 1) if more else "") + chr(ord("a") + last)

@@ -70,6 +70,10 @@ class VGG:
         for name, kind in (("architecture", Architecture), ("preset", images.Preset), ("options", Options)):
             if not isinstance(getattr(self, name), kind):
                 raise UsageError(f"{name} is {getattr(self, name)!r:.80}; give a {kind.__module__}.{kind.__name__}")
+        if not isinstance(self.self_test, weights.SelfTest | None):
+            raise UsageError(f"self_test is {self.self_test!r:.80}; give a weights.SelfTest or None")
+        if not isinstance(self.source, str):
+            raise UsageError(f"source is {self.source!r:.80}; give text that says where the parameters come from")
         check_choice("source_output", self.source_output, weights.OUTPUTS)
         images.check_channels(self.preset, self.architecture)
         put(self, "class_names", checked_names(self.class_names, self.architecture))

@@ -5,13 +5,16 @@
 """
 from collections.abc import Mapping
 from types import MappingProxyType
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from npvgg.errors import ShapeError, UsageError
+from npvgg.storage.identity import mapped_file
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 ARRAYS = (np.ndarray, np.memmap)          # and no other kinds of array, for a mask, say, would be lost
+SEALED = WeakValueDictionary()            # {id: array}: those that own memory of `sealed`
 
 
 def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -67,24 +70,27 @@ def unchanging(array):
 
 
 def is_sealed(array):
-    """Whether no array or buffer gives a way to write these numbers: NumPy lets who owns memory make it writeable again."""
-    if array.flags.writeable or array.flags.owndata:
-        return False
-    base = array.base
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
+    """Whether nobody can write these numbers: memory of `sealed`, a weights file, whose every read is preceded by a check, or
+    `bytes`.
+
+    Read-only flags alone say little: NumPy lets who owns memory make it writeable again, and other buffers and files may be
+    written by who gave the view of them.
+    """
+    base = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        if base.flags.writeable if isinstance(base, np.ndarray) else not base.readonly:
             return False
-        base = base.base
-    try:
-        return base is None or memoryview(base).readonly
-    except TypeError:                       # memory of another library, which may write it
-        return False
+        if SEALED.get(id(base)) is base:
+            return True
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return type(base) is bytes or mapped_file(array) is not None
 
 
 def sealed(array: np.ndarray) -> np.ndarray:
-    """An array that only the caller holds → a read-only view of it; the array itself becomes read-only too."""
+    """An array that was just made, so that nobody else holds it → a read-only view of it; it is read-only too from now on."""
     base = array
     while isinstance(base, np.ndarray):
         base.flags.writeable = False
-        base = base.base
-    return array.view()
+        owner, base = base, base.base
+    SEALED[id(owner)] = owner
+    return np.asarray(memoryview(array).toreadonly())       # a base that, unlike an array, has no flag to set back

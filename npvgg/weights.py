@@ -34,6 +34,7 @@ from npvgg import text
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
+from npvgg.parameters import sealed
 from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
 from npvgg.storage.identity import MappedFile
 from npvgg.version import __version__
@@ -292,4 +293,4 @@ def read_self_test(contents: hdf5_reading.Contents) -> SelfTest | None:
     output = contents.array("self_test/output").copy()
     if not np.isfinite(output).all():
         raise BadFileError(f"{contents.path}: the answer of its self-test is not finite; convert it again")
-    return SelfTest(seed, output, tolerance)
+    return SelfTest(seed, sealed(output), tolerance)

@@ -1,5 +1,7 @@
 """The table of networks against published counts, and against itself."""
+import copy
 import math
+import pickle
 
 import pytest
 
@@ -307,6 +309,21 @@ def test_a_head_is_read_as_layers(head):
     found = " ".join(layers[layers.index("pool5") + 1:]), net.output, net.label_count
     assert found == HEADS[head] and net.head == head
     assert Architecture.from_json(net.to_json()) == net
+
+
+def test_what_is_computed_from_an_architecture_cannot_be_changed_and_does_not_travel():
+    net = architecture("vgg11", num_classes=5)
+    shapes = dict(net.parameters)
+    with pytest.raises(TypeError):
+        net.parameters["conv1_1/weight"] = (1,)
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert other == net and dict(other.parameters) == shapes
+
+
+def test_layers_of_a_kind_are_lettered_on_after_z():
+    names = [layer.name for layer in architecture("vgg11", head=" ".join(["relu"] * 64)).layers]
+    assert names[-64:][:2] == ["relu5", "relu5b"] and names[-39:][:3] == ["relu5z", "relu5aa", "relu5ab"]
+    assert names[-1] == "relu5bl" and len(set(names)) == len(names)
 
 
 def test_a_head_is_spelled_in_one_way():

@@ -167,6 +167,8 @@ def test_the_self_test_passes_in_every_tier_and_notices_other_parameters(tiny_fi
     changed = replace(vgg, parameters=vgg.parameters | {"fc8/bias": vgg.parameters["fc8/bias"] + 1})
     with pytest.raises(HashMismatchError, match="the self-test is off by .* of the largest value, more than 1e-04; convert"):
         changed.run_self_test()
+    with pytest.raises(ValueError, match="read-only"):
+        vgg.self_test.output[...] = 0
 
 
 def test_a_network_that_was_not_stored_has_no_self_test(tiny):
@@ -277,6 +279,8 @@ MISFITS = {
     "channels": ({"preset": images.preset("grey")}, "preset grey prepares 1 channels"),
     "options": ({"options": "jit"}, "options is 'jit'; give a npvgg.runner.Options"),
     "source output": ({"source_output": "scores"}, "source_output is 'scores'; choose one of logits, probabilities"),
+    "self-test": ({"self_test": 3}, "self_test is 3; give a weights.SelfTest or None"),
+    "source": ({"source": b"vgg11.h5"}, "source is b'vgg11.h5'; give text"),
     "names": ({"class_names": ("a", "b")}, "2 class names were given for 4 classes; give one for each"),
     "parameters": ({"parameters": {}}, r"the parameters are not those of vgg11: conv1_1/weight is missing \(and 17 more\)"),
 }

@@ -103,8 +103,25 @@ def of_another_library(array):
     return np.asarray(Foreign()), np.frombuffer(memory, array.dtype).reshape(array.shape)
 
 
-@pytest.mark.parametrize("make", [lambda array: (array.copy(),) * 2, owner_locked, view_locked, in_a_bytearray,
-                                  of_another_library], ids=["writeable", "owner", "view", "bytearray", "another library"])
+def owner_and_view_locked(array):
+    array = array.copy()
+    view = array.view()
+    array.flags.writeable = view.flags.writeable = False
+    return view, array
+
+
+def behind_a_locked_view(array):
+    buffer = bytearray(array.tobytes())
+    locked = np.frombuffer(memoryview(buffer).toreadonly(), array.dtype).reshape(array.shape)
+    return locked, np.frombuffer(buffer, array.dtype).reshape(array.shape)
+
+
+MAKERS = {"writeable": lambda array: (array.copy(),) * 2, "owner": owner_locked, "view": view_locked,
+          "owner and view": owner_and_view_locked, "bytearray": in_a_bytearray, "view of a bytearray": behind_a_locked_view,
+          "another library": of_another_library}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_what_somebody_can_still_write_is_copied(vgg, make):
     given, handle = make(vgg.parameters["fc8/weight"])
     other = vgg.with_parameters({"fc8/weight": given})
@@ -112,6 +129,13 @@ def test_what_somebody_can_still_write_is_copied(vgg, make):
     handle.flags.writeable = True
     handle[...] = 7
     assert np.array_equal(other.parameters["fc8/weight"], vgg.parameters["fc8/weight"])
+
+
+def test_a_file_that_is_no_weights_file_is_copied(vgg, tmp_path):
+    np.save(tmp_path / "bias.npy", np.zeros(5, np.float32))
+    other = vgg.with_parameters({"fc8/bias": np.load(tmp_path / "bias.npy", mmap_mode="r")})
+    np.load(tmp_path / "bias.npy", mmap_mode="r+")[...] = 7
+    assert not other.parameters["fc8/bias"].any()
 
 
 def test_what_nobody_can_write_is_not_copied(vgg, tiny_file):
@@ -135,6 +159,9 @@ def test_nobody_can_write_a_parameter(vgg, tiny, tiny_file):
                 array += 1
             with pytest.raises(ValueError, match="cannot set WRITEABLE"):
                 array.flags.writeable = True
+            if isinstance(array.base, np.ndarray):
+                with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+                    array.base.flags.writeable = True
 
 
 def test_sealing_locks_what_an_array_is_a_view_of():
