@@ -179,8 +179,9 @@ def test_a_thread_writes_its_own_scratch_and_nothing_behind_the_arena(monkeypatc
     monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
     monkeypatch.setattr(building, "TASKS", tasks)
     monkeypatch.setattr(team, "together", lambda function, count: function(count - 1))
-    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
-              Layer("dense", "fc", (("weight", (37, 90 * 9 * 7)), ("bias", (37,)))))
+    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)),
+              Layer("conv2d", "narrow", (("weight", (5, 90, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
+              dense("fc", 37, 5 * 9 * 7))
     x = np.random.default_rng(3).standard_normal((5, CHANNELS, 18, 14), np.float32)
     for algorithm in tiers.ALGORITHMS:
         found, program = asked(layers, x, ["fc"], algorithm, threads)
@@ -204,6 +205,11 @@ def test_a_program_may_run_again_and_elsewhere():
         assert all(same_bits(again[name], array) for name, array in answers(LAYERS, x, names).items())
     assert np.array_equal(program.steps, steps)
     assert all((program.steps[place] % CACHE_LINE == 0).all() for place in ("v", "m", "scratch"))
+
+
+def test_every_step_has_its_owners():
+    _, program = asked(LAYERS, picture(19, 22), ["bn"])
+    assert program.owners == [("input",), ("conv", "bn"), ("conv", "bn")] and len(program.steps) == 3     # … and what leaves
 
 
 def test_a_programs_weights_live_as_long_as_it_does():
