@@ -14,6 +14,7 @@ from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.engine import arenas
+from npvgg.kernels.engine.program import Program
 from npvgg.layer import Layer
 from npvgg.parity import difference
 
@@ -137,7 +138,11 @@ def test_the_program_used_longest_ago_goes_first(monkeypatch):
         assert len(made.known) <= 2
 
 
-def test_a_picture_may_lie_anywhere_in_memory():
+def test_a_picture_may_lie_anywhere_in_memory(monkeypatch):
+    """Steps see it contiguous and aligned."""
+    run, seen = Program.run, []
+    monkeypatch.setattr(Program, "run", lambda self, x, *rest: seen.append(x.flags.c_contiguous and x.flags.aligned) or run(
+        self, x, *rest))
     net = NETS["vgg11"]
     made, x = plan.Plan(net.layers, arrays_of(net)), picture(net, 2, 33, 40)
     memory = np.zeros(x.nbytes + 1, np.uint8)
@@ -147,6 +152,23 @@ def test_a_picture_may_lie_anywhere_in_memory():
     expected = made.run(x, ["fc8"])["fc8"]
     for other in (askew, np.asfortranarray(x), np.repeat(x, 2, axis=3)[..., ::2]):
         assert np.array_equal(made.run(other, ["fc8"])["fc8"], expected)
+    assert len(seen) == 4 and all(seen)
+
+
+@pytest.mark.parametrize("algorithm", tiers.ALGORITHMS)
+def test_pictures_of_any_size_may_follow_one_another(algorithm):
+    """Weights are packed for tiles of both sizes, and each is used where it belongs."""
+    net = NETS["vgg11"]
+    parameters = arrays_of(net)
+    made = plan.Plan(net.layers, parameters)
+    for n, height, width in ((1, 64, 64), (2, 56, 56), (1, 120, 33), (3, 34, 52), (1, 64, 64)):
+        x = picture(net, n, height, width)
+        assert np.array_equal(made.run(x, ["fc8"], algorithm=algorithm)["fc8"],
+                              plan.Plan(net.layers, parameters).run(x, ["fc8"], algorithm=algorithm)["fc8"])
+    tiles = {key[0]: set() for key in made.packed.made}
+    for name, _, tile in (key for key in made.packed.made if key[1] == "winograd"):
+        tiles[name].add(tile)
+    assert algorithm == "direct" or {2, 4} in tiles.values()
 
 
 def test_two_normalisations_have_constants_of_their_own():

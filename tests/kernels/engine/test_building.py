@@ -10,7 +10,7 @@ from npvgg.architecture import architecture
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.engine import arenas as arenas_module
-from npvgg.kernels.engine import building, team
+from npvgg.kernels.engine import building, team, winograd
 from npvgg.kernels.engine.arenas import KEPT_BYTES, Arenas, aligned
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 from npvgg.kernels.engine.packed import Packed
@@ -49,6 +49,13 @@ def building_outline(layer, x, arrays):
     from npvgg.kernels import contracts
 
     return contracts.Outline(contracts.answer_shape(layer, x, arrays))
+
+
+def spoilt(floats):
+    """An arena full of NaN."""
+    arena = aligned(floats)
+    arena[:] = np.nan
+    return arena
 
 
 def picture(height, width):
@@ -93,11 +100,6 @@ def test_a_scale_below_zero_turns_the_order_of_a_window_around():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_program_assumes_nothing_of_its_arena(monkeypatch, channels, last_level):
     """Whatever lies there: the borders, the channels that do not exist and the ends of rows are written."""
-    def spoilt(floats):
-        arena = aligned(floats)
-        arena[:] = np.nan
-        return arena
-
     here = building.machine()
     monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
     net = architecture("vgg13_bn", width=3 / 32, head="avg3 max2 relu flatten bn 21 relu 5 bn", input_size=64,
@@ -109,6 +111,37 @@ def test_a_program_assumes_nothing_of_its_arena(monkeypatch, channels, last_leve
         assert all(same_bits(clean[name], dirty[name]) for name in names)
         last = answers(net.layers, x, names[-1:], algorithm, spoilt)[names[-1]]
         assert same_bits(last, clean[names[-1]]) and np.isfinite(last).all()
+
+
+def dense(name, outputs, inputs):
+    return Layer("dense", name, (("weight", (outputs, inputs)), ("bias", (outputs,))))
+
+
+@pytest.mark.parametrize("first", [Layer("flatten", "first"), dense("first", 45, 18),
+                                   norm_layer("batchnorm1d", "first", 45, 1e-3)], ids=lambda layer: layer.op)
+def test_behind_a_row_of_features_lie_zeros_and_not_what_an_earlier_run_left(first):
+    """45 and 21 are no whole numbers of cache lines, and zero times NaN is NaN."""
+    layers = first, dense("second", 21, 45), dense("third", 5, 21)
+    x = np.random.default_rng(4).standard_normal({"flatten": (3, 5, 3, 3), "dense": (3, 18)}.get(first.op, (3, 45)), np.float32)
+    names = [layer.name for layer in layers]
+    for keep in (names, names[-1:]):
+        clean, dirty = answers(layers, x, keep), answers(layers, x, keep, arena=spoilt)
+        assert all(same_bits(clean[name], dirty[name]) and np.isfinite(dirty[name]).all() for name in keep)
+
+
+@pytest.mark.parametrize("height, width", [(4, 40), (40, 4), (14, 14), (17, 9), (28, 31)])
+def test_the_tile_is_chosen_by_both_sides(height, width):
+    _, program = asked([CONVOLUTION], np.zeros((1, CHANNELS, height, width), np.float32), ["conv"], "winograd")
+    assert {int(tile) for tile in program.steps["tile"] if tile} == {winograd.tile_for(height, width)}
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 1000])
+def test_however_the_first_convolution_is_divided_the_bits_are_the_same(monkeypatch, tasks):
+    layers = Layer("conv2d", "conv", (("weight", (21, 3, 3, 3)),), (("padding", 1),)), *LAYERS[1:]
+    x = np.random.default_rng(5).standard_normal((3, 3, 47, 22), np.float32)
+    expected = answers(layers, x, ["conv", "pool"])
+    monkeypatch.setattr(building, "TASKS", tasks)
+    assert all(same_bits(array, expected[name]) for name, array in answers(layers, x, ["conv", "pool"]).items())
 
 
 @pytest.mark.parametrize("last_level", [0, 1 << 30], ids=["three steps", "one step"])
@@ -146,8 +179,9 @@ def test_a_thread_writes_its_own_scratch_and_nothing_behind_the_arena(monkeypatc
     monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
     monkeypatch.setattr(building, "TASKS", tasks)
     monkeypatch.setattr(team, "together", lambda function, count: function(count - 1))
-    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
-              Layer("dense", "fc", (("weight", (37, 90 * 9 * 7)), ("bias", (37,)))))
+    layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)),
+              Layer("conv2d", "narrow", (("weight", (5, 90, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
+              dense("fc", 37, 5 * 9 * 7))
     x = np.random.default_rng(3).standard_normal((5, CHANNELS, 18, 14), np.float32)
     for algorithm in tiers.ALGORITHMS:
         found, program = asked(layers, x, ["fc"], algorithm, threads)
@@ -173,6 +207,11 @@ def test_a_program_may_run_again_and_elsewhere():
     assert all((program.steps[place] % CACHE_LINE == 0).all() for place in ("v", "m", "scratch"))
 
 
+def test_every_step_has_its_owners():
+    _, program = asked(LAYERS, picture(19, 22), ["bn"])
+    assert program.owners == [("input",), ("conv", "bn"), ("conv", "bn")] and len(program.steps) == 3     # … and what leaves
+
+
 def test_a_programs_weights_live_as_long_as_it_does():
     found, program = asked(LAYERS, picture(19, 22), ["pool"])
     kept = {array.ctypes.data for array in program.weights}
@@ -185,6 +224,8 @@ def test_a_programs_weights_live_as_long_as_it_does():
     (Layer("conv2d", "c", CONVOLUTION.shapes, (("padding", 1), ("stride", 2))), False),
     (Layer("maxpool2d", "p", (), (("size", 3), ("stride", 2))), False), (Layer("maxpool2d", "p", (), WINDOW), True),
     (Layer("maxpool2d", "p", (), (*WINDOW, ("ceil_mode", True))), False), (Layer("maxpool2d", "p"), False),
+    (Layer("avgpool2d", "p", (), WINDOW), True), (Layer("avgpool2d", "p", (), (("size", 3), ("stride", 2))), False),
+    (Layer("avgpool2d", "p", (), (("size", 2), ("stride", 1))), False), (Layer("avgpool2d", "p", (), WINDOW[:1]), False),
     (Layer("local_response_norm", "l", (), (("size", 5), ("alpha", 1.0), ("beta", 0.75), ("k", 3.0))), True),
     (Layer("local_response_norm", "l", (), (("size", 3), ("alpha", 1.0), ("beta", 0.75), ("k", 3.0))), False),
     (Layer("local_response_norm", "l", (), (("size", 5), ("alpha", 1.0), ("beta", 0.5), ("k", 3.0))), False),
