@@ -22,7 +22,8 @@ def test_a_tail_fills_whole_panels_and_masks_what_does_not_exist(channels):
     bias, mask, mean, scale, shift = parts_of(channels)
     assert bias.size >= channels and bias.size % COLUMNS == bias.size % CACHE_LINE == 0
     assert (mask.view(np.int32)[:channels] == -1).all() and not mask.view(np.int32)[channels:].any()
-    assert not bias.any() and not mean.any() and not shift.any() and (scale[:channels] == 1).all() and not scale[channels:].any()
+    assert (scale[:channels] == 1).all() and not scale[channels:].any()
+    assert not bias.any() and not mean.any() and not shift.any()
 
 
 def test_what_is_lacking_changes_no_bit_of_any_number():
