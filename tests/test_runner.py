@@ -78,6 +78,37 @@ def test_threads_go_back_to_all(vgg):
     assert number_of(one.using(threads=None).options.threads) == number_of(None)
 
 
+def test_the_engine_gets_threads_and_algorithm(vgg, monkeypatch):
+    from npvgg.plan import Plan
+
+    run, seen = Plan.run, []
+
+    def noted(self, x, names, threads=None, algorithm="auto"):
+        seen.append((threads, algorithm))
+        return run(self, x, names, threads, algorithm)
+
+    monkeypatch.setattr(Plan, "run", noted)
+    for options in ({}, {"threads": 1}, {"algorithm": "direct"}, {"threads": 1, "algorithm": "winograd"}):
+        vgg.using(**options).forward(picture(1))
+    assert seen == [(None, "auto"), (1, "auto"), (None, "direct"), (1, "winograd")]
+
+
+@pytest.mark.parametrize("threads", [1, None])
+@pytest.mark.parametrize("options", [{"tier": "jit"}, {"dtype": np.float64}], ids=["jit", "float64"])
+def test_numbas_threads_are_as_many_as_asked_for(vgg, threads, options):
+    numba = pytest.importorskip("numba")
+    runner, seen, before = vgg.using(threads=threads, **options).runner, set(), numba.get_num_threads()
+    relu = runner.kernels["relu"]
+
+    def noted(x):
+        seen.add(numba.get_num_threads())
+        return relu(x)
+
+    runner.chosen = {**runner.kernels, "relu": noted}
+    runner.forward(picture(1).astype(vgg.using(**options).dtype))
+    assert seen == {number_of(threads) if threads else before} and numba.get_num_threads() == before
+
+
 @pytest.mark.parametrize("tier", tiers.LADDER)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_forward_features_and_trace_are_one_path(vgg, tier, dtype):
