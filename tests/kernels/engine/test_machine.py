@@ -21,17 +21,28 @@ each_processor = pytest.mark.parametrize("processor", PROCESSORS)
 on_x86 = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="processors of another kind")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The engine's tests with every other shape of vectors, all started at once: {shape: process}."""
+    started = {}
+    for shape in SHAPES.keys() - {machine.vectors_here()}:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k",
+                   "engine or plan or layerwise or building", f"--basetemp={tmp_path_factory.mktemp(shape) / 'inner'}",
+                   *ENGINE_TESTS]
+        started[shape] = subprocess.Popen(command, env=os.environ | {machine.VARIABLE: shape}, cwd=ROOT, text=True,
+                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    yield started
+    for process in started.values():
+        process.kill()
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_of_vectors_passes_the_engines_tests(shape, tmp_path):
+def test_every_shape_of_vectors_passes_the_engines_tests(shape, runs):
     """LLVM splits vectors that are too wide for this processor, so the answers are computed as they would be on another."""
-    if shape == machine.vectors_here():
+    if shape not in runs:
         pytest.skip("the tests themselves run with this shape")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k",
-               "engine or plan or layerwise or building",
-               f"--basetemp={tmp_path / 'inner'}", *ENGINE_TESTS]
-    run = subprocess.run(command, env=os.environ | {machine.VARIABLE: shape}, cwd=ROOT, capture_output=True,
-                         text=True, timeout=580)
-    assert run.returncode == 0 and re.search(r"\b\d{3,} passed", run.stdout), run.stdout[-3000:] + run.stderr[-1000:]
+    output, _ = runs[shape].communicate(timeout=900)
+    assert runs[shape].returncode == 0 and re.search(r"\b\d{3,} passed", output), output[-3000:]
 
 
 MAPS = """
