@@ -49,7 +49,7 @@ class Options:
         if self.threads is not None:
             whole = int(self.threads) if isinstance(self.threads, np.integer) else self.threads
             object.__setattr__(self, "threads", threads.number_of(whole))
-        if self.algorithm not in tiers.ALGORITHMS:
+        if not isinstance(self.algorithm, str) or self.algorithm not in tiers.ALGORITHMS:
             raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(tiers.ALGORITHMS)}")
 
 
@@ -98,8 +98,9 @@ class Runner:
         plan = self.plan
         if plan is not None:
             return plan.run(x, names, self.options.threads, self.options.algorithm)
-        kernels, wanted, kept = self.kernels, set(names), {}
+        wanted, kept = set(names), {}
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
+            kernels = self.kernels
             for name, layer in self.layers.items():
                 x = kernels[layer.op](x, *layer.arrays(self.parameters), **dict(layer.options))
                 if name in wanted:

@@ -41,6 +41,8 @@ IMPOSSIBLE = {
     "a fraction": ({"threads": 1.5}, f"threads is 1.5; {NUMBER}"),
     "a truth": ({"threads": True}, f"threads is True; {NUMBER}"),
     "NumPy's": ({"threads": np.True_}, f"threads is .*True.*; {NUMBER}"),
+    "an array": ({"tier": np.zeros(2)}, r"there is no kernel tier array\(\[0., 0.\]\)"),
+    "algorithms": ({"algorithm": np.zeros(2)}, r"there is no algorithm array\(\[0., 0.\]\)"),
     "algorithm": ({"algorithm": "fft"}, "there is no algorithm 'fft'; choose one of auto, winograd, direct"),
     "empty": ({"algorithm": ""}, "there is no algorithm ''"),
     "no algorithm": ({"algorithm": None}, "there is no algorithm None"),

@@ -35,7 +35,7 @@ def rungs(tier):
     The engine is made of instructions, so it is left out under NUMBA_DISABLE_JIT=1, where the bodies of the jit tier run as
     Python.
     """
-    if tier not in LADDER:
+    if not isinstance(tier, str) or tier not in LADDER:
         raise UsageError(f"there is no kernel tier {tier!r}; choose one of {', '.join(LADDER)}")
     is_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
     return tuple(rung for rung in LADDER[:LADDER.index(tier) + 1] if is_compiled or rung != "engine")
