@@ -56,10 +56,14 @@ def describe(net: Architecture, input_size=None) -> tuple:
 
     `input_size` is a side, or (H, W); by default the network's own.  With kernel k and stride s, the receptive field r
     and the stride j (in input pixels) grow as  r ← r + (k−1)·j,  j ← j·s  (Araujo et al., Distill 2019, section 2).
-    ShapeError where the picture is too small, or a layer cannot take what the one before it gives.
+    ShapeError where the picture is too small, or a layer cannot take what the one before it gives; UsageError for a size that
+    is neither.
     """
     size = net.input_size if input_size is None else input_size
-    height, width = (size, size) if isinstance(size, Integral) else size
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise UsageError(f"the size of the picture is {size!r:.80}; give a side or (height, width), whole numbers of pixels")
+    height, width = sides
     if min(height, width) < MINIMUM_INPUT:
         raise ShapeError(f"a picture of {height}×{width} vanishes in {BLOCKS} poolings; "
                          f"give at least {MINIMUM_INPUT}×{MINIMUM_INPUT}")

@@ -43,6 +43,8 @@ def top(logits: np.ndarray, class_names: Sequence[str] | None = None, count: int
     logits = class_scores(logits, output)
     if (output, logits.shape[1]) == ("sigmoid", 1):
         logits = np.concatenate([-logits, logits], axis=1)
+    if class_names is not None and (not isinstance(class_names, Sequence) or isinstance(class_names, (str, bytes))):
+        raise UsageError(f"the class names are {class_names!r:.80}; give a list of texts, one for each class")
     if class_names is not None and len(class_names) != logits.shape[1]:
         raise UsageError(f"{len(class_names)} class names were given for {logits.shape[1]} classes; give one for each")
     answers = []

@@ -83,6 +83,9 @@ def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture:
     its JSON.  The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input
     gives the same bytes.  Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
     """
+    for name, value in (("source_name", source_name), ("source_sha256", source_sha256), ("notes", notes)):
+        if not isinstance(value, str):
+            raise UsageError(f"{name} is {value!r:.80}; give text")
     arrays = fitting(parameters, architecture)
     attributes = {
         "architecture": architecture.to_json(), "preset": preset_text(preset), "source_name": source_name,

@@ -158,6 +158,12 @@ def test_the_classifier_sees_the_whole_of_a_large_picture():
     assert rows["fc6"].receptive_field == (212 + 9 * 32, 212 + 13 * 32)
 
 
+@pytest.mark.parametrize("size", [2.5, "64", b"64", (64,), (64, 64, 3), (64.0, 64), object], ids=repr)
+def test_a_size_is_a_side_or_two(size):
+    with pytest.raises(UsageError, match=r"^the size of the picture is .*; give a side or \(height, width\), whole numbers"):
+        describe(architecture("vgg11"), size)
+
+
 @pytest.mark.parametrize("size", [31, (32, 31), (1, 400)], ids=str)
 def test_too_small_a_picture_is_refused(size):
     with pytest.raises(ShapeError, match="vanishes in 5 poolings; give at least 32×32"):

@@ -114,6 +114,12 @@ def test_as_many_names_as_classes(names, outputs, output):
         labels.top(np.zeros((1, outputs)), names, output=output)
 
 
+@pytest.mark.parametrize("names", [3, "abc", b"abc", {"a", "b", "c"}], ids=repr)
+def test_names_are_a_list(names):
+    with pytest.raises(UsageError, match="^the class names are .*; give a list of texts, one for each class$"):
+        labels.top(np.zeros((1, 3)), names)
+
+
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 def test_an_answer_that_is_not_finite_is_refused(value, output):

@@ -218,6 +218,9 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
 
 
 @pytest.mark.parametrize("changes, error, sentence", [
+    ({"source_name": b"vgg.pth"}, UsageError, "source_name is b'vgg.pth'; give text"),
+    ({"source_sha256": None}, UsageError, "source_sha256 is None; give text"),
+    ({"notes": ["a"]}, UsageError, "notes is .'a'.; give text"),
     ({"class_names": ["a", "b"]}, UsageError, "2 class names were given for 3 classes; give one for each"),
     ({"class_names": "abc"}, UsageError, "names were given for 3 classes"),
     ({"class_names": ["a", "", "c"]}, UsageError, "the label '' is empty, holds a control character or has more than"),
@@ -232,8 +235,8 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
     ({"self_test": weights.SelfTest(-1, np.zeros((1, 3)), 1e-4)}, UsageError, "seed -1"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), 2.0)}, UsageError, "tolerance 2.0; give"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), np.nan)}, UsageError, "tolerance nan; give"),
-], ids=["few labels", "text for labels", "empty label", "line break", "escape", "long label", "preset", "preset list",
-        "long notes", "self-test shape", "self-test NaN", "seed", "tolerance", "tolerance NaN"])
+], ids=["bytes", "no digest", "a list", "few labels", "text for labels", "empty label", "line break", "escape", "long label",
+        "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance", "tolerance NaN"])
 def test_what_cannot_be_stored_is_one_sentence(tmp_path, changes, error, sentence):
     with pytest.raises(error, match=sentence):
         small_weights.write(tmp_path / "a.h5", **changes)
