@@ -25,8 +25,8 @@ LEAST_TILES = ceil_div(24, ROWS) * ROWS     # in whole tiles of sums; with fewer
 TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
 # Channels whose products are summed in registers, and those whose sums are gathered before they join the total.  The error of
 # n products grows with the root of s + g + n/(s·g) for s summed and g·s gathered, instead of the root of n.  On VGG-16's
-# published filters a layer's largest gap, the worst of eight photographs, is at most 2.2 times PyTorch's by Winograd's algorithm
-# and 1.23 times directly (python -m benchmarks.exactness).
+# published filters a layer's largest gap, the worst of eight photographs, is at most 2.2 times PyTorch's by Winograd's
+# algorithm and 1.23 times directly (python -m benchmarks.exactness).
 SUMMED, GROUPED = 16, {"direct": 256, "winograd": 64}
 LEAST_SIDE = 4                  # pixels: below, most of a Winograd tile would hang over the edge
 DENSE_CHUNK = 16                # outputs of a dense layer a task
