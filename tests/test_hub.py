@@ -247,7 +247,9 @@ def as_published(name, vgg, path):
     if publisher == "timm":
         pytest.importorskip("safetensors")
     if publisher in ("timm", "mmpretrain"):
-        return export.write(vgg, path.with_suffix(".safetensors" if publisher == "timm" else ".pth"), publisher).read_bytes()
+        path = path.with_suffix(".safetensors" if publisher == "timm" else ".pth")
+        export.write(vgg, path, publisher)
+        return path.read_bytes()
     if publisher == "caffe":
         return caffemodel_builder.model(vgg, 1)
     if publisher == "onnx":

@@ -82,7 +82,8 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     if dry_run:
         return report
     if is_export:
-        return replace(report, path=export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force))
+        unsaid = export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force)
+        return replace(report, path=out, remarks=(*report.remarks, *unsaid))
     written = vgg.save(out, source_name=source_name or file.name, source_sha256=read.sha256,
                        notes="; ".join(filter(None, (notes, *network.remarks))), force=force)
     return replace(report, path=written)
@@ -192,7 +193,7 @@ def check_agreement(claimed, net, facts):
     pairs = {name: (getattr(claimed, name), getattr(net, name))
              for name in ("input_size", "input_channels", "pooling", "bias", "padding_mode")}
     pairs["head"] = claimed.head, net.head if not recognition.computes_the_same(claimed, net) else claimed.head
-    if net.has_batch_norm:
+    if recognition.has_eps(net):
         pairs["eps"] = claimed.eps, net.eps
     if "output" in facts:
         pairs["output"] = claimed.output, net.output

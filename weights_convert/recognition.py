@@ -143,11 +143,16 @@ def further(scheme, net, known, side):
     return tuple(what for applies, what in (
         (known.input_size is None, f"pictures of side {net.input_size} (--input-size){larger if is_global else ''}"),
         (known.pooling is None, f"{net.pooling} pooling in the blocks (--pooling)"),
-        (known.eps is None and any(layer.op.startswith("batchnorm") for layer in net.layers),
+        (known.eps is None and has_eps(net),
          f"ε = {net.eps:g} in batch norm (--eps)"),
         (known.output is None and ends_in_dense, f"answers by {net.output} (--output)"),
         (known.padding_mode is None and net.padding_mode != "zeros", f"borders by {net.padding_mode}, as {scheme.name} has"),
     ) if applies)
+
+
+def has_eps(net):
+    """Whether there is batch norm, in the blocks or in the head."""
+    return any(layer.op.startswith("batchnorm") for layer in net.layers)
 
 
 def likeliest(scheme, tensors, candidates):

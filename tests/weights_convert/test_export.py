@@ -1,12 +1,15 @@
 """The way out, and back again: bit for bit."""
+import re
+import shlex
+
 import numpy as np
 import pytest
 from witnesses.command import weights_convert as command_line
 from witnesses.networks import lively
 
 from npvgg import images, network, weights
-from npvgg.errors import UnsupportedError, UsageError
-from weights_convert import schemes
+from npvgg.errors import BadFileError, UnsupportedError, UsageError
+from weights_convert import recognition, schemes
 from weights_convert.convert import convert
 from weights_convert.formats.pytorch import writing
 
@@ -45,11 +48,9 @@ def same_parameters(a, b):
 def test_there_and_back_is_bit_exact(files, tmp_path, name, keys, ending):
     needed(ending)
     out = convert(files[name], tmp_path / f"out{ending}", keys=keys).path
-    # Under npvgg's own names A and A-LRN have the same tensors, and only safetensors say more.
-    is_ambiguous = keys == "npvgg" and ending != ".safetensors"
-    back = convert(out, tmp_path / "back.h5", model=name if is_ambiguous else None)
+    back = convert(out, tmp_path / "back.h5")
     assert back.scheme == keys and same_parameters(files[name], back.path)
-    if ending == ".safetensors":
+    if ending == ".safetensors" or keys == "npvgg":
         vgg, origin = network.load_file(back.path), network.load_file(files[name])
         assert (vgg.preset, vgg.class_names, vgg.source_output) == (origin.preset, origin.class_names, "probabilities")
 
@@ -97,9 +98,53 @@ def test_safetensors_reads_what_is_written_for_it(files, tmp_path, keys):
 def test_a_plain_npz(files, tmp_path):
     out = convert(files["vgg11"], tmp_path / "out.npz").path
     with np.load(out) as found:
-        assert list(found) == list(network.load_file(files["vgg11"]).parameters)
-    report = convert(out, tmp_path / "back.h5", model="vgg11", preset="caffe", class_names=("ant", "bée", "gnu"))
+        assert list(found) == [*network.load_file(files["vgg11"]).parameters, "npvgg"]
+        arrays = {name: found[name] for name in found if name != "npvgg"}
+    report = convert(out, tmp_path / "back.h5")
     assert report.container == "NumPy archive" and same_parameters(report.path, files["vgg11"])
+    np.savez(tmp_path / "bare.npz", **arrays)
+    # Under npvgg's own names A and A-LRN have the same tensors.
+    report = convert(tmp_path / "bare.npz", tmp_path / "bare.h5", model="vgg11", preset="caffe")
+    assert same_parameters(report.path, files["vgg11"])
+
+
+@pytest.mark.parametrize("array", [np.arange(5, dtype=np.uint8), np.zeros((2, 2), np.uint8), np.ones(3, np.float32)])
+def test_an_array_called_npvgg_that_npvgg_did_not_write_is_refused(files, tmp_path, array):
+    np.savez(tmp_path / "other.npz", npvgg=array, **network.load_file(files["vgg11"]).parameters)
+    with pytest.raises(BadFileError, match="other.npz.*npvgg did not write"):
+        convert(tmp_path / "other.npz", tmp_path / "out.h5")
+
+
+UNUSUAL = {"head": "max2 flatten 7 relu 3", "output": "sigmoid", "pooling": "avg", "eps": 0.001, "width": 1 / 16,
+           "input_size": 64}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_npvggs_keys_hold_what_tensors_do_not_show(tmp_path, ending):
+    needed(ending)
+    vgg = lively("vgg13_bn", **UNUSUAL)
+    out = convert(vgg.save(tmp_path / "in.h5"), tmp_path / f"out{ending}", keys="npvgg").path
+    assert network.load_file(convert(out, tmp_path / "back.h5").path).architecture == vgg.architecture
+
+
+@pytest.mark.parametrize("ending", [".pth", ".npz"])
+@pytest.mark.parametrize("keys, head", [
+    ("torchvision", "avg2"), ("torchvision", ""), ("torchvision", "avg1 flatten 5 relu"),
+    ("mmpretrain", "avg2 flatten 5 relu drop"), ("torchvision", "avg1 flatten 5 relu relu relu 4"), ("timm", "avg2 flatten 5 relu drop 7 relu drop 3"),
+])
+def test_what_the_file_does_not_say_is_said_with_its_options(tmp_path, keys, head, ending):
+    """Read back with those options it is the same network; without them somebody would have to guess."""
+    output = "sigmoid" if head.endswith("3") else None
+    vgg = lively("vgg11", width=1 / 16, input_size=64, head=head, output=output, preset="caffe")
+    run = command_line(vgg.save(tmp_path / "in.h5"), tmp_path / f"out{ending}", "--keys", keys)
+    said = re.search("whoever converts it back gives (.*)", run.err)[1]
+    back = command_line(tmp_path / f"out{ending}", tmp_path / "back.h5", *shlex.split(said))
+    assert (run.status, back.status) == (0, 0), back.err
+    read = network.load_file(tmp_path / "back.h5")
+    assert recognition.computes_the_same(read.architecture, vgg.architecture)
+    assert (read.architecture.output, read.preset.name) == (vgg.architecture.output, "caffe")
+    x = np.random.default_rng(0).standard_normal((1, 3, 64, 64), np.float32)
+    assert np.array_equal(read.forward(x), vgg.forward(x))
 
 
 def test_a_weights_file_as_source_keeps_what_it_knows(files, tmp_path):

@@ -17,7 +17,7 @@ from npvgg.errors import BadFileError
 from npvgg.storage import file_kinds
 from weights_convert import opened_file, signatures
 from weights_convert.containers import zip_archive
-from weights_convert.formats import caffe, npz, onnx, pytorch, safetensors, weights_file
+from weights_convert.formats import caffe, description, npz, onnx, pytorch, safetensors, weights_file
 from weights_convert.formats.contents import FileContents
 
 # A VGG-19 with two moments of an optimiser is 1.7 GB.  A sparse file can claim any size and takes time to hash.
@@ -35,7 +35,7 @@ def read(path: Path, *, key: str | None = None, checksum: bool = True) -> FileCo
             raise BadFileError(f"it is {size:,} bytes long; a VGG has at most {LARGEST_FILE:,} (check the file)")
         reader = reader_of(file, size) or partial(pytorch.read, key=key, checksum=checksum)
         file.seek(0)
-        contents = reader(file, size)
+        contents = description.without_array(reader(file, size))
         file.seek(0)
         return replace(contents, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 

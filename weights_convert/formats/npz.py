@@ -79,7 +79,7 @@ def array(name, data):
 
 
 def write(path, tensors, about, *, force=False):
-    """{key: array} → the file `path`; `about` has no place in it.  Errors: those of `atomic_file.writing`."""
+    """{key: array} → the file `path`; of `about` it says no more than its keys do.  Errors: those of `atomic_file.writing`."""
     with atomic_file.writing(path, force=force) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for key, tensor in tensors.items():
             with archive.open(zipfile.ZipInfo(key + SUFFIX), "w", force_zip64=True) as record:
