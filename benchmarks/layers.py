@@ -128,7 +128,7 @@ def kind_of(layer, plan, algorithm, size, net):
     if layer.op == "dense":
         return "rows", plan.packed.dense(layer)[0].shape
     before = next(row.input_shape for row in describe(net, size) if row.layer == layer)
-    algorithm = algorithm_for(before, layer, algorithm)
+    algorithm = algorithm_for(before, layer, algorithm, is_first=layer == net.layers[0])
     tile = tile_for(*before[1:]) if algorithm == "winograd" else None
     return algorithm, plan.packed.convolution(layer, algorithm, tile).shape
 

@@ -27,6 +27,7 @@ OTHERS = {
     "grey": ("vgg11", {"input_channels": 1}), "four channels": ("vgg13_bn", {"input_channels": 4}),
     "reflected borders": ("vgg13_bn", {"padding_mode": "reflect"}),
     "average pooling": ("vgg11_bn", {"pooling": "avg"}), "no bias": ("vgg13_bn", {"bias": False, "eps": 1e-3}),
+    "maps of as many channels as a picture": ("vgg13", {"width": 3 / 64}),
 }
 SMALL = {"head": "avg2 flatten 21 relu drop 5", "width": 3 / 32, "input_size": 64}
 NETS = {**{name: architecture(name, **SIZES) for name in NAMES},

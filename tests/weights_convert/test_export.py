@@ -130,7 +130,8 @@ def test_npvggs_keys_hold_what_tensors_do_not_show(tmp_path, ending):
 @pytest.mark.parametrize("ending", [".pth", ".npz"])
 @pytest.mark.parametrize("keys, head", [
     ("torchvision", "avg2"), ("torchvision", ""), ("torchvision", "avg1 flatten 5 relu"),
-    ("mmpretrain", "avg2 flatten 5 relu drop"), ("torchvision", "avg1 flatten 5 relu relu relu 4"), ("timm", "avg2 flatten 5 relu drop 7 relu drop 3"),
+    ("mmpretrain", "avg2 flatten 5 relu drop"), ("torchvision", "avg1 flatten 5 relu relu relu 4"),
+    ("timm", "avg2 flatten 5 relu drop 7 relu drop 3"),
 ])
 def test_what_the_file_does_not_say_is_said_with_its_options(tmp_path, keys, head, ending):
     """Read back with those options it is the same network; without them somebody would have to guess."""

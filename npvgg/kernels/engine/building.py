@@ -24,10 +24,11 @@ from npvgg.kernels.engine.winograd import positions, tile_for
 LEAST_TILES = ceil_div(24, ROWS) * ROWS     # in whole tiles of sums; with fewer the filters pass through too often
 TASKS = 64                      # pieces that a step is divided into where nothing else decides: enough to share out evenly
 # Channels whose products are summed in registers, and those whose sums are gathered before they join the total.  The error of
-# n products grows with the root of s + g + n/(s·g) for s summed and g·s gathered, instead of the root of n.  On VGG-16's
-# published filters a layer's largest gap, the worst of eight photographs, is at most 2.2 times PyTorch's by Winograd's
-# algorithm and 1.23 times directly (python -m benchmarks.exactness).
-SUMMED, GROUPED = 16, {"direct": 256, "winograd": 64}
+# n products grows with the root of s + g + n/(s·g) for s summed and g·s gathered, instead of the root of n, and with that of
+# s + g where the total is compensated, as it is directly.  On VGG-16's published filters a layer's largest gap, the worst of
+# eight photographs, is at most 1.9 times PyTorch's by Winograd's algorithm and 0.6 times directly
+# (python -m benchmarks.exactness).
+SUMMED, GROUPED = 16, {"direct": 128, "winograd": 64}
 LEAST_SIDE = 4                  # pixels: below, most of a Winograd tile would hang over the edge
 DENSE_CHUNK = 16                # outputs of a dense layer a task
 
@@ -152,9 +153,10 @@ def entered(builder, layer, x_shape):
     outside = {"x_image": channels * height * width, "x_plane": height * width, "x_row": width, "height": height,
                "width": width}
     builder.inputs.append(0)
-    if layer.op == "conv2d" and algorithm_for(x_shape, layer, builder.algorithm) == "first":
+    if layer.op == "conv2d" and algorithm_for(x_shape, layer, builder.algorithm, is_first=True) == "first":
         y = builder.need(Picture(builder.half(), builder.images, channels, height, width))
-        builder.step("pad_picture", builder.images * (height + 2), y=(y.region, 0), y_image=y.image, y_row=y.row, **outside)
+        builder.step("pad_picture", builder.images * channels, y=(y.region, 0), y_image=y.image, y_plane=y.plane, y_row=y.row,
+                     **outside, channels=channels)
     else:
         y = builder.features(channels) if len(x_shape) == 2 else builder.map(channels, height, width)
         chunk = max(1, height * y.blocks * builder.images // TASKS)
@@ -180,14 +182,15 @@ def leaving(builder, x, **fields):
 # ------------------------------------------------------------------------------------------------- convolutions
 
 
-def algorithm_for(x_shape, layer, algorithm="auto"):
+def algorithm_for(x_shape, layer, algorithm="auto", is_first=False):
     """Which algorithm convolves x (…, C, H, W): by the shapes of layer and picture alone, never by batch, threads or processor.
 
-    "first" sums three channels directly; "winograd" and "direct" ask for one of them where there is a choice.
+    "first" sums the few channels of a picture, where the layer is the first of the network; "winograd" and "direct" ask for
+    one of them where there is a choice.
     """
     channels, height, width = x_shape[-3:]
     kernel, padding = dict(layer.shapes)["weight"][2:], dict(layer.options)["padding"]
-    if kernel == (3, 3) and padding == 1 and channels == steps.PICTURE_CHANNELS:
+    if kernel == (3, 3) and padding == 1 and is_first and channels <= steps.PICTURE_CHANNELS:
         return "first"
     least = min(height, width) + 2 * padding - 2                      # pixels of the output along its shorter side
     if kernel != (3, 3) or algorithm == "direct" or algorithm == "auto" and least < LEAST_SIDE:
@@ -199,7 +202,7 @@ def add_convolution(builder, x, layer, fused):
     """(N, C, H, W) → (N, O, H′, W′), with batch norm, ReLU and max pooling where they are fused."""
     outputs, _, kh, kw = dict(layer.shapes)["weight"]
     padding = dict(layer.options)["padding"]
-    algorithm = algorithm_for((x.channels, x.height, x.width), layer, builder.algorithm)
+    algorithm = algorithm_for((x.channels, x.height, x.width), layer, builder.algorithm, isinstance(x, Picture))
     height, width = x.height + 2 * padding - kh + 1, x.width + 2 * padding - kw + 1
     pooled = "maxpool2d" in fused and algorithm == "winograd"
     y = builder.map(outputs, height // 2 if pooled else height, width // 2 if pooled else width)
@@ -215,7 +218,7 @@ def add_convolution(builder, x, layer, fused):
         # taken from the other, and with one row a task this step takes 1.9 ms instead of 1.2.
         chunk = ceil_div(builder.images * height, TASKS)
         builder.step("first_convolution", ceil_div(builder.images * height, chunk) + borders, **common, chunk=chunk,
-                     x=(x.region, 0), x_image=x.image, x_row=x.row)
+                     channels=x.channels, x=(x.region, 0), x_image=x.image, x_plane=x.plane, x_row=x.row)
     elif algorithm == "direct":
         builder.step("direct", builder.images * height + borders, **common | as_input(x), kh=kh, kw=kw,
                      summed=blocks_of(SUMMED), grouped=blocks_of(GROUPED["direct"]))

@@ -94,7 +94,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Picture:
-    """The pictures as the first convolution reads them: (N, H+2, W+2, 3)."""
+    """The pictures as the first convolution reads them, in planes with a border of zeros: (N, C, H+2, W+2)."""
 
     region: str
     images: int
@@ -105,18 +105,23 @@ class Picture:
     @property
     def row(self):
         """Floats from a pixel to the one below it."""
-        return self.channels * (self.width + 2)
+        return self.width + 2
+
+    @property
+    def plane(self):
+        """Floats from one channel to the next."""
+        return (self.height + 2) * self.row
 
     @property
     def image(self):
         """Floats from one image to the next."""
-        return (self.height + 2) * self.row
+        return self.channels * self.plane
 
     @property
     def floats(self):
         """Floats that the pictures take in their region."""
         # A product reads whole tiles of pixels.
-        return self.images * self.image + self.channels * ROWS
+        return self.images * self.image + ROWS
 
 
 def as_input(x):

@@ -13,10 +13,10 @@ from npvgg.kernels.engine.winograd import LARGEST_TILE
 
 # kind: what a step of it does.  float32/run.py has the function that does one task of each.
 KINDS = {
-    "pad_picture": "the pictures (N, 3, H, W) with a border, pixel by pixel, for the first convolution",
+    "pad_picture": "the pictures (N, C, H, W) with a border, for the first convolution",
     "enter": "(N, C, H, W) or (N, features) → blocks of channels",
     "mirror": "a border that mirrors the map becomes part of it",
-    "first_convolution": "a 3×3 convolution of three channels, on padded pictures",
+    "first_convolution": "a 3×3 convolution of few channels, on padded pictures",
     "direct": "a convolution as sums over the places of its filter",
     "winograd": "a 3×3 convolution tile by tile: transform, multiply, transform back",
     "transform": "the first third of it, over all tiles",
@@ -62,9 +62,9 @@ FIELDS = (
 PLACES = ("x", "y", "v", "m", "scratch")
 STEP = np.dtype([(field, np.int64) for field in FIELDS])
 
-# What a thread needs for itself, in floats: the sums of part of a row, or a tile that hangs over the edge.
+# What a thread needs for itself, in floats: the sums of part of a row and what they lost, or a tile that hangs over the edge.
 SEGMENT = 4 * ROWS              # pixels of a row that a direct convolution finishes at a time
-CONVOLUTION_SCRATCH = max(VECTORS * (SEGMENT + ROWS), LARGEST_TILE**2) * LANES
-PICTURE_CHANNELS = 3
+CONVOLUTION_SCRATCH = max(2 * VECTORS * (SEGMENT + ROWS), LARGEST_TILE**2) * LANES
+PICTURE_CHANNELS = 4            # at most, that the first convolution sums on its own
 PARTS = 5                       # vectors a block of channels has in a tail: bias, mask, mean, scale, shift
 LINE = CACHE_LINE // 2          # int64 in a cache line: counters that different threads change lie that far apart

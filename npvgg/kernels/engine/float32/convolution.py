@@ -9,46 +9,50 @@ Both add the same numbers in the same order, so the answer has the same bits.
 """
 from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine.float32.epilogue import finish_pixels
+from npvgg.kernels.engine.float32.epilogue import finish_compensated_pixels
 from npvgg.kernels.engine.float32.feature_map import clear_border, copy_vector
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
-from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
+from npvgg.kernels.engine.float32.product import LEAST_ROWS, compensated_product, finished_product, tile_product
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
-from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, PICTURE_CHANNELS, SEGMENT
+from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, SEGMENT
 
 FIRST_KERNEL = 3
 
 transform_input_2, transform_input_4 = input_transform(2), input_transform(4)
 transform_output_2, transform_output_4 = output_transform(2, pooled=False), output_transform(4, pooled=False)
 transform_output_pooled_2, transform_output_pooled_4 = output_transform(2, pooled=True), output_transform(4, pooled=True)
-product_of_pixels = tile_product(row_step=LANES, depth=LANES)
-# The picture is stored by pixels, so the three pixels under one row of a filter are nine numbers side by side.
-product_of_picture = finished_product(row_step=PICTURE_CHANNELS, depth=FIRST_KERNEL * PICTURE_CHANNELS)
+product_of_picture = finished_product(row_step=1, depth=FIRST_KERNEL)
 
 
-@part
-def add_products(step, count, a, a_step, b, c, c_step, fresh, following):
-    """c (+)= a · b for `count` pixels or tiles and one panel of COLUMNS channels, over all channels of the input.
+def products(product):
+    """A product of tiles → the function that adds such products over all channels, for any number of pixels or tiles."""
+    @part
+    def add_products(step, count, a, a_step, b, c, c_step, fresh, following):
+        """c (+)= a · b for `count` pixels or tiles and one panel of COLUMNS channels, over all channels of the input.
 
-    Sums have three levels: `summed` blocks of channels in registers, `grouped` blocks of these, and c.  Every level begins at
-    zero, so the error of n products grows with the roots of the numbers of terms on the levels and not with the root of n.
-    a, b and c are addresses; `following` is that of the b that will be used next.
-    """
-    # While the pieces use one group of b, the next is asked for, evenly: where b comes from memory and serves several pieces,
-    # the first would wait for it and the others leave the memory idle.
-    pieces = ceil_div(count, ROWS)
-    for first in range(0, step.inputs, step.grouped):
-        blocks = min(step.grouped, step.inputs - first)
-        here, size = at(b, first * LANES * COLUMNS), blocks * LANES * COLUMNS
-        there = at(here, size) if first + blocks < step.inputs else following
-        done = 0
-        for piece in range(pieces):
-            rows = count // pieces + (piece < count % pieces)
-            product_of_pixels(max(rows, LEAST_ROWS), at(a, first * a_step + done * LANES), a_step, here, at(c, done * LANES),
-                              c_step, blocks, step.summed, fresh and first == 0, at(there, piece * size // pieces),
-                              ceil_div(COLUMNS, pieces))
-            done += rows
+        Sums have three levels: `summed` blocks of channels in registers, `grouped` blocks of these, and c.  Every level begins
+        at zero, so the error of n products grows with the roots of the numbers of terms on the levels and not with that of n.
+        a, b and c are addresses; `following` is that of the b that will be used next.
+        """
+        # While the pieces use one group of b, the next is asked for, evenly: where b comes from memory and serves several
+        # pieces, the first would wait for it and the others leave the memory idle.
+        pieces = ceil_div(count, ROWS)
+        for first in range(0, step.inputs, step.grouped):
+            blocks = min(step.grouped, step.inputs - first)
+            here, size = at(b, first * LANES * COLUMNS), blocks * LANES * COLUMNS
+            there = at(here, size) if first + blocks < step.inputs else following
+            done = 0
+            for piece in range(pieces):
+                rows = count // pieces + (piece < count % pieces)
+                product(max(rows, LEAST_ROWS), at(a, first * a_step + done * LANES), a_step, here, at(c, done * LANES), c_step,
+                        blocks, step.summed, fresh and first == 0, at(there, piece * size // pieces), ceil_div(COLUMNS, pieces))
+                done += rows
+    return add_products
+
+
+add_products = products(tile_product(row_step=LANES, depth=LANES))
+add_compensated_products = products(compensated_product(row_step=LANES, depth=LANES))
 
 
 # ------------------------------------------------------------------------------------------------- Winograd
@@ -169,7 +173,7 @@ def transform_back_task(step, task, scratch):
 
 @part
 def direct_task(step, task, scratch):
-    """One row of one image, all channels, or the border of one plane of y.
+    """One row of one image, all channels, or the border of one plane of y.  The sums of its places are compensated.
 
     y[o, i, j] = bias[o] + Σ_u,v Σ_c  weight[o, c, u, v] · x[c, i + u − p, j + v − p]
     """
@@ -185,18 +189,19 @@ def direct_task(step, task, scratch):
             for tap in range(taps):
                 x = x_at(step, image, 0, i + tap // step.kw - step.padding, j + tap % step.kw - step.padding)
                 here = at(weights, tap * size)
-                add_products(step, count, x, step.x_plane, here, scratch, plane, tap == 0, at(here, size))
+                add_compensated_products(step, count, x, step.x_plane, here, scratch, plane, tap == 0, at(here, size))
             for vector in range(min(VECTORS, step.outputs - panel * VECTORS)):
                 block = panel * VECTORS + vector
-                finish_pixels(count, at(scratch, vector * plane), at(step.tail, PARTS * block * LANES), step.floor,
-                              y_at(step, image, block, i, j))
+                finish_compensated_pixels(count, at(scratch, vector * plane), at(scratch, (VECTORS + vector) * plane),
+                                          at(step.tail, PARTS * block * LANES), step.floor, y_at(step, image, block, i, j))
 
 
 @part
 def first_convolution_task(step, task, scratch):
-    """`chunk` rows of the pictures, stored as (N, H+2, W+2, 3), or the border of one plane of y.
+    """`chunk` rows of the pictures, stored as (N, C, H+2, W+2), or the border of one plane of y.
 
-    The 27 products of an output are one sum.
+    The nine products of each channel are one sum.  The total of the three errs a third less than one sum of 27: neighbouring
+    pixels are much alike, so sums over a channel return to small numbers where a filter looks for edges.
     """
     rows = step.images * step.y_height
     groups = ceil_div(rows, step.chunk)
@@ -209,11 +214,11 @@ def first_convolution_task(step, task, scratch):
 
 @part
 def first_convolution_row(step, image, i, scratch):
-    """Row i of one image: (H+2, W+2, 3) → the same row of all channels of y, with bias, batch norm and ReLU."""
+    """Row i of one image: (C, H+2, W+2) → the same row of all channels of y, with bias, batch norm and ReLU."""
     x = at(step.x, image * step.x_image + i * step.x_row)
     pieces = ceil_div(step.y_width, ROWS)
     for block in range(0, step.outputs, VECTORS):
-        b = at(step.weights, block * LANES * FIRST_KERNEL * FIRST_KERNEL * PICTURE_CHANNELS)
+        b = at(step.weights, block * LANES * step.channels * FIRST_KERNEL * FIRST_KERNEL)
         tail = at(step.tail, PARTS * block * LANES)
         done = 0
         for piece in range(pieces):
@@ -224,8 +229,8 @@ def first_convolution_row(step, image, i, scratch):
             whole = count >= LEAST_ROWS
             first = y if whole else target
             second = at(first, step.y_plane) if whole and block + 1 < step.outputs else scratch
-            product_of_picture(max(count, LEAST_ROWS), at(x, done * PICTURE_CHANNELS), step.x_row, b, first,
-                               (second - first) // FLOAT, FIRST_KERNEL, tail, step.floor)
+            product_of_picture(max(count, LEAST_ROWS), at(x, done), step.x_row, step.x_plane, b, first,
+                               (second - first) // FLOAT, step.channels * FIRST_KERNEL, FIRST_KERNEL, tail, step.floor)
             if not whole:
                 for pixel in range(count):
                     copy_vector(at(first, pixel * LANES), y_at(step, image, block, i, pixel))

@@ -36,3 +36,17 @@ def finish_pixels(v, count, sums, tail, floor, target):
         return []
 
     v.repeat(count, [], pixel)
+
+
+@kernel(LANES)
+def finish_compensated_pixels(v, count, sums, lost, tail, floor, target):
+    """The same for sums with what was lost of each, if that is a number: beside an infinite sum it is none."""
+    end, sums, lost, target = Tail(v, tail, floor), v.floats(sums), v.floats(lost), v.floats(target)
+
+    def pixel(index, _):
+        place = v.product(index, LANES)
+        total, correction = v.load(v.at(sums, place)), v.load(v.at(lost, place))
+        v.store(end.after(v.where_finite(correction, v.add(total, correction), total)), v.at(target, place))
+        return []
+
+    v.repeat(count, [], pixel)

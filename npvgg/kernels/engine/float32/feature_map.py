@@ -12,7 +12,7 @@ from npvgg.kernels.engine.float32.memory import NO_END, floats_at
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
 from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import FLOAT, LANES
-from npvgg.kernels.engine.steps import PARTS, PICTURE_CHANNELS
+from npvgg.kernels.engine.steps import PARTS
 
 NEIGHBOURS = 2          # channels on each side that a local response normalisation looks at
 
@@ -66,19 +66,18 @@ def begin_plane(step, image, block, first):
 
 @part
 def pad_picture_task(step, task, scratch):
-    """One row of (N, 3, H, W) → the same row of (N, H+2, W+2, 3), or one row of its border."""
-    rows = step.height + 2
-    image, row = task // rows, task % rows
-    source, target = floats_from(step.x), floats_from(at(step.y, image * step.y_image + row * step.y_row))
-    if row == 0 or row == rows - 1:
-        target[:step.y_row] = 0
-        return
-    for channel in range(PICTURE_CHANNELS):
-        target[channel] = 0
-        target[step.y_row - 1 - channel] = 0
-        start = image * step.x_image + channel * step.x_plane + (row - 1) * step.x_row
+    """One channel of (N, C, H, W) → the same of (N, C, H+2, W+2), with its border."""
+    image, channel = task // step.channels, task % step.channels
+    source = floats_from(at(step.x, image * step.x_image + channel * step.x_plane))
+    target = floats_from(at(step.y, image * step.y_image + channel * step.y_plane))
+    target[:step.y_row] = 0
+    target[step.y_plane - step.y_row:step.y_plane] = 0
+    for row in range(step.height):
+        start = (row + 1) * step.y_row
+        target[start] = 0
         for column in range(step.width):
-            target[(column + 1) * PICTURE_CHANNELS + channel] = source[start + column]
+            target[start + 1 + column] = source[row * step.x_row + column]
+        target[start + 1 + step.width] = 0
 
 
 @part

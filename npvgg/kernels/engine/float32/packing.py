@@ -36,20 +36,20 @@ def pack_normalisation(alpha, k):
 
 def pack_direct(weight):
     """(O, C, kh, kw) → (panels, kh, kw, C, COLUMNS) float32, C a whole number of blocks."""
-    return pack_taps(weight, ceil_div(weight.shape[1], LANES) * LANES)
+    return np.ascontiguousarray(in_panels(weight, ceil_div(weight.shape[1], LANES) * LANES).transpose(0, 3, 4, 2, 1))
 
 
 def pack_first(weight):
-    """(O, 3, 3, 3) → (panels, kh, kw, 3, COLUMNS) float32: under each row of the filter, pixel by pixel."""
-    return pack_taps(weight, weight.shape[1])
+    """(O, C, kh, kw) → (panels, C, kh, kw, COLUMNS) float32."""
+    return np.ascontiguousarray(in_panels(weight, weight.shape[1]).transpose(0, 2, 3, 4, 1))
 
 
-def pack_taps(weight, depth):
-    """(O, C, kh, kw) → (panels, kh, kw, depth, COLUMNS) float32."""
+def in_panels(weight, depth):
+    """(O, C, kh, kw) → (panels, COLUMNS, depth, kh, kw) float32."""
     outputs, channels, kh, kw = weight.shape
-    packed = np.zeros((ceil_div(outputs, COLUMNS) * COLUMNS, depth, kh, kw), np.float32)
-    packed[:outputs, :channels] = weight
-    return np.ascontiguousarray(packed.reshape(-1, COLUMNS, depth, kh, kw).transpose(0, 3, 4, 2, 1))
+    padded = np.zeros((ceil_div(outputs, COLUMNS) * COLUMNS, depth, kh, kw), np.float32)
+    padded[:outputs, :channels] = weight
+    return padded.reshape(-1, COLUMNS, depth, kh, kw)
 
 
 def pack_winograd(weight, m, share):

@@ -16,6 +16,13 @@ Plain form:
                     for v in range(columns):
                         chain[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
         sums += chain
+
+`compensated_product` keeps what the additions to c lose in a second c, so that their number costs no digits:
+
+    total = c + sums
+    part = total − c
+    lost += (c − (total − part)) + (sums − part)          exactly c + sums − total       [Knuth, TAOCP 2, 4.2.2, theorem B]
+    c = total
 """
 from npvgg.kernels.engine.float32.epilogue import Tail
 from npvgg.kernels.engine.float32.vectors import kernel
@@ -38,24 +45,40 @@ def tile_product(row_step, depth):
     def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
         def emit(count):
             asked = v.floats(ahead), ahead_step
-            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks, summed, asked)
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), blocks,
+                               summed, asked)
             emit_stores(v, sums, v.floats(c), c_step, fresh)
 
         for_each_count(v, rows, emit)
     return product
 
 
+def compensated_product(row_step, depth):
+    """The same, where vector v of row r of what is lost lies at c[(VECTORS + v)·c_step + r·LANES]."""
+    @kernel(LANES)
+    def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
+        def emit(count):
+            asked = v.floats(ahead), ahead_step
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), blocks,
+                               summed, asked)
+            emit_compensated_stores(v, sums, v.floats(c), c_step, fresh)
+
+        for_each_count(v, rows, emit)
+    return product
+
+
 def finished_product(row_step, depth):
-    """The same for products that are nothing but one sum, which come out as pixels of the output:
+    """The same for products whose sums are complete, which come out as pixels of the output:
 
-        product(rows, a, a_step, b, c, c_step, blocks, tail, floor)
+        product(rows, a, a_step, a_chain, b, c, c_step, blocks, summed, tail, floor)
 
-    `tail` and `floor` are the addresses of what follows (epilogue.py).
+    The chains of the left operand lie `a_chain` floats apart; `tail` and `floor` are the addresses of what follows
+    (epilogue.py).
     """
     @kernel(LANES)
-    def product(v, rows, a, a_step, b, c, c_step, blocks, tail, floor):
+    def product(v, rows, a, a_step, a_chain, b, c, c_step, blocks, summed, tail, floor):
         def emit(count):
-            sums = emit_chain(v, count, row_step, depth, v.floats(a), a_step, v.floats(b), blocks)
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, a_chain, v.floats(b), blocks, summed)
             for s in range(VECTORS):
                 end = Tail(v, tail, floor, s)
                 for r in range(count):
@@ -82,17 +105,20 @@ def for_each_count(v, rows, emit):
     builder.position_at_end(done)
 
 
-def emit_chains(v, rows, row_step, depth, a, a_step, b, blocks, summed, ahead):
-    """{(row, vector): sum of the chains}; LLVM keeps these sums in memory while the registers hold a chain's."""
+def emit_chains(v, rows, row_step, depth, a, a_step, a_chain, b, blocks, summed, ahead=None):
+    """{(row, vector): sum of the chains}; LLVM keeps these sums in memory while the registers hold a chain's.
+
+    `ahead` is a pointer to what will be read later, and how many floats of it go by a step k.
+    """
     builder = v.builder
 
     def chain(number, sums):
         first = builder.mul(number, summed)
         left = builder.sub(blocks, first)
         count = builder.select(builder.icmp_signed("<", left, summed), left, summed)
-        terms = emit_chain(v, rows, row_step, depth, v.at(a, builder.mul(first, a_step)), a_step,
-                           v.at(b, v.product(first, depth * COLUMNS)), count,
-                           (v.at(ahead[0], builder.mul(v.product(first, depth), ahead[1])), ahead[1]))
+        there = ahead and (v.at(ahead[0], builder.mul(v.product(first, depth), ahead[1])), ahead[1])
+        terms = emit_chain(v, rows, row_step, depth, v.at(a, builder.mul(number, a_chain)), a_step,
+                           v.at(b, v.product(first, depth * COLUMNS)), count, there)
         return [v.add(total, term) for total, term in zip(sums, terms.values(), strict=True)]
 
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
@@ -100,8 +126,8 @@ def emit_chains(v, rows, row_step, depth, a, a_step, b, blocks, summed, ahead):
     return dict(zip(tile, v.repeat(chains, [v.splat(0)] * len(tile), chain), strict=True))
 
 
-def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead=None):
-    """{(row, vector): sum}; `ahead` is a pointer to what will be read later, and how many floats of it go by a step."""
+def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead):
+    """{(row, vector): sum of one chain}."""
     builder = v.builder
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
     steps = SHAPE.steps_of(depth)
@@ -136,6 +162,29 @@ def emit_stores(v, sums, c, c_step, fresh):
         for (r, s), total in sums.items():
             place = place_of(v, c, c_step, r, s)
             v.store(v.add(v.load(place), total) if adds else total, place)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
+def emit_compensated_stores(v, sums, c, c_step, fresh):
+    """The same, and to the lost what is lost; 0 where `fresh` is not 0."""
+    builder = v.builder
+    store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
+    builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
+    for block, adds in ((store, False), (add, True)):
+        builder.position_at_end(block)
+        for (r, s), addend in sums.items():
+            place, lost = place_of(v, c, c_step, r, s), place_of(v, c, c_step, r, VECTORS + s)
+            if not adds:
+                v.store(addend, place)
+                v.store(v.splat(0), lost)
+                continue
+            old = v.load(place)
+            total = v.add(old, addend)
+            part = v.subtract(total, old)
+            error = v.add(v.subtract(old, v.subtract(total, part)), v.subtract(addend, part))
+            v.store(total, place)
+            v.store(v.add(v.load(lost), error), lost)
         builder.branch(end)
     builder.position_at_end(end)
 

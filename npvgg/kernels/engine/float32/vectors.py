@@ -162,6 +162,11 @@ class Vectors:
         """floor where value < floor, else value: NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
 
+    def where_finite(self, value, then, otherwise):
+        """then where value is finite, else otherwise: v − v is 0 for finite numbers only."""
+        is_finite = self.builder.fcmp_ordered("==", self.builder.fsub(value, value), self.splat(0))
+        return self.builder.select(is_finite, then, otherwise)
+
     def larger(self, a, b):
         """The larger of two, of equal ones the first, or NaN where one of them is NaN."""
         wins = self.builder.or_(self.builder.fcmp_ordered(">", b, a), self.builder.fcmp_unordered("uno", b, b))
