@@ -12,7 +12,7 @@ from npvgg.kernels.compiling.flags import part
 from npvgg.kernels.engine.float32.epilogue import finish_compensated_pixels
 from npvgg.kernels.engine.float32.feature_map import clear_border, copy_vector
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
-from npvgg.kernels.engine.float32.product import LEAST_ROWS, compensated_product, finished_product, tile_product
+from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, SEGMENT
@@ -52,7 +52,7 @@ def products(product):
 
 
 add_products = products(tile_product(row_step=LANES, depth=LANES))
-add_compensated_products = products(compensated_product(row_step=LANES, depth=LANES))
+add_compensated_products = products(tile_product(row_step=LANES, depth=LANES, is_compensated=True))
 
 
 # ------------------------------------------------------------------------------------------------- Winograd

@@ -159,26 +159,20 @@ def mean_of_window(v, upper, lower, target):
     v.store(v.product_of(total, v.splat(0.25)), v.floats(target))
 
 
-@part
-def maxpool_task(step, task, scratch):
-    """2×2 windows side by side; a last row or column without a partner is dropped."""
-    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
-    begin_plane(step, image, block, first)
-    for i in range(first, last):
-        for j in range(step.y_width):
-            largest_of_window(x_at(step, image, block, 2 * i, 2 * j), x_at(step, image, block, 2 * i + 1, 2 * j),
-                              y_at(step, image, block, i, j))
+def pooling(pool):
+    """A kernel for one window → the task: 2×2 windows side by side; a last row or column without a partner is dropped."""
+    @part
+    def task_of_rows(step, task, scratch):
+        image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+        begin_plane(step, image, block, first)
+        for i in range(first, last):
+            for j in range(step.y_width):
+                pool(x_at(step, image, block, 2 * i, 2 * j), x_at(step, image, block, 2 * i + 1, 2 * j),
+                     y_at(step, image, block, i, j))
+    return task_of_rows
 
 
-@part
-def avgpool_task(step, task, scratch):
-    """2×2 windows side by side; a last row or column without a partner is dropped."""
-    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
-    begin_plane(step, image, block, first)
-    for i in range(first, last):
-        for j in range(step.y_width):
-            mean_of_window(x_at(step, image, block, 2 * i, 2 * j), x_at(step, image, block, 2 * i + 1, 2 * j),
-                           y_at(step, image, block, i, j))
+maxpool_task, avgpool_task = pooling(largest_of_window), pooling(mean_of_window)
 
 
 @kernel(LANES)
@@ -212,36 +206,44 @@ def bin_edges(index, extent, count):
 
 
 @part
-def adaptive_average_task(step, task, scratch):
-    """Each row of a bin is summed first, then the rows."""
-    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
-    begin_plane(step, image, block, first)
-    for i in range(first, last):
-        top, bottom = bin_edges(i, step.height, step.y_height)
-        for j in range(step.y_width):
-            left, right = bin_edges(j, step.width, step.y_width)
-            target = y_at(step, image, block, i, j)
-            clear_vector(target)
-            for row in range(top, bottom):
-                sum_of_pixels(right - left, x_at(step, image, block, row, left), target)
-            total, count = floats_from(target), np.float32((bottom - top) * (right - left))
-            for lane in range(LANES):
-                total[lane] /= count
+def clear_target(first, target):
+    """A sum of nothing yet."""
+    clear_vector(target)
 
 
 @part
-def adaptive_maximum_task(step, task, scratch):
-    """The largest value of each bin: rows of a plane of x → `chunk` rows of y; a NaN wins."""
-    image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
-    begin_plane(step, image, block, first)
-    for i in range(first, last):
-        top, bottom = bin_edges(i, step.height, step.y_height)
-        for j in range(step.y_width):
-            left, right = bin_edges(j, step.width, step.y_width)
-            target = y_at(step, image, block, i, j)
-            copy_vector(x_at(step, image, block, top, left), target)
-            for row in range(top, bottom):
-                largest_of_pixels(right - left, x_at(step, image, block, row, left), target)
+def divide_by_count(target, count):
+    """A sum → the mean of `count` vectors."""
+    total = floats_from(target)
+    for lane in range(LANES):
+        total[lane] /= np.float32(count)
+
+
+@part
+def leave_as_it_is(target, count):
+    """The largest value needs nothing more."""
+
+
+def adaptive_pooling(begin, join, end):
+    """Kernels for the first vector of a bin, for each of its rows, and for all of it → the task."""
+    @part
+    def task_of_rows(step, task, scratch):
+        image, block, first, last = plane_of(step, task, step.y_height, step.inputs)
+        begin_plane(step, image, block, first)
+        for i in range(first, last):
+            top, bottom = bin_edges(i, step.height, step.y_height)
+            for j in range(step.y_width):
+                left, right = bin_edges(j, step.width, step.y_width)
+                target = y_at(step, image, block, i, j)
+                begin(x_at(step, image, block, top, left), target)
+                for row in range(top, bottom):
+                    join(right - left, x_at(step, image, block, row, left), target)
+                end(target, (bottom - top) * (right - left))
+    return task_of_rows
+
+
+adaptive_average_task = adaptive_pooling(clear_target, sum_of_pixels, divide_by_count)
+adaptive_maximum_task = adaptive_pooling(copy_vector, largest_of_pixels, leave_as_it_is)
 
 
 # ------------------------------------------------------------------------------------------------- normalisation

@@ -17,7 +17,7 @@ Plain form:
                         chain[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
         sums += chain
 
-`compensated_product` keeps what the additions to c lose in a second c, so that their number costs no digits:
+A compensated product keeps what the additions to c lose in a second c, so that their number costs no digits:
 
     total = c + sums
     part = total − c
@@ -31,15 +31,17 @@ from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS, SHAPE, VECTORS
 LEAST_ROWS = min(SHAPE.row_counts)
 
 
-def tile_product(row_step, depth):
+def tile_product(row_step, depth, is_compensated=False):
     """The kernel for one layout of the left operand:
 
         product(rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step)
 
     a, b, c and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
     `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]; unless `fresh`, what lies there
-    is added.  However many rows a tile has, each sum runs over b and k in the same order, so the bits do not depend on how the
-    rows are divided into tiles.
+    is added, and where the product `is_compensated` what that loses lies at c[(VECTORS + v)·c_step + r·LANES].
+
+    However many rows a tile has, each sum runs over b and k in the same order, so the bits do not depend on how the rows are
+    divided into tiles.
     """
     @kernel(LANES)
     def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
@@ -47,21 +49,7 @@ def tile_product(row_step, depth):
             asked = v.floats(ahead), ahead_step
             sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), blocks,
                                summed, asked)
-            emit_stores(v, sums, v.floats(c), c_step, fresh)
-
-        for_each_count(v, rows, emit)
-    return product
-
-
-def compensated_product(row_step, depth):
-    """The same, where vector v of row r of what is lost lies at c[(VECTORS + v)·c_step + r·LANES]."""
-    @kernel(LANES)
-    def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
-        def emit(count):
-            asked = v.floats(ahead), ahead_step
-            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), blocks,
-                               summed, asked)
-            emit_compensated_stores(v, sums, v.floats(c), c_step, fresh)
+            emit_stores(v, sums, v.floats(c), c_step, fresh, is_compensated)
 
         for_each_count(v, rows, emit)
     return product
@@ -152,22 +140,8 @@ def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead):
     return dict(zip(tile, v.repeat(v.product(blocks, groups), [v.splat(0)] * len(tile), group), strict=True))
 
 
-def emit_stores(v, sums, c, c_step, fresh):
+def emit_stores(v, sums, c, c_step, fresh, is_compensated):
     """{(row, vector): sum} → c, stored where `fresh` is not 0 and added to what lies there otherwise."""
-    builder = v.builder
-    store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
-    builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
-    for block, adds in ((store, False), (add, True)):
-        builder.position_at_end(block)
-        for (r, s), total in sums.items():
-            place = place_of(v, c, c_step, r, s)
-            v.store(v.add(v.load(place), total) if adds else total, place)
-        builder.branch(end)
-    builder.position_at_end(end)
-
-
-def emit_compensated_stores(v, sums, c, c_step, fresh):
-    """The same, and to the lost what is lost; 0 where `fresh` is not 0."""
     builder = v.builder
     store, add, end = (builder.append_basic_block(name) for name in ("store", "add", "end"))
     builder.cbranch(builder.icmp_signed("!=", fresh, v.number(0)), store, add)
@@ -175,18 +149,19 @@ def emit_compensated_stores(v, sums, c, c_step, fresh):
         builder.position_at_end(block)
         for (r, s), addend in sums.items():
             place, lost = place_of(v, c, c_step, r, s), place_of(v, c, c_step, r, VECTORS + s)
-            if not adds:
-                v.store(addend, place)
-                v.store(v.splat(0), lost)
-                continue
-            old = v.load(place)
-            total = v.add(old, addend)
-            part = v.subtract(total, old)
-            error = v.add(v.subtract(old, v.subtract(total, part)), v.subtract(addend, part))
+            old = v.load(place) if adds else v.splat(0)
+            total = v.add(old, addend) if adds else addend
             v.store(total, place)
-            v.store(v.add(v.load(lost), error), lost)
+            if is_compensated:
+                v.store(v.add(v.load(lost), emit_loss(v, old, addend, total)) if adds else v.splat(0), lost)
         builder.branch(end)
     builder.position_at_end(end)
+
+
+def emit_loss(v, old, addend, total):
+    """What total = old + addend lost by rounding, exactly."""
+    part = v.subtract(total, old)
+    return v.add(v.subtract(old, v.subtract(total, part)), v.subtract(addend, part))
 
 
 def place_of(v, c, c_step, row, vector):
