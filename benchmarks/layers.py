@@ -27,7 +27,7 @@ from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.kernels.engine import program, team
 from npvgg.kernels.engine.arenas import aligned
-from npvgg.kernels.engine.building import algorithm_for
+from npvgg.kernels.engine.convolution_steps import algorithm_for
 from npvgg.kernels.engine.winograd import tile_for
 from npvgg.parity import oracle
 from npvgg.storage import atomic_file

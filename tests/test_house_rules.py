@@ -66,6 +66,8 @@ FLOORS = [
     ["npvgg.kernels.engine.float32"],
     ["npvgg.kernels.engine.arenas", "npvgg.kernels.engine.layout", "npvgg.kernels.engine.team"],
     ["npvgg.kernels.engine.packed", "npvgg.kernels.engine.program"],
+    ["npvgg.kernels.engine.builder"],
+    ["npvgg.kernels.engine.convolution_steps"],
     ["npvgg.kernels.engine.building"],
     ["npvgg.kernels.engine"],
     ["npvgg.kernels.tiers"],

@@ -6,7 +6,7 @@ import pytest
 from witnesses.operations import CASES, Case, pytorch, same_bits
 
 from npvgg.kernels import tiers
-from npvgg.kernels.engine import building, layerwise
+from npvgg.kernels.engine import building, convolution_steps, layerwise
 from npvgg.kernels.engine.winograd import tile_for
 from npvgg.layer import Layer
 
@@ -63,7 +63,7 @@ def convolution(case):
 
 def algorithm_of(case):
     layer = convolution(case)
-    return building.algorithm_for(case.shapes[0], layer, is_first=True) if building.is_obeyed(layer) else "direct"
+    return convolution_steps.algorithm_for(case.shapes[0], layer, is_first=True) if building.is_obeyed(layer) else "direct"
 
 
 def check_tiles(answer, theirs, position, padding):

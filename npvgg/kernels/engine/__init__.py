@@ -6,8 +6,10 @@ without Numba, what every process needs:
     winograd        the matrices of F(4×4, 3×3)
     steps           the kinds of step, and a step as a row of numbers
     layout          how feature maps and rows of features lie in memory
+    packed          the weights of layers, each packed once
+    builder         steps under construction, and the memory that they will need
+    convolution_steps     convolutions → steps, and by which algorithm
     building        layers → steps
-    packed          their weights, each packed once
     program         steps with places, run by threads
     arenas          the memory that programs work in
     team            threads that walk through a program together

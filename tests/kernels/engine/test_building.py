@@ -10,7 +10,7 @@ from npvgg.architecture import architecture
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.engine import arenas as arenas_module
-from npvgg.kernels.engine import building, team, winograd
+from npvgg.kernels.engine import building, convolution_steps, team, winograd
 from npvgg.kernels.engine.arenas import KEPT_BYTES, Arenas, aligned
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES
 from npvgg.kernels.engine.packed import Packed
@@ -100,8 +100,8 @@ def test_a_scale_below_zero_turns_the_order_of_a_window_around():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_program_assumes_nothing_of_its_arena(monkeypatch, channels, last_level):
     """Whatever lies there: the borders, the channels that do not exist and the ends of rows are written."""
-    here = building.machine()
-    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
+    here = convolution_steps.machine()
+    monkeypatch.setattr(convolution_steps, "machine", lambda: replace(here, last_level=last_level))
     net = architecture("vgg13_bn", width=3 / 32, head="avg3 max2 relu flatten bn 21 relu 5 bn", input_size=64,
                        input_channels=channels)
     x = np.random.default_rng(2).standard_normal((3, channels, 37, 50), np.float32)
@@ -140,7 +140,7 @@ def test_however_the_first_convolution_is_divided_the_bits_are_the_same(monkeypa
     layers = Layer("conv2d", "conv", (("weight", (21, 3, 3, 3)),), (("padding", 1),)), *LAYERS[1:]
     x = np.random.default_rng(5).standard_normal((3, 3, 47, 22), np.float32)
     expected = answers(layers, x, ["conv", "pool"])
-    monkeypatch.setattr(building, "TASKS", tasks)
+    monkeypatch.setattr(building.Builder, "TASKS", tasks)
     assert all(same_bits(array, expected[name]) for name, array in answers(layers, x, ["conv", "pool"]).items())
 
 
@@ -150,9 +150,9 @@ def test_however_a_step_is_divided_the_bits_are_the_same(monkeypatch, tasks, las
     layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"))
     x = picture(27, 22)
     names = [layer.name for layer in layers]
-    expected, here = answers(layers, x, names, "winograd"), building.machine()
-    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
-    monkeypatch.setattr(building, "TASKS", tasks)
+    expected, here = answers(layers, x, names, "winograd"), convolution_steps.machine()
+    monkeypatch.setattr(convolution_steps, "machine", lambda: replace(here, last_level=last_level))
+    monkeypatch.setattr(building.Builder, "TASKS", tasks)
     for keep in (names, ["pool", "flatten"]):
         found = answers(layers, x, keep, "winograd")
         assert all(same_bits(found[name], expected[name]) for name in keep)
@@ -175,9 +175,9 @@ def test_layers_in_any_order_are_computed_in_that_order(order, algorithm):
 @pytest.mark.parametrize("last_level", [0, 1 << 30], ids=["three steps", "one step"])
 def test_a_thread_writes_its_own_scratch_and_nothing_behind_the_arena(monkeypatch, last_level, tasks):
     """The last of the threads does all the work; what belongs to the others, and lies around the arena, stays as it was."""
-    here, threads, fence = building.machine(), number_of(None), 1 << 20
-    monkeypatch.setattr(building, "machine", lambda: replace(here, last_level=last_level))
-    monkeypatch.setattr(building, "TASKS", tasks)
+    here, threads, fence = convolution_steps.machine(), number_of(None), 1 << 20
+    monkeypatch.setattr(convolution_steps, "machine", lambda: replace(here, last_level=last_level))
+    monkeypatch.setattr(building.Builder, "TASKS", tasks)
     monkeypatch.setattr(team, "together", lambda function, count: function(count - 1))
     layers = (*LAYERS, Layer("conv2d", "wide", (("weight", (90, 21, 3, 3)),), (("padding", 1),)),
               Layer("conv2d", "narrow", (("weight", (5, 90, 3, 3)),), (("padding", 1),)), Layer("flatten", "flatten"),
@@ -237,7 +237,7 @@ def test_options_are_obeyed_or_the_layer_is_refused(layer, is_obeyed):
 
 @pytest.mark.parametrize("floats", [1, 16, 17, 32, 33, 512, 1000])
 def test_distances_are_odd_numbers_of_cache_lines(floats):
-    found = building.odd_lines(floats)
+    found = convolution_steps.odd_lines(floats)
     assert found >= floats and found % (2 * CACHE_LINE) == CACHE_LINE and found - floats < 2 * CACHE_LINE
 
 

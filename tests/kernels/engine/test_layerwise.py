@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from witnesses.operations import same_bits
 
 from npvgg.kernels import tiers
-from npvgg.kernels.engine import building
+from npvgg.kernels.engine import convolution_steps
+from npvgg.kernels.engine.convolution_steps import GROUPED, SUMMED, algorithm_for
 from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS
 from npvgg.layer import Layer
 
@@ -69,7 +70,7 @@ each_algorithm = pytest.mark.parametrize("algorithm", SHAPES)
 @each_algorithm
 def test_what_the_names_stand_for(algorithm):
     x, weight = SHAPES[algorithm]
-    assert building.algorithm_for(x, layer(weight), is_first=True) == algorithm
+    assert algorithm_for(x, layer(weight), is_first=True) == algorithm
 
 
 def layer(weight):
@@ -82,8 +83,8 @@ def test_which_algorithm_runs_depends_on_shapes_alone(channels, height, width):
     expected = "winograd" if min(height, width) >= 4 else "direct"
     for n in (1, 9):
         x = n, channels, height, width
-        assert building.algorithm_for(x, layer((35, channels, 3, 3))) == expected
-        assert building.algorithm_for(x, layer((35, channels, 3, 3)), is_first=True) == ("first" if channels <= 4 else expected)
+        assert algorithm_for(x, layer((35, channels, 3, 3))) == expected
+        assert algorithm_for(x, layer((35, channels, 3, 3)), is_first=True) == ("first" if channels <= 4 else expected)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -105,9 +106,10 @@ def test_other_images_of_the_batch_change_no_bit(algorithm):
 
 def test_three_steps_over_all_tiles_give_the_bits_of_one_step_over_few(monkeypatch):
     x, weight, bias = random(3, 70, 17, 22), random(90, 70, 3, 3), random(90)
-    one, here = conv2d(x, weight, bias), building.machine()
+    one, here = conv2d(x, weight, bias), convolution_steps.machine()
     for second_level, last_level in ((0, 0), (0, 1 << 30), (1 << 30, 1 << 30)):
-        monkeypatch.setattr(building, "machine", lambda: replace(here, second_level=second_level, last_level=last_level))  # noqa: B023
+        other = replace(here, second_level=second_level, last_level=last_level)
+        monkeypatch.setattr(convolution_steps, "machine", lambda: other)  # noqa: B023
         assert same_bits(conv2d(x, weight, bias), one)
 
 
@@ -145,16 +147,16 @@ def beside_one(shape, axis, small):
 
 # Beside a 1, what is below 2⁻²⁵ is lost; so a sum shows how many of its terms came together before they joined the 1.
 @pytest.mark.parametrize("op, channels, small, kept", [
-    ("direct", 512, 2.0**-26, 512 - building.SUMMED), ("direct", 2048, 2.0**-33, 2048 - building.GROUPED["direct"]),
-    ("winograd", 512, 2.0**-25.5, 512 - building.SUMMED), ("winograd", 4096, 2.0**-29.5, 4096 - building.GROUPED["winograd"]),
+    ("direct", 512, 2.0**-26, 512 - SUMMED), ("direct", 2048, 2.0**-33, 2048 - GROUPED["direct"]),
+    ("winograd", 512, 2.0**-25.5, 512 - SUMMED), ("winograd", 4096, 2.0**-29.5, 4096 - GROUPED["winograd"]),
     ("first", 3, 2.0**-23, 2),
 ], ids=["direct chains", "direct totals", "winograd chains", "winograd groups", "channels of a picture"])
 def test_small_terms_are_summed_before_they_meet_large_ones(op, channels, small, kept):
-    assert min(building.GROUPED.values()) > building.SUMMED and max(building.GROUPED.values()) < 512
+    assert min(GROUPED.values()) > SUMMED and max(GROUPED.values()) < 512
     side = 1 if op == "direct" else 3
     x, weight = beside_one((1, channels, 8, 9), 1, small), np.ones((2, channels, side, side), np.float32)
     found = conv2d(x, weight, np.zeros(2, np.float32), padding=side // 2)[0, :, 3:5, 3:5] / side**2 - 1
-    assert building.algorithm_for(x.shape, layer(weight.shape), is_first=True) == op
+    assert algorithm_for(x.shape, layer(weight.shape), is_first=True) == op
     assert found == pytest.approx(kept * small, rel=0.4)          # the transforms round too; one long sum would give 0
 
 
