@@ -14,6 +14,8 @@ import os
 import sys
 
 MOST_BYTES = 4 << 30                      # of all arrays together
+MOST_INFLATED = 8                         # times its own size that a file may unpack to; weights hardly shrink
+ROOM = 64 << 20                           # bytes that even a tiny file may unpack to
 LARGEST_CHUNK = 64 << 20
 MOST_OBJECTS = 2000
 DEEPEST = 8
@@ -85,8 +87,8 @@ def walk(h5py, root, size):
                 datasets.append((inner, member))
             else:
                 raise Refused(f"has something at {short(inner)} that is neither a group nor an array")
-        if total > MOST_BYTES:
-            raise Refused(f"has arrays of more than {MOST_BYTES:,} bytes")
+        if total > min(MOST_BYTES, MOST_INFLATED * size + ROOM):
+            raise Refused(f"unpacks its {size:,} bytes to {total:,} or more")
     return attributes, datasets
 
 
@@ -108,7 +110,7 @@ def check(path, dataset, size):
     if dataset.chunks is not None:
         chunk = math.prod(dataset.chunks) * dtype.itemsize
         needed = math.prod(-(-side // step) for side, step in zip(dataset.shape, dataset.chunks))
-        if chunk > LARGEST_CHUNK or dataset.id.get_num_chunks() != needed or wanted > MOST_BYTES or wanted > 1032 * size:
+        if chunk > LARGEST_CHUNK or dataset.id.get_num_chunks() != needed or wanted > MOST_BYTES:
             raise Refused(f"lacks chunks of {short(path)}, or has them too large")
     if stored > size:
         raise Refused(f"is shorter than {short(path)}")
