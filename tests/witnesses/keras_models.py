@@ -6,8 +6,8 @@ import zipfile
 import h5py
 import numpy as np
 
-KINDS = {"conv2d": "Conv2D", "maxpool2d": "MaxPooling2D", "avgpool2d": "AveragePooling2D", "dense": "Dense", "dropout": "Dropout",
-         "flatten": "Flatten", "batchnorm1d": "BatchNormalization", "batchnorm2d": "BatchNormalization"}
+KINDS = {"conv2d": "Conv2D", "maxpool2d": "MaxPooling2D", "avgpool2d": "AveragePooling2D",
+         "dense": "Dense", "dropout": "Dropout", "flatten": "Flatten", "batchnorm1d": "BatchNormalization", "batchnorm2d": "BatchNormalization"}
 GLOBAL = {"adaptive_avgpool2d": "GlobalAveragePooling2D", "adaptive_maxpool2d": "GlobalMaxPooling2D"}
 
 
@@ -22,12 +22,12 @@ def layers(vgg):
     Dense layers follow maps in Keras' order; global pooling needs no Flatten.
     """
     net, found, arrays, is_global = vgg.architecture, [], {}, False
-    for at, step in enumerate(net.layers):
+    for step in net.layers:
         ours = step.arrays(vgg.parameters)
         if step.op == "conv2d":
             side = ours[0].shape[2]
-            found.append(layer("Conv2D", step.name, filters=len(ours[0]), kernel_size=[side, side], strides=[1, 1], padding="same",
-                               data_format="channels_last", dilation_rate=[1, 1], groups=1, activation="linear",
+            found.append(layer("Conv2D", step.name, filters=len(ours[0]), kernel_size=[side, side], strides=[1, 1],
+                               padding="same", data_format="channels_last", dilation_rate=[1, 1], groups=1, activation="linear",
                                use_bias=len(ours) == 2, kernel_initializer={"class_name": "GlorotUniform"}))
             arrays[step.name] = [np.ascontiguousarray(ours[0].transpose(2, 3, 1, 0)), *ours[1:]]
         elif step.op == "dense":
@@ -35,8 +35,8 @@ def layers(vgg):
             found.append(layer("Dense", step.name, units=len(weight), activation="linear", use_bias=True))
             arrays[step.name] = [np.ascontiguousarray(weight.T), ours[1]]
         elif step.op.startswith("batchnorm"):
-            found.append(layer("BatchNormalization", step.name, axis=-1, momentum=0.99, epsilon=dict(step.options)["eps"], center=True,
-                               scale=True))
+            found.append(layer("BatchNormalization", step.name, axis=-1, momentum=0.99,
+                               epsilon=dict(step.options)["eps"], center=True, scale=True))
             is_flat = step.op == "batchnorm1d" and step.name == "bn5" and not is_global
             arrays[step.name] = [channels_last(array, net.pooled_size) for array in ours] if is_flat else list(ours)
         elif step.op == "relu" and found[-1]["class_name"] in ("Conv2D", "Dense"):
@@ -95,9 +95,9 @@ def nested(found, net, build=sequential):
 
 
 def in_h5(config, arrays):
-    """{path: array} in the layout of Keras 2: model_weights/LAYER/LAYER/FIELD:0, of an inner model model_weights/MODEL/LAYER/FIELD:0."""
-    inner = {step["config"]["name"]: model["config"]["name"] for model in config["config"]["layers"] if "layers" in model["config"]
-             for step in model["config"]["layers"]}
+    """{path: array} in the layout of Keras 2: model_weights/LAYER/LAYER/FIELD:0, and in an inner model MODEL for the first LAYER."""
+    inner = {step["config"]["name"]: model["config"]["name"] for model in config["config"]["layers"]
+             if "layers" in model["config"] for step in model["config"]["layers"]}
     fields = {2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
     return {f"model_weights/{inner.get(name, name)}/{name}/{kind}:0": array for name, of_layer in arrays.items()
             for kind, array in zip(fields[4 if len(of_layer) > 2 else 2], of_layer)}
@@ -107,7 +107,7 @@ def in_keras(model, arrays, place=""):
     """{path: array}, {group: {"name": layer}} in that of Keras 3: groups are called by class and count."""
     counts, paths, names = {}, {}, {}
     for step in model["config"]["layers"]:
-        own = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization"}.get(step["class_name"], step["class_name"].lower())
+        own = "batch_normalization" if step["class_name"] == "BatchNormalization" else step["class_name"].lower()
         number = counts[own] = counts.get(own, -1) + 1
         group, name = f"{place}layers/{own}_{number}" if number else f"{place}layers/{own}", step["config"]["name"]
         if "layers" in step["config"]:

@@ -4,8 +4,8 @@
     head        poolings, flatten, dense layers, batch norms, ReLUs and dropouts in any order
     end         what makes probabilities, or nothing
 
-The readers of graphs (onnx, keras, caffe) walk their nodes in the order of the data and call this for each.  Whether the features
-come in the right order is judged when the network is known (`verify.ordered`).
+The readers of graphs (onnx, keras, caffe) walk their nodes in the order of the data and call this for each.  Whether the
+features come in the right order is judged when the network is known (`verify.ordered`).
 """
 from collections import Counter
 from dataclasses import dataclass, field

@@ -3,8 +3,8 @@
     block1_conv1/kernel (3, 3, 3, 64), …, fc1/kernel (25088, 4096), predictions/bias (1000,)
 
 fc1 takes the map flattened as (i, j, c).  Hidden dense layers are fc1, fc2, …, and the one that gives the classes is
-`predictions`.  Some of Keras 3's files name layers by their class: conv2d, conv2d_1, …  Of a whole model, whose configuration says
-which layer is which, `formats.keras` gives the layers the paper's names and its arrays our layout:
+`predictions`.  Some of Keras 3's files name layers by their class: conv2d, conv2d_1, …  Of a whole model, whose configuration
+says which layer is which, `formats.keras` gives the layers the paper's names and its arrays our layout:
 
     conv1_1:weight (64, 3, 3, 3), bn1_1:mean (64,), …, fc8:bias (1000,)
 

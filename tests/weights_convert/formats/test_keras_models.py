@@ -68,7 +68,8 @@ def test_whole_models_arrive_bit_for_bit(network, form, layout):
     assert "how pictures are prepared" in " ".join(read.remarks)
 
 
-@pytest.mark.parametrize("write, container", [(keras_models.write_h5, "Keras HDF5"), (keras_models.write_keras, "Keras archive")])
+@pytest.mark.parametrize("write, container", [(keras_models.write_h5, "Keras HDF5"),
+                                              (keras_models.write_keras, "Keras archive")])
 def test_files_of_whole_models(tmp_path, write, container):
     vgg = drawn()
     found, arrays = keras_models.layers(vgg)
@@ -109,8 +110,10 @@ def without(name):
 make = keras_models.layer
 REFUSED = {
     "one pooling averages": (lambda found, arrays: next(
-        step for step in found if step["class_name"] == "MaxPooling2D").update(class_name="AveragePooling2D"), "maximum and others"),
-    "leaky": (inserted("conv2_1", make("LeakyReLU", "leaky", negative_slope=0.3)), r"its layer 'leaky' \(LeakyReLU\) is none of"),
+        step for step in found if step["class_name"] == "MaxPooling2D").update(class_name="AveragePooling2D"),
+        "maximum and others"),
+    "leaky": (inserted("conv2_1", make("LeakyReLU", "leaky", negative_slope=0.3)),
+              r"its layer 'leaky' \(LeakyReLU\) is none of"),
     "elu": (option("Conv2D", activation="elu"), "'conv1_1' .Conv2D. has the activation 'elu'"),
     "relu6": (inserted("conv2_1", make("ReLU", "r", max_value=6.0)), "'r' .ReLU. has max_value 6.0 where a VGG has None"),
     "no relu": (option("Conv2D", activation="linear"), "its graph has pool1 behind conv1_1, where vgg11 has relu1_1"),
@@ -125,7 +128,8 @@ REFUSED = {
     "whole numbers": (option("Dense", dtype={"class_name": "QuantizedDTypePolicy", "config": {"name": "int8_from_float32"}}),
                       "'int8_from_float32'"),
     "lora": (option("Dense", lora_rank=4), "has the option 'lora_rank'"),
-    "preparation": (lambda found, arrays: [make("Rescaling", "scale", scale=1 / 255), *found], r"'scale' \(Rescaling\) is none of"),
+    "preparation": (lambda found, arrays: [make("Rescaling", "scale", scale=1 / 255), *found],
+                    r"'scale' \(Rescaling\) is none of"),
     "four poolings": (without("pool4"), "stands before the last of five poolings"),
     "softmax before the end": (option("Dense", activation="softmax"), "stands behind the end of a VGG"),
     "softmax on features": (inserted("flatten", make("Softmax", "s")), "something other than a dense layer"),
@@ -191,12 +195,14 @@ def branching(config):
 @pytest.mark.parametrize("change, text", {
     "branches": (branching, "joins 2 branches"),
     "two outputs": (lambda config: config["config"].update(output_layers=[["fc7", 0, 0], ["fc6", 0, 0]]), "it has 2 outputs"),
-    "training": (lambda config: config["config"]["layers"][-1]["inbound_nodes"][0].update(kwargs={"training": True}), "is called with"),
+    "training": (lambda config: config["config"]["layers"][-1]["inbound_nodes"][0].update(kwargs={"training": True}),
+                 "is called with"),
     "a circle": (lambda config: config["config"]["layers"][1]["inbound_nodes"][0]["args"][0]["config"].update(
         keras_history=["fc7", 0, 0]), "in a circle"),
     "code": (lambda config: config.update(class_name="MyVGG"), "its model is a 'MyVGG', whose layers are code"),
     "no list": (lambda config: config["config"].update(layers=5), "is not one that Keras writes"),
-    "the same name twice": (lambda config: config["config"]["layers"][1]["config"].update(name="conv2_1"), "have the same name"),
+    "the same name twice": (lambda config: config["config"]["layers"][1]["config"].update(name="conv2_1"),
+                            "have the same name"),
 }.values(), ids=str)
 def test_configurations_that_are_no_row_of_layers(change, text):
     vgg = drawn()
@@ -264,7 +270,8 @@ BLOCKS = ["block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "block
 
 
 @pytest.mark.parametrize("is_by_class", [True, False], ids=["Keras 3", "Keras 2"])
-@pytest.mark.parametrize("names", [[f"conv2d_{13 + at}" for at in range(8)] + ["dense_3", "dense_4"], BLOCKS + ["dense_9", "dense_10"],
+@pytest.mark.parametrize("names", [[f"conv2d_{13 + at}" for at in range(8)] + ["dense_3", "dense_4"],
+                                   BLOCKS + ["dense_9", "dense_10"],
                                    BLOCKS + ["dense", "dense_1"]], ids=["session", "transfer, session", "transfer"])
 def test_numbers_of_a_session(names, is_by_class):
     vgg, arrays = weights_only(names, is_by_class)
@@ -277,7 +284,7 @@ def test_numbers_of_a_session(names, is_by_class):
 def test_batch_norm_without_its_place_is_refused(layout):
     vgg = drawn("vgg11_bn")
     found, arrays = keras_models.layers(vgg)
-    with pytest.raises(UnsupportedError, match="batch norm .*, whose place and ε weights alone do not show; give the whole model"):
+    with pytest.raises(UnsupportedError, match="batch norm .*, whose place and ε weights alone do not show"):
         keras.contents(Arrays(*layout(keras_models.sequential(found, vgg.architecture), arrays)), None, "memory")
 
 

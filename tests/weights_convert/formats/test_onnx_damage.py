@@ -266,12 +266,15 @@ def test_a_side_file_is_read_and_its_digest_told(tmp_path):
         assert any("'weights.bin' beside it has the SHA-256" in remark for remark in found.remarks)
 
 
+ELSEWHERE = "from the folder of its model"
+
+
 @pytest.mark.parametrize("place, text", [
-    ({"location": "../weights.bin"}, "from the folder of its model"),
-    ({"location": "a/../weights.bin"}, "from the folder of its model"), ({"location": "/etc/passwd"}, "from the folder of its model"),
-    ({"location": ".."}, "from the folder of its model"), ({"location": ""}, "from the folder of its model"), ({"location": None}, "from the folder of its model"),
-    ({"location": "..\\weights.bin"}, "from the folder of its model"), ({"location": "C:weights.bin"}, "from the folder of its model"),
-    ({"location": "weights.bin\0"}, "from the folder of its model"), ({"location": "x" * 5000}, "from the folder of its model"),
+    ({"location": "../weights.bin"}, ELSEWHERE),
+    ({"location": "a/../weights.bin"}, ELSEWHERE), ({"location": "/etc/passwd"}, ELSEWHERE),
+    ({"location": ".."}, ELSEWHERE), ({"location": ""}, ELSEWHERE), ({"location": None}, ELSEWHERE),
+    ({"location": "..\\weights.bin"}, ELSEWHERE), ({"location": "C:weights.bin"}, ELSEWHERE),
+    ({"location": "weights.bin\0"}, ELSEWHERE), ({"location": "x" * 5000}, ELSEWHERE),
     ({"offset": "13"}, r"weights.bin: .* ends at byte \d+ of \d+"), ({"offset": "-4"}, "offset and length say '-4'"),
     ({"length": "4"}, "needs .* bytes of its side file"), ({"length": "-1"}, "needs .* bytes"),
     ({"offset": "1e1"}, "offset and length"), ({"offset": "9" * 30}, "offset and length"),

@@ -26,7 +26,7 @@ PREPARATION = "the model does not say how pictures are prepared; without --prese
 
 
 def read(file, size):
-    """An HDF5 file of Keras → FileContents.  Raises BadFileError, and UnsupportedError for a model that is no VGG of npvgg's."""
+    """An HDF5 file of Keras → FileContents.  BadFileError, and UnsupportedError for a model that is no VGG of npvgg's."""
     arrays, attributes = foreign_hdf5.read(file)
     return contents(Arrays(arrays, attributes), attributes.get("", {}).get("model_config"), "Keras HDF5")
 
@@ -45,7 +45,8 @@ def read_archive(file, size):
     spans = zip_archive.spans(file, records, start, (zip_archive.STORED, zip_archive.DEFLATED))
     other = sorted(spans.keys() - {CONFIGURATION, WEIGHTS, METADATA})
     if other:
-        raise BadFileError(f"beside configuration and weights it has {quoted(other)}, which no VGG needs; save the network alone")
+        raise BadFileError(f"beside configuration and weights it has {quoted(other)}, which no VGG needs; save the network "
+                           "alone")
     try:
         configuration = npz.unpacked(file, *spans[CONFIGURATION]).decode("utf-8")
     except UnicodeDecodeError:

@@ -7,8 +7,8 @@
     layers/conv2d_3/vars/0                                      Keras 3, model.save_weights("x.weights.h5") and .keras
     layers/functional/layers/conv2d_3/vars/0                    of a model inside a model
 
-In Keras 3's layout a layer has the name of its class with the count of that class in its model, and the group's attribute `name`,
-since Keras 3.5, its own.  Arrays of the optimiser and the state of random numbers are left out.
+In Keras 3's layout a layer has the name of its class with the count of that class in its model, and the group's attribute
+`name`, since Keras 3.5, its own.  Arrays of the optimiser and the state of random numbers are left out.
 """
 import re
 
@@ -16,9 +16,9 @@ from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.refusals import quoted
 
 WHOLE = "model_weights/"
-LEGACY = re.compile(r"(?:.*/)?(?P<layer>[^/]+)/(?:(?P=layer)_)?(?P<field>W|b|kernel|bias|gamma|beta|moving_mean|moving_variance)"
-                    r"(?:_\d+)?(?::0)?")
-OF_A_LAYER = re.compile(r"(?:[^/]*/)*(?:[^/]*_)?(?P<field>W|b|kernel|bias|gamma|beta|moving_mean|moving_variance)(?:_\d+)?(?::0)?")
+FIELD = r"(?P<field>W|b|kernel|bias|gamma|beta|moving_mean|moving_variance)(?:_\d+)?(?::0)?"
+LEGACY = re.compile(rf"(?:.*/)?(?P<layer>[^/]+)/(?:(?P=layer)_)?{FIELD}")
+OF_A_LAYER = re.compile(rf"(?:[^/]*/)*(?:[^/]*_)?{FIELD}")
 KERAS_3 = re.compile(r"(?:.*/)?(?P<layer>[^/]+)/vars/(?P<number>\d)")
 FIELDS = {"W": "kernel", "b": "bias", "0": "kernel", "1": "bias"}
 OPTIMISER = ("optimizer", "optimizer_weights")
@@ -58,8 +58,8 @@ class Arrays:
         group = f"{node.location}/vars"
         name = self.attributes.get(group, {}).get("name", node.name)
         if name != node.name:
-            raise BadFileError(f"it keeps the weights of {quoted([name])} where those of {quoted([node.name])} belong; save the "
-                               "model again")
+            raise BadFileError(f"it keeps the weights of {quoted([name])} where those of {quoted([node.name])} belong; save "
+                               "the model again")
         return {field: f"{group}/{number}" for number, field in enumerate(fields) if f"{group}/{number}" in self.arrays}
 
     def named(self, node):
@@ -72,8 +72,8 @@ class Arrays:
                 continue
             field = FIELDS.get(match["field"], match["field"])
             if field in paths:
-                raise BadFileError(f"it has two arrays {quoted([paths[field], path])} for its layer {quoted([node.name])}; give the "
-                                   "layers of the inner models different names and save it again")
+                raise BadFileError(f"it has two arrays {quoted([paths[field], path])} for its layer {quoted([node.name])}; "
+                                   "give the layers of the inner models different names and save it again")
             paths[field] = path
         return paths
 
@@ -87,13 +87,13 @@ class Arrays:
         for path, array in self.arrays.items():
             key = self.key_of(path)
             if key in tensors:
-                raise BadFileError(f"it has {quoted([key])} twice, in models inside one another; give the whole model, a .keras or "
-                                   "an .h5 that model.save wrote")
+                raise BadFileError(f"it has {quoted([key])} twice, in models inside one another; give the whole model, a "
+                                   ".keras or an .h5 that model.save wrote")
             tensors[key] = array
         norms = [path for path in self.arrays if BATCH_NORM.fullmatch(path)]
         if norms:
-            raise UnsupportedError(f"it has batch norm ({quoted(norms[:1])}), whose place and ε weights alone do not show; give the "
-                                   "whole model, a .keras or an .h5 that model.save wrote")
+            raise UnsupportedError(f"it has batch norm ({quoted(norms[:1])}), whose place and ε weights alone do not show; "
+                                   "give the whole model, a .keras or an .h5 that model.save wrote")
         return renumbered(tensors, remarks)
 
     def key_of(self, path):
@@ -113,7 +113,8 @@ def renumbered(tensors, remarks):
     has_blocks, names = any(BY_BLOCK.fullmatch(key) for key in tensors), {}
     for kind in ("conv2d", "dense"):
         layers = {key.partition("/")[0] for key in tensors}
-        found = sorted(int(match["number"] or 0) for match in map(BY_CLASS.fullmatch, layers) if match and match["kind"] == kind)
+        matches = [match for match in map(BY_CLASS.fullmatch, layers) if match and match["kind"] == kind]
+        found = sorted(int(match["number"] or 0) for match in matches)
         theirs = [numbered(kind, number) for number in found]
         ours = [numbered(kind, number) for number in range(len(found))]
         if kind == "dense" and has_blocks:
@@ -122,8 +123,8 @@ def renumbered(tensors, remarks):
             names |= dict(zip(theirs, ours, strict=True))
             remarks.append(f"its layers {theirs[0]} … {theirs[-1]} were taken in the order of their numbers")
     if set(names.values()) - names.keys() & {key.partition("/")[0] for key in tensors}:
-        raise BadFileError(f"its layers have names of two kinds ({quoted(sorted(names))}); give the whole model, a .keras or an .h5 "
-                           "that model.save wrote")
+        raise BadFileError(f"its layers have names of two kinds ({quoted(sorted(names))}); give the whole model, a .keras or "
+                           "an .h5 that model.save wrote")
     return {f"{names.get(layer, layer)}{slash}{field}": array
             for (layer, slash, field), array in ((key.partition("/"), array) for key, array in tensors.items())}
 

@@ -57,8 +57,8 @@ def walked(model, names, location):
     """A model, its names and its location → [Node, …]."""
     kind, config = model["class_name"], model["config"]
     if kind not in SEQUENTIAL + FUNCTIONAL:
-        raise UnsupportedError(f"its model is a {quoted([str(kind)])}, whose layers are code and not in the file; give a Sequential or "
-                               "functional model")
+        raise UnsupportedError(f"its model is a {quoted([str(kind)])}, whose layers are code and not in the file; give a "
+                               "Sequential or functional model")
     layers = config["layers"] if isinstance(config, dict) else config
     counts, found = Counter(), {}
     for layer in layers:

@@ -35,8 +35,8 @@ def read(nodes, arrays):
                 size = layers.side = picture(node, shape)
             is_last, last = node.options.get("data_format", "channels_last"), node.options.pop("dtype", "float32")
             if is_last not in (None, "channels_last") or dtype_of(last) not in FLOATS:
-                raise unsupported(node, f"has the data format {short(is_last)} and the dtype {short(dtype_of(last))}; npvgg reads "
-                                        "channels_last and floating point")
+                raise unsupported(node, f"has the data format {short(is_last)} and the dtype {short(dtype_of(last))}; npvgg "
+                                        "reads channels_last and floating point")
             if layers.border and node.kind != "Conv2D":
                 raise unsupported(node, "stands where a VGG has none")
             OPERATORS[node.kind](layers, node, arrays)
@@ -104,13 +104,14 @@ def conv(layers, node, arrays):
     weight = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
     if layers.is_head:
         if border or side != (layers.side or side):
-            raise unsupported(node, f"has filters of {side}×{side} on a map of {layers.side}; npvgg reads a convolution after pool5 "
-                                    "where it covers the map")
+            raise unsupported(node, f"has filters of {side}×{side} on a map of {layers.side}; npvgg reads a convolution after "
+                                    "pool5 where it covers the map")
         layers.begin_features()
         layers.dense(weight.reshape(len(weight), -1), np.zeros(len(weight), np.float32) if bias is None else bias)
         layers.side = 1
     elif border != side // 2 or side % 2 == 0:
-        raise unsupported(node, f"has the padding {short(padding)} with filters of {side}×{side}; a VGG keeps the size of the map")
+        raise unsupported(node, f"has the padding {short(padding)} with filters of {side}×{side}; a VGG keeps the size of "
+                                "the map")
     else:
         layers.convolution(weight, bias)
     activate(layers, node, node.options.pop("activation", None))
@@ -151,7 +152,8 @@ def activate(layers, node, name):
 def end(layers, node, name):
     """Softmax or sigmoid of what a dense layer gives: the model's own output is probabilities."""
     if not layers.is_flat or [kind for kind, _ in layers.steps if not kind.startswith("drop")][-1:] != ["dense"]:
-        raise unsupported(node, f"makes probabilities by {name} of something other than a dense layer's outputs; a VGG does not")
+        raise unsupported(node, f"makes probabilities by {name} of something other than a dense layer's outputs; a VGG "
+                                "does not")
     layers.output, layers.source_output, layers.has_ended = name, "probabilities", True
 
 
@@ -209,8 +211,8 @@ def pool(layers, node, kind):
         layers.pool(kind)
     elif window != [1, 1]:
         if not divides or layers.is_dense:
-            raise unsupported(node, f"pools {short(window)} on a map of side {layers.side or 'unknown'}; npvgg reads windows that "
-                                    "divide the map")
+            raise unsupported(node, f"pools {short(window)} on a map of side {layers.side or 'unknown'}; npvgg reads windows "
+                                    "that divide the map")
         layers.side //= window[0]
         layers.step(f"{kind}{layers.side}")
 
@@ -282,8 +284,8 @@ def nothing(layers, node, arrays):
 
 
 NOTHING = dict.fromkeys(("InputLayer", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization",
-                         "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness"),
-                        nothing) | {"Dropout": dropout}
+                         "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast",
+                         "RandomBrightness"), nothing) | {"Dropout": dropout}
 OPERATORS = {
     "Conv2D": conv, "ZeroPadding2D": zero_padding, "BatchNormalization": batch_norm, "Activation": activation, "ReLU": relu,
     "MaxPooling2D": max_pool, "AveragePooling2D": average_pool, "GlobalAveragePooling2D": global_average,

@@ -112,8 +112,9 @@ def product(vector):
     """[size, …] → their product, where it is one of numbers or one of different axes."""
     if all(isinstance(size, int) for size in vector):
         return math.prod(vector)
-    axes = "".join(sorted(size for size in vector if size != 1)) if all(type(size) is str or size == 1 for size in vector) else ""
-    return axes if axes in ("0", "1", "2", "3", "12", "13", "23", "123") else UNKNOWN
+    axes = "".join(sorted(str(size) for size in vector if size != 1))
+    is_of_axes = all(isinstance(size, str) or size == 1 for size in vector)
+    return axes if is_of_axes and axes in ("0", "1", "2", "3", "12", "13", "23", "123") else UNKNOWN
 
 
 def picked(how, vector, others):

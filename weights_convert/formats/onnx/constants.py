@@ -3,8 +3,9 @@
     Constant, ConstantOfShape, Identity, Reshape, Transpose, Cast, Squeeze, Unsqueeze, Concat, Slice
     Add, Sub, Mul, Div, Sqrt, Reciprocal, Neg: what optimisers leave of a batch norm that they fold
 
-What a node would make is counted before it is made.  ConstantOfShape's one number is kept once (np.broadcast_to), so that a fill
-costs nothing before it has its place in a network.  An initialiser may also be listed among the graph's inputs, as all were before IR version 4.
+What a node would make is counted before it is made.  ConstantOfShape's one number is kept once (np.broadcast_to), so that a
+fill costs nothing before it has its place in a network.  An initialiser may also be listed among the graph's inputs, as all
+were before IR version 4.
 Source: onnx/docs/Operators.md.
 """
 import math
@@ -69,8 +70,8 @@ class Constants:
                 self.filled += math.prod(int(side) for side in inputs[0])
             self.made_bytes += COPIES[node.op_type](inputs, options) if node.op_type in COPIES else 0
             if self.filled > MOST_FILLED or self.made_bytes > MOST_MADE * self.read_bytes + ROOM:
-                raise hostile(f"its nodes make {self.filled:,} numbers from none, and {self.made_bytes:,} bytes of constants from "
-                              f"{self.read_bytes:,}")
+                raise hostile(f"its nodes make {self.filled:,} numbers from none, and {self.made_bytes:,} bytes of constants "
+                              f"from {self.read_bytes:,}")
             return FOLDED[node.op_type](inputs, options)
         except NpvggError:
             raise

@@ -313,7 +313,8 @@ def transpose(layers, node):
     """Transpose: the axes change places, the batch's excepted."""
     order = node.attributes.pop("perm", list(range(len(layers.layout)))[::-1])
     if sorted(order) != list(range(len(layers.layout))) or order[0] != 0:
-        raise unsupported(node, f"moves the axes of {layers.layout} by {short(order)}; npvgg reads that where the batch stays first")
+        raise unsupported(node, f"moves the axes of {layers.layout} by {short(order)}; npvgg reads that where "
+                                "the batch stays first")
     layers.layout = "".join(layers.layout[axis] for axis in order)
 
 

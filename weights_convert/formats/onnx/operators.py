@@ -5,8 +5,8 @@
                 or Squeeze; Gemm, MatMul + Add, or a Conv that covers the map; BatchNormalization; Relu; Dropout
     end         Softmax, Sigmoid, LogSoftmax, or nothing
 
-Transpose and Squeeze change what the axes are; Mul and Add by a number a channel are a batch norm.  Every attribute has to be one
-that a VGG has.  Source: onnx/docs/Operators.md, Changelog.md; onnxruntime/docs/ContribOperators.md.
+Transpose and Squeeze change what the axes are; Mul and Add by a number a channel are a batch norm.  Every attribute has to be
+one that a VGG has.  Source: onnx/docs/Operators.md, Changelog.md; onnxruntime/docs/ContribOperators.md.
 """
 import numpy as np
 
@@ -25,8 +25,8 @@ def read(nodes, opset, layout, size):
     layers = Layers(opset, side=size, layout=layout)
     for node in nodes:
         if node.op.startswith(NCHWC):
-            raise unsupported(node, "is laid out for one kind of processor; let ONNX Runtime write the model at a lower level of "
-                                    "optimisation, or give the file that it was made of")
+            raise unsupported(node, "is laid out for one kind of processor; let ONNX Runtime write the model at a lower level "
+                                    "of optimisation, or give the file that it was made of")
         if node.op not in OPERATORS:
             known = ", ".join(name for name in OPERATORS if "." not in name)
             raise unsupported(node, f"is none of a VGG's; npvgg knows {known}")
@@ -77,7 +77,8 @@ CONVOLUTIONS = ("Conv", "com.microsoft.FusedConv")
 OF_MAPS = (*CONVOLUTIONS, "Pad", "LRN", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 OF_AXES = ("ReduceMean", "ReduceMax", "Squeeze", "Transpose")        # and of maps in any layout
 OPERATORS = {
-    "Conv": features.conv, "com.microsoft.FusedConv": features.fused_conv, "Pad": features.pad, "BatchNormalization": features.batch_norm, "Relu": features.relu,
+    "Conv": features.conv, "com.microsoft.FusedConv": features.fused_conv, "Pad": features.pad,
+    "BatchNormalization": features.batch_norm, "Relu": features.relu,
     "LRN": features.response_norm, "MaxPool": features.max_pool, "AveragePool": features.average_pool,
     "GlobalAveragePool": features.global_average, "GlobalMaxPool": features.global_maximum,
     "ReduceMean": features.reduced_mean, "ReduceMax": features.reduced_maximum,

@@ -4,8 +4,8 @@
     offset      where the numbers begin, 0 if it is not given
     length      how many bytes they have
 
-A location comes from an untrusted file, so it must stay inside, and neither the file nor a folder on the way may be a link, which
-could lead anywhere.  Source: onnx/docs/ExternalData.md; CVE-2022-25882, CVE-2024-27318.
+A location comes from an untrusted file, so it must stay inside, and neither the file nor a folder on the way may be a link,
+which could lead anywhere.  Source: onnx/docs/ExternalData.md; CVE-2022-25882, CVE-2024-27318.
 """
 import hashlib
 import os
@@ -38,8 +38,8 @@ class SideFiles:
             raise hostile(f"{what} describes its side file by {quoted([entry.key for entry in entries], 5)}")
         location, offset, length = place.get("location", ""), place.get("offset", "0"), place.get("length", str(count))
         if not is_inside(location) or self.folder is None:
-            raise BadFileError(f"{what} is said to be in {quoted([location])}; npvgg reads a side file from the folder of its model "
-                               "or one inside it only: put it there and save the model with that name")
+            raise BadFileError(f"{what} is said to be in {quoted([location])}; npvgg reads a side file from the folder of its "
+                               "model or one inside it only: put it there and save the model with that name")
         if not (NUMBER.fullmatch(offset) and NUMBER.fullmatch(length)) or int(length) != count:
             raise damaged(f"{what} needs {count:,} bytes of its side file; offset and length say {quoted([offset, length])}")
         with opened_file.opened(self.path(location), follow=False) as (file, size):
