@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 
 KINDS = {"conv2d": "Conv2D", "maxpool2d": "MaxPooling2D", "avgpool2d": "AveragePooling2D",
-         "dense": "Dense", "dropout": "Dropout", "flatten": "Flatten", "batchnorm1d": "BatchNormalization", "batchnorm2d": "BatchNormalization"}
+         "dense": "Dense", "dropout": "Dropout", "flatten": "Flatten", "batchnorm1d": "BatchNormalization",
+         "batchnorm2d": "BatchNormalization"}
 GLOBAL = {"adaptive_avgpool2d": "GlobalAveragePooling2D", "adaptive_maxpool2d": "GlobalMaxPooling2D"}
 
 
@@ -95,7 +96,7 @@ def nested(found, net, build=sequential):
 
 
 def in_h5(config, arrays):
-    """{path: array} in the layout of Keras 2: model_weights/LAYER/LAYER/FIELD:0, and in an inner model MODEL for the first LAYER."""
+    """{path: array} in the layout of Keras 2: model_weights/LAYER/LAYER/FIELD:0, or MODEL/LAYER/FIELD:0."""
     inner = {step["config"]["name"]: model["config"]["name"] for model in config["config"]["layers"]
              if "layers" in model["config"] for step in model["config"]["layers"]}
     fields = {2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}

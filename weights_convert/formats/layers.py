@@ -180,6 +180,8 @@ class Layers:
         self.share_biases()
         side = self.taken_side()
         self.input_size = size or (MINIMUM_INPUT * side if side else TYPICAL_INPUT)
+        if size is None:
+            self.remarks.append(f"the file leaves the side of the pictures open; {self.input_size} was taken (--input-size)")
         if side:
             self.steps.insert(0, (f"avg{side}", {}))              # keeps this map, and brings those of other pictures to it
         self.head = " ".join(self.token(kind, arrays) for kind, arrays in self.steps)
