@@ -199,7 +199,7 @@ def test_it_is_told_by_its_first_bytes(tmp_path):
     (tmp_path / "x").write_bytes(builder.piece(1, "VGG_ILSVRC_16_layers") + LAYER)
     assert formats.read(tmp_path / "x").container == "Caffe model"
     (tmp_path / "x").write_text("\nname: 'a prototxt'\n")
-    with pytest.raises(BadFileError, match="a text file"):
+    with pytest.raises(BadFileError, match="a description of Caffe.s .*give the .caffemodel, which has the weights"):
         formats.read(tmp_path / "x")
 
 

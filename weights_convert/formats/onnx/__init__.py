@@ -15,6 +15,7 @@ import os
 from npvgg import images
 from npvgg.architecture import CHANNELS
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
+from weights_convert import signatures
 from weights_convert.formats import description
 from weights_convert.formats.contents import FileContents
 from weights_convert.formats.layers import CHANNELS_LAST, MAPS
@@ -40,7 +41,8 @@ CAFFE2, CAFFE2_ENDS = "caffe2", ("data_0", "prob_1")
 
 def is_one(head):
     """Whether the first bytes are those of a ModelProto: a small ir_version, then another of its fields."""
-    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x20 and head[2] in SECOND_TAGS
+    return not signatures.of_a_protobuf(head) and \
+        len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x20 and head[2] in SECOND_TAGS
 
 
 def read(file, size):
