@@ -1,7 +1,7 @@
 """Numbers that a graph has before any picture comes in: initialisers, and nodes that only bring such into another form.
 
     Constant, ConstantOfShape, Identity, Reshape, Transpose, Cast, Squeeze, Unsqueeze, Concat, Slice
-    Add, Sub, Mul, Div, Sqrt, Reciprocal, Neg: what optimisers leave of a batch norm that they fold
+    Add, Sub, Mul, Div, Sqrt: what optimisers leave of a batch norm that they fold
 
 What a node would make is counted before it is made.  ConstantOfShape's one number is kept once (np.broadcast_to), so that a
 fill costs nothing before it has its place in a network.  An initialiser may also be listed among the graph's inputs, as all
@@ -164,7 +164,7 @@ def computed(function):
     """A function of NumPy's → one of FOLDED, on floating point, or on whole numbers where it is not a division."""
     def of_constants(inputs, options):
         kinds = {array.dtype for array in inputs}
-        if len(kinds) != 1 or min(kinds).kind != "f" and function in (np.divide, np.sqrt, np.reciprocal):
+        if len(kinds) != 1 or min(kinds).kind != "f" and function in (np.divide, np.sqrt):
             raise UnsupportedError(f"it computes {function.__name__} of constants of the types {', '.join(map(str, kinds))}; "
                                    "npvgg reads that for floating point")
         with np.errstate(all="ignore"):
@@ -188,8 +188,7 @@ def all_bytes(inputs, options):
     return sum(array.nbytes for array in inputs)
 
 
-ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Sqrt": np.sqrt,
-              "Reciprocal": np.reciprocal, "Neg": np.negative}
+ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Sqrt": np.sqrt}
 # How many bytes are made anew, by those nodes whose results are not views.
 COPIES = {"Concat": all_bytes, "Cast": cast_bytes, "Reshape": all_bytes} | dict.fromkeys(ARITHMETIC, broadcast_bytes)
 FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, _: inputs[0], "Reshape": reshaped,
