@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from npvgg.errors import NpvggError, UnsupportedError
+from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert.formats.onnx import attributes, tensors
 from weights_convert.refusals import damaged, hostile, quoted
 
@@ -29,8 +29,10 @@ class Constants:
         self.side = side
         self.tensors = attributes.unambiguous((tensor.name, tensor) for tensor in graph.initializer)
         self.makers = attributes.unambiguous((name, node) for node in graph.node for name in node.output if name)
-        if self.tensors.keys() & self.makers.keys():
-            raise hostile("it has a node and a tensor with the same output name")
+        twice = sorted(self.tensors.keys() & self.makers.keys())
+        if twice:
+            raise BadFileError(f"it has the name {quoted(twice[:1])} for a tensor and for what a node makes, which no runtime "
+                               "takes; export it with output_names of your own")
         self.known, self.used, self.arrays = {}, set(), {}
         self.read_bytes = self.made_bytes = self.filled = 0
 
