@@ -149,6 +149,13 @@ def test_a_network_in_training_ends_with_its_loss():
     assert result.architecture == vgg.architecture and result.source_output == "probabilities"
 
 
+def test_fillers_are_no_numbers():
+    """How weights began is a message in the field where a convolution has its padding."""
+    filler = builder.piece(1, "gaussian") + b"\x25" + np.float32(-0.005).tobytes()
+    options = builder.number(1, 2) + builder.piece(3, filler) + builder.piece(4, filler)
+    assert read(builder.layer("d", "InnerProduct", [np.zeros((2, 3), "f4")], 2, options))
+
+
 def test_a_network_that_ends_with_logits_or_features():
     assert changed(change=lambda parts: parts[:-1])[0].source_output == "logits"
     found, vgg, _ = changed(change=lambda parts: parts[:-2])

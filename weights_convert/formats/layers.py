@@ -41,6 +41,7 @@ class Layers:
     was_channels_last: bool = False       # features still in the order (h, w, c) in which a map was flattened
     takes_bias: dict | None = None        # the arrays of the layer before, whose bias may still come from an Add
     takes_shift: dict | None = None       # the same of a factor before, which an Add may turn into a whole batch norm
+    rescaling: tuple = ()                 # (scale, offset) of the pictures' levels in front of the network
     reduced: dict = field(default_factory=dict)       # "H", "W" → "avg" or "max": one axis of a map, before the other
     has_ended: bool = False
     poolings: set = field(default_factory=set)        # "max", "avg": of the blocks

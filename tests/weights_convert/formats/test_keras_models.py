@@ -2,13 +2,16 @@
 import copy
 import json
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from witnesses import keras_models
 from witnesses.networks import lively
 
+from npvgg import images
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert import convert, formats
 from weights_convert.formats import keras
@@ -128,8 +131,9 @@ REFUSED = {
     "whole numbers": (option("Dense", dtype={"class_name": "QuantizedDTypePolicy", "config": {"name": "int8_from_float32"}}),
                       "'int8_from_float32'"),
     "lora": (option("Dense", lora_rank=4), "has the option 'lora_rank'"),
-    "preparation": (lambda found, arrays: [make("Rescaling", "scale", scale=1 / 255), *found],
-                    r"'scale' \(Rescaling\) is none of"),
+    "preparation": (lambda found, arrays: [make("Normalization", "n", axis=-1), *found], r"'n' \(Normalization\) is none of"),
+    "rescaling later": (inserted("conv1_1", make("Rescaling", "scale", scale=2.0)), "once, in front of the network"),
+    "rescaling by a list": (lambda found, arrays: [make("Rescaling", "scale", scale=[1, 2, 3]), *found], "reads two numbers"),
     "four poolings": (without("pool4"), "stands before the last of five poolings"),
     "softmax before the end": (option("Dense", activation="softmax"), "stands behind the end of a VGG"),
     "softmax on features": (inserted("flatten", make("Softmax", "s")), "something other than a dense layer"),
@@ -160,6 +164,24 @@ def test_what_does_nothing_in_inference_is_left_out():
     result, _ = changed(lambda found, arrays: [
         make("RandomFlip", "flip", mode="horizontal"), make("RandomRotation", "turn", factor=0.1), *found])
     assert has_bits_of(result, drawn())
+
+
+@pytest.mark.parametrize("scale, offset", [(1 / 255, 0), (1 / 127.5, -1), (1, -127)])
+def test_rescaling_becomes_part_of_the_preparation(scale, offset):
+    result, read = changed(lambda found, arrays: [make("Rescaling", "scale", scale=scale, offset=offset), *found])
+    levels = np.arange(48 * 3).reshape(8, 6, 3).astype("u1")
+    preset = replace(result.preset, resize=None, crop=6)
+    prepared = images.batch([Image.fromarray(levels)], preset)[0]
+    assert np.allclose(prepared, (levels[1:7].astype("f8") * scale + offset).transpose(2, 0, 1), atol=1e-4)
+    assert result.preset.crop == 64 and "Rescaling was moved" in " ".join(read.remarks)
+    grey, _ = in_memory(*rescaled_grey())
+    assert (grey.preset.order, grey.preset.std) == ("L", (255.0,))
+
+
+def rescaled_grey():
+    vgg = drawn(input_channels=1)
+    found, arrays = keras_models.layers(vgg)
+    return keras_models.sequential([make("Rescaling", "scale", scale=1 / 255), *found], vgg.architecture), arrays
 
 
 def test_borders_as_layers_of_their_own():

@@ -33,6 +33,7 @@ TYPES = {1: "Accuracy", 4: "Convolution", 5: "Data", 6: "Dropout", 8: "Flatten",
          22: "Split", 23: "TanH", 24: "WindowData", 27: "SigmoidCrossEntropyLoss", 29: "MemoryData", 30: "ArgMax",
          32: "DummyData", 36: "Silence"}
 DENSE = ("InnerProduct",)
+PACKED = {"convolution": (3, 4, 6, 18)}   # pad, kernel_size, stride, dilation
 
 
 @dataclass
@@ -64,26 +65,23 @@ def layer(message, numbers):
         elif number == numbers["blobs"]:
             read.blobs.append(value)
         elif number in numbers:
-            read.options[numbers[number]] = numbers_of(value)
+            read.options[numbers[number]] = numbers_of(value, PACKED.get(numbers[number], ()))
     return read
 
 
-def numbers_of(message):
-    """{field number: [number, …]} of the numbers in a message; packed ones where there are few."""
+def numbers_of(message, packed):
+    """{field number: [number, …]} of the numbers in a message; `packed` are the fields that may hold several in one."""
     numbers = {}
     for number, wire, value in protobuf.fields(message):
         if wire == protobuf.FOUR_BYTES:
             numbers.setdefault(number, []).append(*struct.unpack("<f", value))
         elif wire == protobuf.VARINT:
             numbers.setdefault(number, []).append(value)
-        elif wire == protobuf.BYTES and number in PACKED:
+        elif wire == protobuf.BYTES and number in packed:
             if len(value) > LONGEST_LIST:
                 raise damaged(f"it has an option of {len(value):,} bytes")
             numbers.setdefault(number, []).extend(protobuf.varints(wire, value))
     return numbers
-
-
-PACKED = (3, 4, 6, 18)                    # of a convolution: pad, kernel_size, stride, dilation
 
 
 def array(name, blob, dimensions):

@@ -163,7 +163,7 @@ def relu(network, layer):
     network.relu()
 
 
-POOL, POOL_KERNEL, POOL_STRIDE, POOL_PAD, GLOBAL = 1, 2, 3, 4, 12
+POOL, POOL_KERNEL, POOL_STRIDE, POOL_PAD, ENGINE, GLOBAL = 1, 2, 3, 4, 11, 12
 
 
 def pool(network, layer):
@@ -172,7 +172,7 @@ def pool(network, layer):
     kind = {0: "max", 1: "avg"}.get(*options.get(POOL, [0]))
     is_global = options.get(GLOBAL, [0]) != [0]
     window = [*options.get(POOL_KERNEL, [0]), *options.get(POOL_STRIDE, [1]), *options.get(POOL_PAD, [0])]
-    if kind is None or options.keys() - {POOL, POOL_KERNEL, POOL_STRIDE, POOL_PAD, GLOBAL}:
+    if kind is None or options.keys() - {POOL, POOL_KERNEL, POOL_STRIDE, POOL_PAD, ENGINE, GLOBAL}:
         raise unsupported(layer, "pools in a way that no VGG does")
     if network.is_head and is_global and not network.is_flat:
         network.side = 1

@@ -12,7 +12,9 @@ Nothing is run: the configuration is JSON, and every layer and option has to be 
 Source: keras/src/legacy/saving/legacy_h5_format.py, keras/src/saving/saving_lib.py, keras/src/models/functional.py.
 """
 import tempfile
+from dataclasses import replace
 
+from npvgg import images
 from npvgg.errors import BadFileError
 from weights_convert.containers import foreign_hdf5, zip_archive
 from weights_convert.formats import npz
@@ -66,6 +68,19 @@ def contents(arrays, configuration, container):
             raise BadFileError("it is an HDF5 file without weights of Keras; give one that model.save_weights wrote")
         return FileContents(tensors=tensors, container=container, remarks=tuple(remarks))
     network = operators.read(model_config.nodes(configuration), arrays)
+    stated, prepared = network.stated(), PREPARATION
+    if network.rescaling:
+        stated["preset"] = rescaled(*network.rescaling, network.features["conv1_1"]["W"].shape[1], network.input_size)
+        prepared = "its Rescaling was moved into the preparation of pictures; how they are cropped it does not say"
     tensors = {f"{layer}:{operators.FIELDS[kind]}": array for (layer, kind), array in network.arrays.items()}
-    return FileContents(tensors=tensors | arrays.unused(), container=container, stated=network.stated(),
-                        remarks=(*remarks, *network.remarks, PREPARATION))
+    return FileContents(tensors=tensors | arrays.unused(), container=container, stated=stated,
+                        remarks=(*remarks, *network.remarks, prepared))
+
+
+def rescaled(scale, offset, channels, side):
+    """The Preset of levels · scale + offset, for pictures of so many channels and that side."""
+    return replace(images.preset("caffe").resized(side), name="keras-rescaling", order=ORDERS[channels], divisor=1.0,
+                   mean=(-offset / scale,) * channels, std=(1 / scale,) * channels)
+
+
+ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}    # of the channels as Keras loads pictures

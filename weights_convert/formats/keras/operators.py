@@ -1,5 +1,6 @@
 """The layers of a Keras model → those of a VGG.
 
+    front       Rescaling, which belongs to the preparation of pictures
     features    (Conv2D [BatchNormalization] [Activation or ReLU])… MaxPooling2D or AveragePooling2D, five times
     head        poolings, Flatten, Dense, BatchNormalization, Activation, ReLU and Dropout in any order
     end         softmax, sigmoid, or nothing
@@ -121,6 +122,17 @@ def require_maps(layers, node):
     """UnsupportedError where the maps were flattened."""
     if layers.is_flat:
         raise unsupported(node, "stands behind the flattened map")
+
+
+def rescaling(layers, node, arrays):
+    """Rescaling of the pictures in front of the network: x · scale + offset, which becomes part of their preparation."""
+    scale, offset = (node.options.pop(name, default) for name, default in (("scale", 1.0), ("offset", 0.0)))
+    is_number = all(type(number) in (int, float) for number in (scale, offset)) and 1e-5 < scale < 1e5 and \
+        abs(offset) < 1e5 * scale
+    if layers.features or layers.rescaling or not is_number:
+        raise unsupported(node, f"computes x · {short(scale)} + {short(offset)}; npvgg reads two numbers, once, in front of "
+                                "the network")
+    layers.rescaling = float(scale), float(offset)
 
 
 def zero_padding(layers, node, arrays):
@@ -287,7 +299,8 @@ NOTHING = dict.fromkeys(("InputLayer", "SpatialDropout2D", "GaussianDropout", "G
                          "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast",
                          "RandomBrightness"), nothing) | {"Dropout": dropout}
 OPERATORS = {
-    "Conv2D": conv, "ZeroPadding2D": zero_padding, "BatchNormalization": batch_norm, "Activation": activation, "ReLU": relu,
+    "Rescaling": rescaling, "Conv2D": conv, "ZeroPadding2D": zero_padding, "BatchNormalization": batch_norm,
+    "Activation": activation, "ReLU": relu,
     "MaxPooling2D": max_pool, "AveragePooling2D": average_pool, "GlobalAveragePooling2D": global_average,
     "GlobalMaxPooling2D": global_maximum, "Flatten": flatten, "Reshape": reshape, "Dense": dense, "Softmax": softmax,
 } | NOTHING
