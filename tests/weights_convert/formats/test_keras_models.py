@@ -1,6 +1,9 @@
 """Whole Keras models: of their configuration every layer and option is read, and what no VGG has is refused by its name."""
 import copy
 import json
+import os
+import random
+import time
 import zipfile
 from dataclasses import replace
 
@@ -270,6 +273,39 @@ def test_other_records_of_an_archive_are_refused(tmp_path):
         archive.writestr("assets/words.txt", "cat")
     with pytest.raises(BadFileError, match="beside configuration and weights it has 'assets/words.txt'"):
         from_file(path)
+
+
+VALUES = [None, True, 0, 1, -1, 3, 1e9, 0.5, "relu", "softmax", "x", "", [], [1], [2, 2], {}, {"a": 1}, "same", [[1, 1]], ["a"]]
+
+
+def mutate(node, rng):
+    """Change something in a configuration."""
+    places = list(node) if isinstance(node, dict) else range(len(node))
+    place = rng.choice(places)
+    if isinstance(node[place], (dict, list)) and node[place] and rng.random() < 0.8:
+        mutate(node[place], rng)
+    elif rng.random() < 0.2:
+        node.pop(place)
+    else:
+        node[place] = copy.deepcopy(rng.choice(VALUES))
+
+
+def test_mutants_of_configurations_are_refused_or_read():
+    vgg, rng = drawn("vgg11_bn", eps=1e-3), random.Random(2)
+    found, arrays = keras_models.layers(vgg)
+    until, count = time.monotonic() + float(os.environ.get("NPVGG_FUZZ_SECONDS", 2)), 0
+    while time.monotonic() < until:
+        config = rng.choice(list(FORMS.values()))(copy.deepcopy(found), vgg.architecture)
+        paths, names = keras_models.in_keras(config, arrays)
+        for _ in range(rng.choice([1, 1, 2, 5])):
+            mutate(config, rng) if config else None
+        count += 1
+        try:
+            read = keras.contents(Arrays(paths, names), json.dumps(config), "memory")
+            convert.understood(read.tensors, stated=read.stated)
+        except NpvggError as error:
+            assert str(error).isprintable() and len(str(error)) < 1500
+    assert count > 10
 
 
 # ------------------------------------------------------------------------------------------------- weights alone

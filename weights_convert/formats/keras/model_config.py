@@ -43,10 +43,11 @@ def nodes(text):
     """The text of a configuration → [Node, …].  BadFileError, UnsupportedError for what is not one row of layers."""
     try:
         model = strict_json.read(text)
-        found = walked(model, (), "")
     except ValueError as error:
         raise damaged(f"its configuration cannot be read ({printable(str(error))})") from None
-    except (TypeError, KeyError, IndexError, AttributeError, RecursionError):
+    try:
+        found = walked(model, (), "")
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError):
         raise damaged("its configuration is not one that Keras writes") from None
     if len(found) > MOST_LAYERS:
         raise UnsupportedError(f"it has {len(found):,} layers; no VGG does")
@@ -80,8 +81,11 @@ def walked(model, names, location):
 
 
 def name_of(layer):
-    """A layer's own name; in a functional model it may stand beside the options as well."""
-    return layer["config"]["name"] if "name" in layer["config"] else layer["name"]
+    """A layer's own name; in a functional model it may stand beside the options as well.  TypeError where it is no text."""
+    name = layer["config"]["name"] if "name" in layer["config"] else layer["name"]
+    if not isinstance(name, str):
+        raise TypeError
+    return name
 
 
 def way(config, layers):

@@ -13,6 +13,7 @@ from weights_convert.refusals import damaged, hostile, quoted
 
 MOST_STEPS = 500
 DEEPEST_SIZES, MOST_SIZES = 12, 5         # nodes above a Reshape's second input, and inputs of one of them
+LONGEST_SIZES = 8
 COMMUTATIVE = ("Add", "Mul")              # the operations on the way whose inputs may come in either order
 SECOND = ("Sub", "Div")                   # and those that say themselves what another order means
 # Sizes that are not in the file: those of the axes 0 to 3, and products of them such as "123".
@@ -78,13 +79,22 @@ def step(node, at, constants, measured):
                 sizes(node.input[1], constants, measured) if is_reshape else None)
 
 
-def sizes(name, constants, measured, depth=0):
+def sizes(name, constants, measured, depth=0, known=None):
     """The vector `name` → [size, …] of whole numbers, axes, products of axes and UNKNOWN.
 
-    What it is the size of goes to `measured`.
+    What it is the size of goes to `measured`; `known` are the vectors that were followed already.
     """
+    known = {} if known is None else known
+    if name not in known:
+        vector = followed(name, constants, measured, depth, known)
+        known[name] = vector if len(vector) <= LONGEST_SIZES else [UNKNOWN]
+    return known[name]
+
+
+def followed(name, constants, measured, depth, known):
+    """A vector of sizes by what makes it."""
     if name in constants:
-        numbers = constants.array(name).reshape(-1)[:8]
+        numbers = constants.array(name).reshape(-1)[:LONGEST_SIZES + 1]
         return numbers.tolist() if numbers.dtype.kind in "iu" else [UNKNOWN]
     node = constants.makers.get(name)
     if node is None or depth > DEEPEST_SIZES or not 0 < len(node.input) <= MOST_SIZES:
@@ -94,7 +104,7 @@ def sizes(name, constants, measured, depth=0):
         options = attributes.read(node, constants.side)
         start, end = options.get("start", 0), options.get("end", 4)
         return AXES[start:end] if isinstance(start, int) and isinstance(end, int) else [UNKNOWN]
-    vector, *others = [sizes(inner, constants, measured, depth + 1) if inner else None for inner in node.input]
+    vector, *others = [sizes(inner, constants, measured, depth + 1, known) if inner else [] for inner in node.input]
     if node.op_type == "Concat":
         return [size for part in (vector, *others) for size in part]
     if node.op_type in ("Identity", "Cast", "Squeeze", "Unsqueeze"):
@@ -103,9 +113,8 @@ def sizes(name, constants, measured, depth=0):
         return [product(vector)]
     if node.op_type == "Mul" and [len(part) for part in (vector, *others)] == [1, 1]:
         return [product(vector + others[0])]
-    if node.op_type in ("Gather", "Slice"):
-        return picked(node.op_type, vector, others)
-    return [UNKNOWN]
+    is_picked = node.op_type == "Gather" and len(others) == 1 or node.op_type == "Slice" and len(others) >= 2
+    return picked(node.op_type, vector, others) if is_picked else [UNKNOWN]
 
 
 def product(vector):
@@ -119,10 +128,10 @@ def product(vector):
 
 def picked(how, vector, others):
     """Gather(sizes, places), and Slice(sizes, [start], [end], [0], [step]) → [size, …]."""
-    if not all(isinstance(size, int) for part in others if part for size in part):
+    if not all(isinstance(size, int) for part in others for size in part):
         return [UNKNOWN]
     if how == "Gather":
         return [vector[at] if -len(vector) <= at < len(vector) else UNKNOWN for at in others[0]]
-    starts, ends, axes, steps = [*others, None, None][:4]
-    is_plain = len(starts) == len(ends) == 1 and axes in (None, [0]) and steps in (None, [1])
+    starts, ends, axes, steps = [*others, [], []][:4]
+    is_plain = len(starts) == len(ends) == 1 and axes in ([], [0]) and steps in ([], [1])
     return vector[starts[0]:ends[0]] if is_plain else [UNKNOWN]
