@@ -113,6 +113,11 @@ def timm(vgg, opset=13):
     return out.model(net, opset, "input", batch="batch")
 
 
+def channels_last(array, side):
+    """Numbers for features in the order (c, h, w) → for (h, w, c)."""
+    return np.moveaxis(array.reshape(*array.shape[:-1], -1, side, side), -3, -1).reshape(array.shape)
+
+
 def tf2onnx(vgg, opset=13):
     """Keras' channels-last networks by tf2onnx: pictures and the flattened map are turned, the size of the batch is asked for,
     dense layers are MatMul and Add, batch norm behind them Mul and Add.
@@ -140,11 +145,11 @@ def tf2onnx(vgg, opset=13):
                           make("Cast", ["size"], ["long"], to=TensorProto.INT64)]
             out.node("Reshape", "flat", "long")
         elif layer.op == "dense":
-            weight = arrays[0] if layer.name != "fc6" else np.moveaxis(
-                arrays[0].reshape(len(arrays[0]), -1, side, side), 1, -1).reshape(len(arrays[0]), -1)
+            weight = channels_last(arrays[0], side) if layer.name == "fc6" else arrays[0]
             out.node("MatMul", f"{layer.name}/product", weight.T)
             out.node("Add", layer.name, arrays[1])
         elif layer.op == "batchnorm1d":
+            arrays = [channels_last(array, side) for array in arrays] if layer.name == "bn5" else arrays
             out.node("Mul", f"{layer.name}/scaled", arrays[0])
             out.node("Add", layer.name, arrays[1])
     model = out.model(net, opset, "input", producer="tf2onnx", batch=0)

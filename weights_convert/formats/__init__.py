@@ -4,7 +4,7 @@
     safetensors                                 safetensors.py
     NumPy's .npz                                npz.py
     npvgg's own HDF5                            weights_file.py
-    Caffe's .caffemodel                         caffe.py
+    Caffe's .caffemodel                         caffe/
     Keras' HDF5, and its .keras archive         keras/
     ONNX                                        onnx/
 """

@@ -24,9 +24,8 @@ MAPS, CHANNELS_LAST, FLAT = "NCHW", "NHWC", "NC"      # layouts: what each axis 
 
 @dataclass
 class Layers:
-    """What has been read so far."""
+    """What has been read so far; each reader adds what its own nodes need."""
 
-    opset: int = 0                        # of an ONNX graph
     side: int | None = None               # of the map now; None where the file leaves it open
     features: dict = field(default_factory=dict)      # "conv1_1" → {"W": array, …}, "relu1_1" → {}, … to pool5, in order
     steps: list = field(default_factory=list)         # of the head: ("dense", {"W": array, …}), ("relu", {}), …
@@ -39,10 +38,6 @@ class Layers:
     border: tuple = ()                    # (mode, size) of a Pad that waits for its convolution
     layout: str = MAPS                    # what each axis of the data is
     was_channels_last: bool = False       # features still in the order (h, w, c) in which a map was flattened
-    takes_bias: dict | None = None        # the arrays of the layer before, whose bias may still come from an Add
-    takes_shift: dict | None = None       # the same of a factor before, which an Add may turn into a whole batch norm
-    rescaling: tuple = ()                 # (scale, offset) of the pictures' levels in front of the network
-    reduced: dict = field(default_factory=dict)       # "H", "W" → "avg" or "max": one axis of a map, before the other
     has_ended: bool = False
     poolings: set = field(default_factory=set)        # "max", "avg": of the blocks
     epsilons: dict = field(default_factory=dict)      # of the batch norms behind convolutions
@@ -109,8 +104,7 @@ class Layers:
     def batch_norm(self, epsilon, **arrays):
         """Batch norm, in the features or in the head; returns its arrays."""
         if self.is_head:
-            if self.was_channels_last:
-                arrays = {kind: self.channels_first(array) for kind, array in arrays.items()}
+            arrays = {kind: self.channels_first(array) for kind, array in arrays.items()}
             return self.step("bn", epsilon=epsilon, **arrays)
         name = f"bn{self.here}"
         self.epsilons[name] = epsilon
@@ -137,12 +131,13 @@ class Layers:
 
     def dense(self, weight, bias):
         """A dense layer's (O, I) weight and its (O,) bias; returns its arrays."""
-        if self.was_channels_last:
-            weight, self.was_channels_last = self.channels_first(weight), False
+        weight, self.was_channels_last = self.channels_first(weight), False
         return self.step("dense", W=weight, B=bias)
 
     def channels_first(self, array):
-        """Numbers for features in the order (h, w, c), which are the last axis → for (c, h, w).  BadFileError."""
+        """Numbers for the features as they are, along the last axis → for the order (c, h, w).  BadFileError."""
+        if not self.was_channels_last:
+            return array
         side = round((array.shape[-1] / max(1, self.channels)) ** 0.5)
         if side * side * self.channels != array.shape[-1]:
             raise BadFileError(f"what follows its last block takes {array.shape[-1]:,} numbers, which are no square map of "
@@ -159,7 +154,7 @@ class Layers:
         """From here on rows of features instead of maps."""
         if not self.is_flat:
             self.was_channels_last = self.layout == CHANNELS_LAST and self.side != 1
-            self.layout, self.takes_shift = FLAT, None
+            self.layout = FLAT
         self.begin_features()
 
     def begin_features(self):

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from npvgg.errors import UnsupportedError
+from npvgg.errors import NpvggError, UnsupportedError
 from npvgg.storage import strict_json
 from weights_convert.refusals import damaged, printable, quoted
 
@@ -47,6 +47,8 @@ def nodes(text):
         raise damaged(f"its configuration cannot be read ({printable(str(error))})") from None
     try:
         found = walked(model, (), "")
+    except NpvggError:
+        raise
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError):
         raise damaged("its configuration is not one that Keras writes") from None
     if len(found) > MOST_LAYERS:

@@ -7,6 +7,8 @@
 
 Every layer and every option of it has to be one that a VGG has.  Source: keras/src/layers.
 """
+from dataclasses import dataclass
+
 import numpy as np
 
 from npvgg.architecture import CHANNELS
@@ -22,9 +24,16 @@ IN_TRAINING = {"name", "trainable", "filters", "units", "momentum", "seed", "noi
 ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
+@dataclass
+class Walk(Layers):
+    """The layers so far, and (scale, offset) of the pictures' levels in front of the network."""
+
+    rescaling: tuple = ()
+
+
 def read(nodes, arrays):
-    """[Node, …], Arrays → Layers, finished.  BadFileError, UnsupportedError."""
-    layers, size = Layers(), None
+    """[Node, …], Arrays → Walk, finished.  BadFileError, UnsupportedError."""
+    layers, size = Walk(), None
     for node in nodes:
         if node.kind not in OPERATORS:
             raise unsupported(node, f"is none of a VGG's; npvgg knows {', '.join(OPERATORS)}")

@@ -1,6 +1,6 @@
 """The nodes on features: flattening, dense layers, and what makes probabilities of their outputs.
 
-Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
+Each function takes the `operators.Walk` so far and a `chain.Node`, and takes away the attributes that it knows.
 Source: onnx/docs/Operators.md: Flatten, Reshape, Gemm, MatMul, Softmax, LogSoftmax, Sigmoid; com.microsoft.FusedGemm.
 """
 import math
@@ -27,6 +27,8 @@ def become_flat(layers, node):
         raise unsupported(node, "stands before the last of five poolings, where a VGG has none")
     if layers.layout not in (MAPS, CHANNELS_LAST, FLAT) and layers.side != 1:
         raise unsupported(node, f"flattens maps whose axes are {layers.layout}; npvgg reads {MAPS} and {CHANNELS_LAST}")
+    if not layers.is_flat:
+        layers.takes_shift = None
     layers.flatten()
 
 

@@ -1,6 +1,6 @@
 """The nodes on maps: convolutions, batch norm, ReLU, local response normalisation, pooling, and what moves or removes axes.
 
-Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
+Each function takes the `operators.Walk` so far and a `chain.Node`, and takes away the attributes that it knows.
 Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool,
 ReduceMean, ReduceMax, Transpose, Squeeze, Mul, Add, Sub, Div; com.microsoft.FusedConv.
 """
@@ -130,7 +130,7 @@ def shift(layers, node, numbers):
     target = layers.takes_bias or layers.takes_shift
     if target is None:
         target = channelwise(layers, node, np.float32(1))
-    target["B"] = by_channel(layers, node, numbers, len(target["W"]))
+    target["B"] = layers.channels_first(by_channel(layers, node, numbers, len(target["W"])))
     settled(layers)
 
 

@@ -8,6 +8,8 @@
 Transpose and Squeeze change what the axes are; Mul and Add by a number a channel are a batch norm.  Every attribute has to be
 one that a VGG has.  Source: onnx/docs/Operators.md, Changelog.md; onnxruntime/docs/ContribOperators.md.
 """
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from npvgg.errors import NpvggError
@@ -20,9 +22,19 @@ FLOAT_TYPES = (1, 10, 11, 16)
 NCHWC = "com.microsoft.nchwc."            # ONNX Runtime's layout for one kind of processor
 
 
+@dataclass
+class Walk(Layers):
+    """The layers so far, and what a later node may still add to them."""
+
+    opset: int = 0
+    takes_bias: dict | None = None        # the arrays of the layer before, whose bias may still come from an Add
+    takes_shift: dict | None = None       # the same of a factor before, which an Add may turn into a whole batch norm
+    reduced: dict = field(default_factory=dict)       # "H", "W" → "avg" or "max": one axis of a map, before the other
+
+
 def read(nodes, opset, layout, size):
-    """[Node, …], the opset, the layout and the side of the pictures or None → Layers.  BadFileError, UnsupportedError."""
-    layers = Layers(opset, side=size, layout=layout)
+    """[Node, …], the opset, the layout and the side of the pictures or None → Walk.  BadFileError, UnsupportedError."""
+    layers = Walk(opset=opset, side=size, layout=layout)
     for node in nodes:
         if node.op.startswith(NCHWC):
             raise unsupported(node, "is laid out for one kind of processor; let ONNX Runtime write the model at a lower level "
