@@ -169,6 +169,18 @@ def test_what_does_nothing_in_inference_is_left_out():
     assert has_bits_of(result, drawn())
 
 
+@pytest.mark.parametrize("outer, inner, size", [(64, None, 64), (None, 64, 64), (None, None, 224)])
+def test_the_size_of_pictures_is_the_one_that_is_said(outer, inner, size):
+    vgg = drawn(head="avg1 flatten 5")
+    found, arrays = keras_models.layers(vgg)
+    config = keras_models.nested(found, vgg.architecture)
+    for layers, side in ((config["config"]["layers"], outer), (config["config"]["layers"][1]["config"]["layers"], inner)):
+        layers[0]["config"]["batch_shape"][1:3] = side, side
+    result, read = in_memory(config, arrays)
+    assert result.architecture.input_size == size
+    assert ("224 was taken (--input-size)" in " ".join(read.remarks)) == (size == 224)
+
+
 @pytest.mark.parametrize("scale, offset", [(1 / 255, 0), (1 / 127.5, -1), (1, -127)])
 def test_rescaling_becomes_part_of_the_preparation(scale, offset):
     result, read = changed(lambda found, arrays: [make("Rescaling", "scale", scale=scale, offset=offset), *found])

@@ -42,7 +42,7 @@ def read(nodes, arrays):
         try:
             shape = shape_of(node)
             if shape and not layers.features:
-                size = layers.side = picture(node, shape)
+                size = layers.side = picture(node, shape) or size    # an inner model may leave open what the outer one says
             is_last, last = node.options.get("data_format", "channels_last"), node.options.pop("dtype", "float32")
             if is_last not in (None, "channels_last") or dtype_of(last) not in FLOATS:
                 raise unsupported(node, f"has the data format {short(is_last)} and the dtype {short(dtype_of(last))}; npvgg "
