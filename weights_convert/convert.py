@@ -115,9 +115,9 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     scheme = schemes.find(scheme) if scheme else schemes.recognise(tensors)
     net, assumptions, useless = architecture_of(scheme, tensors, stated, known(network_options))
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
-    parameters = verify.placed(tensors, places, net.parameters, ignorable)
     if "order" in stated:
         verify.ordered(stated["order"], net)
+    parameters = verify.placed(tensors, places, net.parameters, ignorable)
     chosen = preset_of(scheme, net, bool(useless), preset, stated, network_options.get("input_size"))
     if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")

@@ -34,6 +34,7 @@ SIGNATURES = (
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"GGUF", "a GGUF model"),
     (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"ORTM", "a model in ONNX Runtime's own form (.ort)"),
     (0, b"MATLAB", "a MATLAB file"),
     (0, b"{", "JSON text"),
 )

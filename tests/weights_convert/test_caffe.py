@@ -13,7 +13,7 @@ from npvgg import network
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert import formats
 from weights_convert.containers import protobuf
-from weights_convert.convert import convert
+from weights_convert.convert import convert, understood
 from weights_convert.formats import caffe
 
 SMALL = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 2, "input_size": 64}
@@ -66,10 +66,110 @@ def test_convolutions_that_no_vgg_has_are_not_supported(version, options, text):
 def test_other_layers_with_parameters_are_not_supported(version):
     with pytest.raises(UnsupportedError, match="'norm1' is a local response normalisation"):
         read(builder.layer("norm1", "LRN", [], version))
-    with pytest.raises(UnsupportedError, match="'b' has parameters and is neither"):
+    with pytest.raises(UnsupportedError, match="'b' .* is none of a VGG's; npvgg knows Convolution"):
         read(builder.layer("b", "Bias", [BIAS], version))
     with pytest.raises(UnsupportedError, match="'d' is transposed"):
         read(builder.layer("d", "InnerProduct", [np.zeros((2, 3), "f4")], version, builder.number(6, 1)))
+
+
+# ------------------------------------------------------------------------------------------------- the layers without blobs
+
+
+def changed(**how):
+    vgg = lively("vgg11", **SMALL)
+    data = builder.model(vgg, 2, **how)
+    read = caffe.read(io.BytesIO(data), len(data))
+    return understood(read.tensors, stated=read.stated), vgg, read
+
+
+def replaced(kind, *new, at=0):
+    """Put other layers in the place of the one with that number among those of its kind."""
+    def change(parts):
+        place = [number for number, part in enumerate(parts) if part[0] == kind][at]
+        return [*parts[:place], *new, *parts[place + 1:]]
+
+    return change
+
+
+def pooled(how):
+    return ("Pooling", "p", [], builder.number(1, how) + builder.number(2, 2) + builder.number(3, 2))
+
+
+@pytest.mark.parametrize("change, text", {
+    "average pooling once": (replaced("Pooling", pooled(1)), "end with maximum and others with average"),
+    "stochastic pooling": (replaced("Pooling", pooled(2)), "pools in a way that no VGG does"),
+    "another window": (replaced("Pooling", ("Pooling", "p", [], builder.number(2, 3) + builder.number(3, 2))),
+                       r"\[3, 2, 0\] where"),
+    "no pooling": (replaced("Pooling"), "before the last of five poolings"),
+    "tanh": (replaced("ReLU", ("TanH", "t", [], b"")), "'t' .'TanH'. is none of a VGG's"),
+    "leaky": (replaced("ReLU", ("ReLU", "r", [], b"\x0d" + np.float32(0.1).tobytes())), "has the slope 0.1 below zero"),
+    "no relu": (replaced("ReLU"), "its graph has pool1 behind conv1_1, where vgg11 has relu1_1"),
+    "softmax early": (replaced("ReLU", ("Softmax", "s", [], b""), at=-1), "behind the end of a VGG"),
+}.values(), ids=str)
+def test_what_no_vgg_has_is_refused_by_its_name(change, text):
+    with pytest.raises(UnsupportedError, match=text):
+        changed(change=change)
+
+
+def test_a_branch_is_refused():
+    first = builder.layer("conv1_1", "Convolution", [WEIGHT, BIAS], 2, bottom="data")
+    with pytest.raises(UnsupportedError, match="takes 'elsewhere' where a VGG has no branches"):
+        read(builder.piece(1, "net") + builder.layer("data", "Data", [], 2, top="data")
+             + builder.layer("relu", "ReLU", [], 2, bottom="elsewhere") + first)
+
+
+def test_average_pooling_everywhere_is_another_network():
+    vgg = lively("vgg11", pooling="avg", **SMALL)
+    data = builder.model(vgg, 1)
+    found = caffe.read(io.BytesIO(data), len(data))
+    assert understood(found.tensors, stated=found.stated).architecture == vgg.architecture
+
+
+@pytest.mark.parametrize("last", ["fc8a", "fc8_flickr", "fc8-20"])
+def test_fine_tuning_renames_the_last_layer(last):
+    found, vgg, contents = changed(names={"fc8": last})
+    assert found.architecture == vgg.architecture and f"'{last}' was taken for fc8" in " ".join(contents.remarks)
+    assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
+
+
+@pytest.mark.parametrize("last", ["fc8a", "fc8_flickr", "fc8-20"])
+def test_the_same_of_a_file_with_blobs_alone(last):
+    found, vgg, contents = changed(names={"fc8": last}, change=lambda parts: [part for part in parts if part[2]])
+    assert found.architecture == vgg.architecture and f"'{last}', was taken for fc8" in " ".join(contents.remarks)
+    assert all(np.array_equal(found.parameters[path], array) for path, array in vgg.parameters.items())
+
+
+def test_a_network_in_training_ends_with_its_loss():
+    """Data in front, a split for the accuracy, and the loss in the place of the soft-max."""
+    vgg = lively("vgg11", **SMALL)
+    data = builder.layer("data", "Data", [], 2, top="data") + builder.model(
+        vgg, 2, change=lambda parts: [*parts[:-1], ("SoftmaxWithLoss", "loss", [], b"")])
+    found = caffe.read(io.BytesIO(data), len(data))
+    result = understood(found.tensors, stated=found.stated)
+    assert result.architecture == vgg.architecture and result.source_output == "probabilities"
+
+
+def test_fillers_are_no_numbers():
+    """How weights began is a message in the field where a convolution has its padding."""
+    filler = builder.piece(1, "gaussian") + b"\x25" + np.float32(-0.005).tobytes()
+    options = builder.number(1, 2) + builder.piece(3, filler) + builder.piece(4, filler)
+    assert read(builder.layer("d", "InnerProduct", [np.zeros((2, 3), "f4")], 2, options))
+
+
+def test_a_network_that_ends_with_logits_or_features():
+    assert changed(change=lambda parts: parts[:-1])[0].source_output == "logits"
+    found, vgg, _ = changed(change=lambda parts: parts[:-2])
+    assert found.architecture.head == "avg2 flatten 12 relu drop 9 relu drop" and found.architecture.output == "none"
+
+
+def test_a_shape_of_many_sizes_is_refused_at_once():
+    """Whoever drops them one by one from the front needs hours for 5 MB."""
+    sizes = builder.piece(7, builder.piece(1, b"\x01" * 5_000_000)) + builder.piece(5, bytes(4))
+    layer = builder.piece(100, builder.piece(1, "c") + builder.piece(2, "Convolution") + builder.piece(7, sizes))
+    started = time.monotonic()
+    with pytest.raises(BadFileError, match="a blob of more than 32 dimensions"):
+        read(layer)
+    assert time.monotonic() - started < 1
 
 
 LAYER = builder.layer("c", "Convolution", [WEIGHT, BIAS], 2)
@@ -106,7 +206,7 @@ def test_it_is_told_by_its_first_bytes(tmp_path):
     (tmp_path / "x").write_bytes(builder.piece(1, "VGG_ILSVRC_16_layers") + LAYER)
     assert formats.read(tmp_path / "x").container == "Caffe model"
     (tmp_path / "x").write_text("\nname: 'a prototxt'\n")
-    with pytest.raises(BadFileError, match="a text file"):
+    with pytest.raises(BadFileError, match="a description of Caffe.s .*give the .caffemodel, which has the weights"):
         formats.read(tmp_path / "x")
 
 

@@ -1,4 +1,6 @@
 """Keras' VGGs: converted, they give Keras' own probabilities."""
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_layers_named_by_their_class(tmp_path):
 def test_the_same_weights_twice_are_refused(tmp_path):
     with h5py.File(tmp_path / "keras.h5", "w") as file:
         file["block1_conv1/kernel:0"] = file["model_weights/block1_conv1/kernel:0"] = np.zeros((3, 3, 3, 4), "f4")
-    with pytest.raises(BadFileError, match="keras.h5: it has 'block1_conv1/kernel' twice|without end"):
+    with pytest.raises(BadFileError, match="keras.h5: it has 'block1_conv1/kernel:0' twice|without end"):
         convert(tmp_path / "keras.h5", tmp_path / "out.h5")
 
 
@@ -102,7 +104,8 @@ def test_keras_itself_gives_the_same_probabilities(keras, tmp_path, name, file):
     model = keras_network(keras, name)
     model.save(tmp_path / file) if file == "whole.h5" else model.save_weights(tmp_path / file)
     vgg = network.load_file(convert(tmp_path / file, tmp_path / "out.h5").path)
-    assert vgg.architecture == architecture(name, **SIZES)
+    net = architecture(name, **SIZES)
+    assert vgg.architecture == (net if file == "x.weights.h5" else replace(net, head=net.head.replace(" drop", "")))
     levels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
     theirs = np.asarray(model.predict(keras.applications.vgg16.preprocess_input(levels.copy()), verbose=0))
     ours = vgg.probabilities(vgg.forward((levels[..., ::-1] - np.float32(vgg.preset.mean)).transpose(0, 3, 1, 2)))

@@ -53,7 +53,7 @@ def test_every_scheme_names_every_parameter_of_its_networks_once(scheme):
         assert list(scheme.paths(net).values()) == list(net.parameters)
         arrays = {key: np.broadcast_to(np.float32(0), place.arrangement.shape) for key, place in scheme.places(net).items()}
         assert schemes.recognise(arrays) is scheme
-        shown = {"head": net.head} if scheme.name == "onnx" else {}
+        shown = {"head": net.head} if scheme.name in ("onnx", "keras-model") else {}
         assert recognised(scheme, arrays, model=name, **shown) == net
 
 

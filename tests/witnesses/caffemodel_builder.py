@@ -34,16 +34,18 @@ def blob(array, version, packed=True, double=False):
     return shape + b"".join(varint(field << 3 | wire) + struct.pack(f"<{code}", x) for x in array.ravel())
 
 
-def layer(name, kind, arrays, version, options=b"", **how):
+def layer(name, kind, arrays, version, options=b"", bottom="bottom", top=None, **how):
     """A convolution ("Convolution") or a dense layer ("InnerProduct"), or one without blobs."""
+    top = top or name
     blobs = [blob(array, version, **how) for array in arrays]
     if version == 1:
-        types = {"Convolution": 4, "InnerProduct": 14, "ReLU": 18, "Pooling": 17, "Softmax": 20, "LRN": 15, "Bias": 2}
-        at = {"Convolution": 10, "InnerProduct": 17}.get(kind, 30)
-        return piece(2, piece(2, "bottom") + piece(3, name) + piece(4, name) + number(5, types[kind])
+        types = {"Convolution": 4, "InnerProduct": 14, "ReLU": 18, "Pooling": 17, "Softmax": 20, "LRN": 15, "Bias": 2,
+                 "Dropout": 6, "TanH": 23, "Data": 5, "SoftmaxWithLoss": 21, "Split": 22, "Sigmoid": 19}
+        at = {"Convolution": 10, "InnerProduct": 17, "Pooling": 19, "Dropout": 12}.get(kind, 30)
+        return piece(2, piece(2, bottom) + piece(3, top) + piece(4, name) + number(5, types[kind])
                      + b"".join(piece(6, content) for content in blobs) + (piece(at, options) if options else b""))
-    at = {"Convolution": 106, "InnerProduct": 117}.get(kind, 130)
-    return piece(100, piece(1, name) + piece(2, kind) + piece(3, "bottom") + piece(4, name)
+    at = {"Convolution": 106, "InnerProduct": 117, "Pooling": 121, "Dropout": 108}.get(kind, 123)
+    return piece(100, piece(1, name) + piece(2, kind) + piece(3, bottom) + piece(4, top)
                  + b"".join(piece(7, content) for content in blobs) + (piece(at, options) if options else b""))
 
 
@@ -54,18 +56,28 @@ def convolution_options(shape, version, pad=None, group=1, stride=1, dilation=1)
     return b"".join(parts)
 
 
-def model(vgg, version, **how):
-    """A VGG → the bytes of its .caffemodel."""
-    parts = [piece(1, "VGG_ILSVRC_layers")]
+def model(vgg, version, *, names=None, change=lambda parts: parts, **how):
+    """A VGG → the bytes of its .caffemodel, in which ReLU and dropout write where they read.
+
+    `names` are other names for layers; `change` gets [(kind, name, arrays, options), …] and returns the like.
+    """
+    parts = []
     for step in vgg.architecture.layers:
         arrays = [vgg.parameters[f"{step.name}/{kind}"] for kind, _ in step.shapes]
+        name = (names or {}).get(step.name, step.name)
         if step.op == "conv2d":
-            options = convolution_options(arrays[0].shape, version)
-            parts.append(layer(step.name, "Convolution", arrays, version, options, **how))
+            parts.append(("Convolution", name, arrays, convolution_options(arrays[0].shape, version)))
         elif step.op == "dense":
-            parts.append(layer(step.name, "InnerProduct", arrays, version, number(1, len(arrays[1])), **how))
+            parts.append(("InnerProduct", name, arrays, number(1, len(arrays[1]))))
         elif step.op == "relu":
-            parts.append(layer(step.name, "ReLU", [], version))
-        elif step.op == "maxpool2d":
-            parts.append(layer(step.name, "Pooling", [], version, number(2, 2) + number(3, 2)))
-    return b"".join([*parts, layer("prob", "Softmax", [], version)])
+            parts.append(("ReLU", name, [], b""))
+        elif step.op == "dropout":
+            parts.append(("Dropout", name, [], b""))
+        elif step.op in ("maxpool2d", "avgpool2d"):
+            parts.append(("Pooling", name, [], number(1, int(step.op == "avgpool2d")) + number(2, 2) + number(3, 2)))
+    flow, written = "data", [piece(1, "VGG_ILSVRC_layers")]
+    for kind, name, arrays, options in change([*parts, ("Softmax", "prob", [], b"")]):
+        top = flow if kind in ("ReLU", "Dropout") else name
+        written.append(layer(name, kind, arrays, version, options, bottom=flow, top=top, **how))
+        flow = top
+    return b"".join(written)

@@ -111,3 +111,53 @@ def timm(vgg, opset=13):
             out.node("Flatten", "head_flatten", axis=1)
             out.node("Gemm", layer.name, *arrays, transB=1)
     return out.model(net, opset, "input", batch="batch")
+
+
+def channels_last(array, side):
+    """Numbers for features in the order (c, h, w) → for (h, w, c)."""
+    return np.moveaxis(array.reshape(*array.shape[:-1], -1, side, side), -3, -1).reshape(array.shape)
+
+
+def tf2onnx(vgg, opset=13):
+    """Keras' channels-last networks by tf2onnx: pictures and the flattened map are turned, the size of the batch is asked for,
+    dense layers are MatMul and Add, batch norm behind them Mul and Add.
+    """
+    out, net, side = Writing("input"), vgg.architecture, vgg.architecture.pooled_size
+    out.node("Transpose", "turned", perm=[0, 3, 1, 2])
+    for layer in net.layers:
+        arrays = layer.arrays(vgg.parameters)
+        if layer.op == "conv2d":
+            out.node("Conv", layer.name, *arrays, pads=[1] * 4, strides=[1, 1], dilations=[1, 1], group=1, kernel_shape=[3, 3])
+        elif layer.op == "relu":
+            out.node("Relu", layer.name)
+        elif layer.op == "maxpool2d":
+            out.node("MaxPool", layer.name, kernel_shape=[2, 2], strides=[2, 2])
+        elif layer.op == "flatten":
+            measured = out.flow
+            out.node("Transpose", "back", perm=[0, 2, 3, 1])
+            make = helper.make_node
+            start, end, order, rest = (out.constant(np.array(value)) for value in ([0], [1], [0, 2, 3, 1], [-1]))
+            out.nodes += [make("Shape", [measured], ["shape"]), make("Gather", ["shape", order], ["theirs"]),
+                          make("Cast", ["theirs"], ["short"], to=TensorProto.INT32),
+                          make("Slice", ["short", start, end, start], ["batch"]),
+                          make("Cast", [rest], ["minus"], to=TensorProto.INT32),
+                          make("Concat", ["batch", "minus"], ["size"], axis=0),
+                          make("Cast", ["size"], ["long"], to=TensorProto.INT64)]
+            out.node("Reshape", "flat", "long")
+        elif layer.op == "dense":
+            weight = channels_last(arrays[0], side) if layer.name == "fc6" else arrays[0]
+            out.node("MatMul", f"{layer.name}/product", weight.T)
+            out.node("Add", layer.name, arrays[1])
+        elif layer.op == "batchnorm1d":
+            arrays = [channels_last(array, side) for array in arrays] if layer.name == "bn5" else arrays
+            out.node("Mul", f"{layer.name}/scaled", arrays[0])
+            out.node("Add", layer.name, arrays[1])
+    model = out.model(net, opset, "input", producer="tf2onnx", batch=0)
+    size = model.graph.input[0].type.tensor_type.shape.dim
+    for extent, value in zip(size, ("N", net.input_size, net.input_size, 3)):
+        extent.Clear()
+        if value == "N":
+            extent.dim_param = value
+        else:
+            extent.dim_value = value
+    return model

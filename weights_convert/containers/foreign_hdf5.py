@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from npvgg.errors import BadFileError
 from weights_convert.containers.hdf5_child import MOST_BYTES, MOST_OBJECTS
 from weights_convert.refusals import damaged, hostile, printable
 
@@ -63,7 +64,10 @@ def received(stream):
     if not is_sound:
         raise damaged("it is an HDF5 file, and the process that read it gave no sensible answer")
     if said["refused"]:
-        raise hostile(f"it is an HDF5 file that {printable(str(said['refused']), 200)}")
+        what = f"it is an HDF5 file that {printable(str(said['refused']), 200)}"
+        if said.get("is_harmless") is True:
+            raise BadFileError(f"{what}, as no weights of Keras do; give a file that model.save or model.save_weights wrote")
+        raise hostile(what)
     arrays = {}
     for path, shape, dtype in described:
         arrays[path] = np.empty(shape, dtype)

@@ -1,7 +1,7 @@
 """The process that opens another program's HDF5 file: python -I hdf5_child.py < FILE, with arrays on standard output.
 
     one line of JSON     {"attributes": {"group": {"name": text}}, "arrays": [[path, shape, dtype], …]}
-                         or {"refused": what is wrong}
+                         or {"refused": what is wrong, "is_harmless": whether other programs' files may have it}
     then                 the bytes of each array, C order, little-endian
 
 The HDF5 library is not made for hostile files, so it runs here: with limits on memory and time, without plugins, in an empty
@@ -14,6 +14,8 @@ import os
 import sys
 
 MOST_BYTES = 4 << 30                      # of all arrays together
+MOST_INFLATED = 8                         # times its own size that a file may unpack to; weights hardly shrink
+ROOM = 64 << 20                           # bytes that even a tiny file may unpack to
 LARGEST_CHUNK = 64 << 20
 MOST_OBJECTS = 2000
 DEEPEST = 8
@@ -25,6 +27,10 @@ TEXTS = ("name", "model_config")          # attributes that the readers use
 
 class Refused(Exception):
     """Something that the file must not have, as a clause about it."""
+
+
+class NotRead(Refused):
+    """Something that other programs' files may well have, and Keras' do not."""
 
 
 def main():
@@ -49,7 +55,7 @@ def main():
             for _, dataset in datasets:
                 send(dataset, answer)
     except Refused as error:
-        answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
+        answer.write(json.dumps({"refused": str(error), "is_harmless": isinstance(error, NotRead)}).encode() + b"\n")
     except BrokenPipeError:
         os._exit(1)
     except Exception as error:                            # h5py raises whatever the library stumbled over
@@ -84,9 +90,9 @@ def walk(h5py, root, size):
                 total += check(inner, member, size)
                 datasets.append((inner, member))
             else:
-                raise Refused(f"has something at {short(inner)} that is neither a group nor an array")
-        if total > MOST_BYTES:
-            raise Refused(f"has arrays of more than {MOST_BYTES:,} bytes")
+                raise NotRead(f"has something at {short(inner)} that is neither a group nor an array")
+        if total > min(MOST_BYTES, MOST_INFLATED * size + ROOM):
+            raise Refused(f"unpacks its {size:,} bytes to {total:,} or more")
     return attributes, datasets
 
 
@@ -96,19 +102,19 @@ def check(path, dataset, size):
     if creation.get_external_count() or dataset.is_virtual:
         raise Refused(f"keeps {short(path)} in another file")
     if dtype.kind not in "fiu" or dtype.itemsize > 8 or dtype.metadata:
-        raise Refused(f"holds something other than numbers at {short(path)}")
+        raise NotRead(f"holds something other than numbers at {short(path)}")
     if dataset.shape is None or len(dataset.shape) > 8:
         raise Refused(f"has no array at {short(path)}")
     wanted, stored = math.prod(dataset.shape) * dtype.itemsize, dataset.id.get_storage_size()
     filters = {creation.get_filter(number)[0] for number in range(creation.get_nfilters())}
     if not filters <= FILTERS:
-        raise Refused(f"packs {short(path)} with a filter that npvgg does not know")
+        raise NotRead(f"packs {short(path)} with a filter that npvgg does not know")
     if dataset.chunks is None and stored != wanted:
         raise Refused(f"has {stored:,} of the {wanted:,} bytes of {short(path)}")
     if dataset.chunks is not None:
         chunk = math.prod(dataset.chunks) * dtype.itemsize
         needed = math.prod(-(-side // step) for side, step in zip(dataset.shape, dataset.chunks))
-        if chunk > LARGEST_CHUNK or dataset.id.get_num_chunks() != needed or wanted > MOST_BYTES or wanted > 1032 * size:
+        if chunk > LARGEST_CHUNK or dataset.id.get_num_chunks() != needed or wanted > MOST_BYTES:
             raise Refused(f"lacks chunks of {short(path)}, or has them too large")
     if stored > size:
         raise Refused(f"is shorter than {short(path)}")

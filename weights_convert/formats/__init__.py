@@ -4,8 +4,8 @@
     safetensors                                 safetensors.py
     NumPy's .npz                                npz.py
     npvgg's own HDF5                            weights_file.py
-    Caffe's .caffemodel                         caffe.py
-    Keras' HDF5                                 keras.py
+    Caffe's .caffemodel                         caffe/
+    Keras' HDF5, and its .keras archive         keras/
     ONNX                                        onnx/
 """
 import hashlib
@@ -17,7 +17,7 @@ from npvgg.errors import BadFileError
 from npvgg.storage import file_kinds
 from weights_convert import opened_file, signatures
 from weights_convert.containers import zip_archive
-from weights_convert.formats import caffe, description, npz, onnx, pytorch, safetensors, weights_file
+from weights_convert.formats import caffe, description, keras, npz, onnx, pytorch, safetensors, weights_file
 from weights_convert.formats.contents import FileContents
 
 # A VGG-19 with two moments of an optimiser is 1.7 GB.  A sparse file can claim any size and takes time to hash.
@@ -46,7 +46,7 @@ def reader_of(file, size):
     if head.startswith(file_kinds.HDF5):
         return weights_file.read
     if head.startswith(file_kinds.ZIP):
-        return npz.read if is_npz(file, size) else None
+        return reader_of_archive(file, size)
     if caffe.is_one(head):
         return caffe.read
     if onnx.is_one(head):
@@ -54,10 +54,12 @@ def reader_of(file, size):
     return safetensors.read if safetensors.is_one(head, size) else None
 
 
-def is_npz(file, size):
-    """Whether the file is a ZIP archive of .npy files only."""
+def reader_of_archive(file, size):
+    """A ZIP archive → the function for it, or None for PyTorch's and all others."""
     try:
         records, _ = zip_archive.directory(file, size)
     except BadFileError:
-        return False
-    return bool(records) and all(record.name.endswith(npz.SUFFIX) for record in records)
+        return None
+    if keras.is_archive(records):
+        return keras.read_archive
+    return npz.read if records and all(record.name.endswith(npz.SUFFIX) for record in records) else None

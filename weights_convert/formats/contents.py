@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 class FileContents:
     """The tensors of a file, and what it says beside them."""
 
-    tensors: dict                         # key → C-contiguous, aligned, little-endian array, in the file's order
+    tensors: dict                         # key → little-endian array, in the file's order; of a graph it may be a view
     container: str                        # "PyTorch zip", "ONNX graph (opset 17)", …
     sha256: str = ""                      # of the whole file; `formats.read` fills it in
     nested_under: str | None = None       # the entry that holds the state dict; None if the top level does

@@ -6,7 +6,7 @@ from weights_convert.formats.contents import FileContents
 
 
 def read(file, size):
-    """An opened HDF5 file → FileContents with its digests checked, or what keras.py makes of another program's file.
+    """An opened HDF5 file → FileContents with its digests checked, or what keras/ makes of another program's file.
 
     Errors: those of `weights.read`, and of `keras.read`.
     """

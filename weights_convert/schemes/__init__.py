@@ -4,7 +4,7 @@ import re
 from npvgg.errors import BadFileError, UsageError
 from weights_convert.refusals import quoted
 from weights_convert.schemes.caffe import CAFFE
-from weights_convert.schemes.keras import KERAS, KERAS_BY_CLASS
+from weights_convert.schemes.keras import KERAS, KERAS_BY_CLASS, KERAS_MODEL
 from weights_convert.schemes.mmpretrain import MMPRETRAIN
 from weights_convert.schemes.naming import Scheme
 from weights_convert.schemes.npvgg import NPVGG
@@ -15,7 +15,7 @@ from weights_convert.schemes.torchvision import TORCHVISION
 
 # The first whose mark is there: timm's keys contain torchvision's.
 SCHEMES = {scheme.name: scheme for scheme in (
-    NPVGG, ONNX, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION)}
+    NPVGG, ONNX, KERAS_MODEL, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION)}
 
 
 def find(name: str) -> Scheme:

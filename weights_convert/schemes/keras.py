@@ -3,13 +3,17 @@
     block1_conv1/kernel (3, 3, 3, 64), …, fc1/kernel (25088, 4096), predictions/bias (1000,)
 
 fc1 takes the map flattened as (i, j, c).  Hidden dense layers are fc1, fc2, …, and the one that gives the classes is
-`predictions`.  Some of Keras 3's files name layers by their class: conv2d, conv2d_1, …
+`predictions`.  Some of Keras 3's files name layers by their class: conv2d, conv2d_1, …  Of a whole model, whose configuration
+says which layer is which, `formats.keras` gives the layers the paper's names and its arrays our layout:
+
+    conv1_1:weight (64, 3, 3, 3), bn1_1:mean (64,), …, fc8:bias (1000,)
+
 Source: keras/src/applications/vgg16.py, imagenet_utils.py (mode "caffe").
 """
 from npvgg.architecture import BLOCKS, CONFIGURATIONS
 from npvgg.errors import BadFileError
 from weights_convert import arrangement
-from weights_convert.schemes import heads
+from weights_convert.schemes import heads, npvgg
 from weights_convert.schemes.naming import Scheme, dense_layers
 
 FIELDS = {"weight": "/kernel", "bias": "/bias"}
@@ -67,4 +71,7 @@ OPTIONS = {"fields": FIELDS, "arrange": arrange, "preset": "caffe", "source_outp
 CONVOLUTIONS = r"block([1-5])_conv(\d)/kernel"
 KERAS = Scheme("keras", CONVOLUTIONS, CONVOLUTIONS, head, modules, **OPTIONS)
 BY_CLASS, DENSE_BY_CLASS = r"conv2d(?:_(\d{1,3}))?/kernel", r"dense(?:_(\d{1,3}))?/kernel"
+MODEL = r"conv(\d{1,3})_(\d{1,3}):weight"
+KERAS_MODEL = Scheme("keras-model", MODEL, MODEL, lambda tensors: None, npvgg.modules, preset="caffe",
+                     fields={kind: f":{kind}" for kind in ("weight", "bias", "mean", "var")})
 KERAS_BY_CLASS = Scheme("keras-by-class", BY_CLASS, BY_CLASS, head_by_class, modules_by_class, **OPTIONS)

@@ -111,6 +111,14 @@ def test_what_could_do_harm_is_refused(tmp_path, build, text):
     assert message.isprintable() and len(message) < 400 and "secret of" not in message
 
 
+@pytest.mark.parametrize("name", ["unknown filter", "text", "compound", "bools"])
+def test_what_is_not_keras_is_not_called_damaged(tmp_path, name):
+    path = made(tmp_path / "x.h5", lambda file: HOSTILE[name][0](file, tmp_path))
+    with pytest.raises(BadFileError, match="as no weights of Keras do; give a file that model.save") as caught:
+        read(path)
+    assert "hostile" not in str(caught.value)
+
+
 def test_every_damage_is_contained(tmp_path):
     """The format has no checksum here, so numbers may differ; but nothing escapes, and nothing hangs."""
     path = made(tmp_path / "x.h5", lambda file: file.create_dataset("a/w", data=np.arange(20, dtype="f4")))

@@ -510,7 +510,9 @@ REFUSED = {
     "whole numbers": (lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", 2), "does not take floating"),
     "five channels": (lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 5), "the shape"),
     "oblong": (lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[3], "dim_value", 96), "the shape"),
-    "channels last": (renamed("Relu", "Transpose"), "is none of a VGG's"),
+    "another operator": (renamed("Relu", "Tanh"), "is none of a VGG's"),
+    "the batch moved": (renamed("Relu", "Transpose"), "moves the axes of NCHW"),
+    "another activation": (renamed("Relu", "Elu"), "is none of a VGG's"),
 }
 
 

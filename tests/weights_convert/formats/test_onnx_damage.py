@@ -266,12 +266,15 @@ def test_a_side_file_is_read_and_its_digest_told(tmp_path):
         assert any("'weights.bin' beside it has the SHA-256" in remark for remark in found.remarks)
 
 
+ELSEWHERE = "from the folder of its model"
+
+
 @pytest.mark.parametrize("place, text", [
-    ({"location": "../weights.bin"}, "a side file lies in the folder of its model"),
-    ({"location": "a/../weights.bin"}, "a side file lies in the folder"), ({"location": "/etc/passwd"}, "a side file lies"),
-    ({"location": ".."}, "a side file lies"), ({"location": ""}, "a side file lies"), ({"location": None}, "a side file lies"),
-    ({"location": "..\\weights.bin"}, "a side file lies"), ({"location": "C:weights.bin"}, "a side file lies"),
-    ({"location": "weights.bin\0"}, "a side file lies"), ({"location": "x" * 5000}, "a side file lies"),
+    ({"location": "../weights.bin"}, ELSEWHERE),
+    ({"location": "a/../weights.bin"}, ELSEWHERE), ({"location": "/etc/passwd"}, ELSEWHERE),
+    ({"location": ".."}, ELSEWHERE), ({"location": ""}, ELSEWHERE), ({"location": None}, ELSEWHERE),
+    ({"location": "..\\weights.bin"}, ELSEWHERE), ({"location": "C:weights.bin"}, ELSEWHERE),
+    ({"location": "weights.bin\0"}, ELSEWHERE), ({"location": "x" * 5000}, ELSEWHERE),
     ({"offset": "13"}, r"weights.bin: .* ends at byte \d+ of \d+"), ({"offset": "-4"}, "offset and length say '-4'"),
     ({"length": "4"}, "needs .* bytes of its side file"), ({"length": "-1"}, "needs .* bytes"),
     ({"offset": "1e1"}, "offset and length"), ({"offset": "9" * 30}, "offset and length"),
@@ -280,6 +283,28 @@ def test_a_side_file_is_read_and_its_digest_told(tmp_path):
 ], ids=str)
 def test_places_that_lead_elsewhere_are_refused(tmp_path, place, text):
     assert re.search(text, side_refusal(beside(tmp_path, **place), (BadFileError, StorageError)))
+
+
+def moved(folder, place):
+    """A model whose side file lies in `place`."""
+    path = beside(folder, location=f"{place}/weights.bin")
+    (folder / place).mkdir(parents=True)
+    (folder / "weights.bin").rename(folder / place / "weights.bin")
+    return path
+
+
+def test_a_side_file_in_a_folder_inside_is_read(tmp_path):
+    path = moved(tmp_path, "weights/of it")
+    vgg = lively("vgg11", **SMALL)
+    assert np.array_equal(formats.read(path).tensors["conv1_1.W"], vgg.parameters["conv1_1/weight"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
+def test_a_folder_inside_that_is_a_link_is_refused(tmp_path):
+    path = moved(tmp_path, "weights")
+    (tmp_path / "weights").rename(tmp_path / "elsewhere")
+    (tmp_path / "weights").symlink_to(tmp_path / "elsewhere")
+    assert "weights: it is a link" in side_refusal(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes as POSIX has them")

@@ -4,7 +4,7 @@
     numbers   raw bytes, lists, or a side file                  tensors.py, side_file.py
               through Constant, Identity, Transpose, Cast, …    constants.py
     nodes     those between input and output, in order          chain.py
-    layers    nodes → layers under the paper's names            layers.py
+    layers    nodes → layers under the paper's names            operators.py, features.py, classifier.py
     the way back                                                writing.py
 
 What tensors and nodes are called does not matter.  The package onnx parses the file (extra [onnx]); nothing is run.
@@ -15,9 +15,11 @@ import os
 from npvgg import images
 from npvgg.architecture import CHANNELS
 from npvgg.errors import BadFileError, NpvggError, UnsupportedError
+from weights_convert import signatures
 from weights_convert.formats import description
 from weights_convert.formats.contents import FileContents
-from weights_convert.formats.onnx import chain, layers
+from weights_convert.formats.layers import CHANNELS_LAST, MAPS
+from weights_convert.formats.onnx import chain, operators
 from weights_convert.formats.onnx.constants import Constants
 from weights_convert.formats.onnx.side_file import SideFiles
 from weights_convert.refusals import damaged, hostile, quoted, quoted_error
@@ -39,7 +41,8 @@ CAFFE2, CAFFE2_ENDS = "caffe2", ("data_0", "prob_1")
 
 def is_one(head):
     """Whether the first bytes are those of a ModelProto: a small ir_version, then another of its fields."""
-    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x20 and head[2] in SECOND_TAGS
+    return not signatures.of_a_protobuf(head) and \
+        len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x20 and head[2] in SECOND_TAGS
 
 
 def read(file, size):
@@ -102,12 +105,15 @@ def read_network(model, side):
     graph = model.graph
     opset = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
     constants = Constants(graph, side)
-    entrance, size = entrance_of(graph, constants)
+    entrance, layouts = entrance_of(graph, constants)
     if len(graph.output) != 1:
         raise UnsupportedError(f"it has {len(graph.output)} outputs ({quoted([value.name for value in graph.output])}); export "
                                "the network with its last layer as its only output")
     nodes = chain.between(entrance, graph.output[0].name, constants)
-    network = layers.read(nodes, opset, size)
+    layout = CHANNELS_LAST if MAPS not in layouts or CHANNELS_LAST in layouts and turns(nodes) else MAPS
+    size = layouts[layout]
+    network = operators.read(nodes, opset, layout, size)
+    network.finish(size)
     metadata, stated = description.read({entry.key: entry.value for entry in model.metadata_props})
     remarks = list(network.remarks) + side.remarks()
     if "architecture" not in stated and (CAFFE2 in model.producer_name or (entrance, graph.output[0].name) == CAFFE2_ENDS):
@@ -115,18 +121,14 @@ def read_network(model, side):
         stated["preset"] = preset.resized(network.input_size) if network.input_size != preset.crop else preset
     elif "architecture" not in stated:
         remarks.append("the graph does not say how pictures are prepared; without --preset it is as torchvision does")
-    stated |= {"order": network.order, "source_output": network.source_output}
-    stated |= {name: getattr(network, name) for name in ("padding_mode", "has_lrn", "input_size", "head", "pooling",
-                                                       "eps")}
-    if network.output:
-        stated["output"] = network.output
-    tensors = network.tensors | constants.unused()
+    stated |= network.stated()
+    tensors = {f"{layer}.{kind}": array for (layer, kind), array in network.arrays.items()} | constants.unused()
     return FileContents(tensors=tensors, container=f"ONNX graph (opset {opset})", metadata=metadata,
                       remarks=tuple(remarks), stated=stated)
 
 
 def entrance_of(graph, constants):
-    """→ (name of the one input that is no initialiser, side of its pictures or None where the file leaves it open)."""
+    """→ (name of the one input that is no initialiser, {layout that it may have: the side of its pictures, or None})."""
     entrances = [value for value in graph.input if value.name not in constants.tensors]
     if len(entrances) != 1:
         raise UnsupportedError(f"it has {len(entrances)} inputs ({quoted([value.name for value in entrances])}); a VGG has one")
@@ -135,13 +137,27 @@ def entrance_of(graph, constants):
         raise UnsupportedError(f"its input {quoted([entrances[0].name])} does not take floating point; export the network "
                                "without the preparation of pictures")
     sizes = [extent.dim_value or None for extent in kind.shape.dim]
-    if not sizes:
-        return entrances[0].name, None
-    is_square = len(sizes) == 4 and sizes[2] == sizes[3] and (sizes[2] is None or 0 < sizes[2] <= 16384)
-    if not is_square or sizes[1] not in (*CHANNELS, None):
+    layouts = {layout: side_of(layout, sizes or [None] * 4) for layout in (MAPS, CHANNELS_LAST)}
+    layouts = {layout: side for layout, side in layouts.items() if side != 0}
+    if not layouts:
         raise UnsupportedError(f"its input has the shape {tuple(extent or '?' for extent in sizes[:8])}; npvgg's VGGs take "
-                               f"(N, C, S, S) with C one of {', '.join(map(str, CHANNELS))}")
-    return entrances[0].name, sizes[2]
+                               f"(N, C, S, S) or (N, S, S, C) with C one of {', '.join(map(str, CHANNELS))}")
+    return entrances[0].name, layouts
+
+
+def side_of(layout, sizes):
+    """The side of the pictures in a layout, None where the file leaves it open, and 0 where they cannot lie so."""
+    if len(sizes) != len(layout):
+        return 0
+    channels, height, width = (sizes[layout.index(letter)] for letter in "CHW")
+    is_picture = channels in (*CHANNELS, None) and height == width and (height is None or 0 < height <= 16384)
+    return height if is_picture else 0
+
+
+def turns(nodes):
+    """Whether the first node that does anything turns (N, H, W, C) to (N, C, H, W)."""
+    first = next((node for node in nodes if node.op not in ("Identity", "Cast")), None)
+    return first is not None and first.op == "Transpose" and first.attributes.get("perm") == [0, 3, 1, 2]
 
 
 def imported():

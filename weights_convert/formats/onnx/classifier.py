@@ -1,15 +1,15 @@
 """The nodes on features: flattening, dense layers, and what makes probabilities of their outputs.
 
-Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
-Source: onnx/docs/Operators.md: Flatten, Reshape, Squeeze, Gemm, MatMul, Add, Softmax,
-LogSoftmax, Sigmoid.
+Each function takes the `operators.Walk` so far and a `chain.Node`, and takes away the attributes that it knows.
+Source: onnx/docs/Operators.md: Flatten, Reshape, Gemm, MatMul, Softmax, LogSoftmax, Sigmoid; com.microsoft.FusedGemm.
 """
 import math
 
 import numpy as np
 
 from npvgg.errors import BadFileError
-from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
+from weights_convert.formats.layers import CHANNELS_LAST, FLAT, MAPS
+from weights_convert.formats.onnx.attributes import constant, is_list, require, short, unsupported
 from weights_convert.formats.onnx.chain import BATCH
 
 
@@ -25,16 +25,21 @@ def become_flat(layers, node):
     """From here on arrays of two axes."""
     if not layers.is_head:
         raise unsupported(node, "stands before the last of five poolings, where a VGG has none")
-    layers.is_flat = True
+    if layers.layout not in (MAPS, CHANNELS_LAST, FLAT) and layers.side != 1:
+        raise unsupported(node, f"flattens maps whose axes are {layers.layout}; npvgg reads {MAPS} and {CHANNELS_LAST}")
+    if not layers.is_flat:
+        layers.takes_shift = None
     layers.flatten()
 
 
 def reshape(layers, node):
-    """A Reshape to (batch, everything else)."""
+    """A Reshape to (batch, everything else), which may be written as a product of sizes."""
     wanted = node.sizes if node.sizes is not None else node.attributes.pop("shape", None)
     node.attributes.pop("consumed_inputs", None)
     node.attributes.pop("allowzero", None)
     is_pair = is_list(wanted, 2, (int, str)) and (wanted[0] == BATCH or isinstance(wanted[0], int))
+    if is_pair and is_product(layers, wanted[1]):
+        wanted = [wanted[0], -1] if wanted[0] != -1 else [BATCH, -1]
     if not is_pair or not isinstance(wanted[1], int) or wanted[1] == 0 or wanted == [-1, -1]:
         raise unsupported(node, f"reshapes to {short(wanted)}; npvgg reads it where it flattens: (N, C·H·W)")
     dense = [arrays for kind, arrays in layers.steps if kind == "dense"]
@@ -44,14 +49,9 @@ def reshape(layers, node):
     become_flat(layers, node)
 
 
-def squeeze(layers, node):
-    """Squeeze: a map of 1×1 becomes a row of features.  UnsupportedError for larger maps or other axes."""
-    axes = node.attributes.pop("axes", None)
-    if len(node.inputs) > 1:
-        axes = moved(node, axes)
-    if layers.side != 1 or not axes or sorted(axis % 4 for axis in axes) != [2, 3]:
-        raise unsupported(node, f"removes the axes {short(axes)}; npvgg reads that for a map of 1×1")
-    become_flat(layers, node)
+def is_product(layers, size):
+    """Whether a size is that of all axes but the batch's: "123", or fewer where the others are 1."""
+    return isinstance(size, str) and size in ("123", *(("1", "2", "3") if layers.side == 1 else "1" if layers.is_flat else ()))
 
 
 def gemm(layers, node):
@@ -64,8 +64,18 @@ def gemm(layers, node):
     if weight.ndim != 2 or not all(isinstance(factor, float) and math.isfinite(factor) for factor in (alpha, beta)):
         raise unsupported(node, f"has a weight of the shape {weight.shape}, or factors that are no numbers")
     require_flat(layers, node)
-    weight = weight if is_transposed else np.ascontiguousarray(weight.T)
+    weight = weight if is_transposed else weight.T
     dense_layer(layers, node, scaled(weight, alpha), None if bias is None else scaled(bias, beta))
+
+
+def fused_gemm(layers, node):
+    """ONNX Runtime's Gemm with the ReLU behind it in one node."""
+    activation = node.attributes.pop("activation", "")
+    if activation != "Relu":
+        raise unsupported(node, f"ends with the activation {short(activation)}; npvgg reads Relu")
+    gemm(layers, node)
+    layers.takes_bias = None
+    layers.relu()
 
 
 def scaled(array, factor):
@@ -79,7 +89,7 @@ def matmul(layers, node):
     require_flat(layers, node)
     if weight.ndim != 2:
         raise unsupported(node, f"multiplies by an array of the shape {weight.shape}; npvgg reads a matrix")
-    dense_layer(layers, node, np.ascontiguousarray(weight.T), None)
+    dense_layer(layers, node, weight.T, None)
 
 
 def require_flat(layers, node):
@@ -94,22 +104,9 @@ def dense_layer(layers, node, weight, bias):
     if not layers.is_dense and layers.is_flat and layers.side and inputs != layers.channels * layers.side**2:
         raise BadFileError(f"its node {node.shown} takes {inputs:,} numbers from maps of {layers.channels}×{layers.side}×"
                            f"{layers.side}; export it again")
-    arrays = layers.step("dense", W=weight, B=np.zeros(outputs, np.float32) if bias is None else vector(bias, outputs, node))
+    layers.takes_shift = None
+    arrays = layers.dense(weight, np.zeros(outputs, np.float32) if bias is None else vector(bias, outputs, node))
     layers.takes_bias = arrays if bias is None else None
-
-
-def add(layers, node):
-    """The bias of the layer before, which had none."""
-    bias = next((array for array in node.inputs if array is not None), None)
-    axis = node.attributes.pop("axis", None)                         # to opset 6, with broadcast
-    node.attributes.pop("broadcast", None)
-    if layers.takes_bias is None or bias is None or axis not in (None, 1):
-        raise unsupported(node, "adds something that is no bias; a VGG does not")
-    if axis == 1 and not layers.is_flat:
-        bias = bias.reshape(*bias.shape, 1, 1)
-    outputs = len(layers.takes_bias["W"])
-    layers.takes_bias["B"] = vector(bias, outputs, node, axis=-1 if layers.is_flat else -3)
-    layers.takes_bias = None
 
 
 def vector(bias, outputs, node, axis=-1):
@@ -118,7 +115,7 @@ def vector(bias, outputs, node, axis=-1):
     whole[axis] = outputs
     if bias.size != 1 and bias.shape != tuple(whole[-bias.ndim:]):
         raise BadFileError(f"its node {node.shown} has a bias of the shape {bias.shape} for {outputs} outputs; export it again")
-    return np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (outputs,)))
+    return np.broadcast_to(bias.reshape(-1), (outputs,))
 
 
 def softmax(layers, node):

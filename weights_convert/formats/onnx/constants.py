@@ -1,20 +1,23 @@
 """Numbers that a graph has before any picture comes in: initialisers, and nodes that only bring such into another form.
 
     Constant, ConstantOfShape, Identity, Reshape, Transpose, Cast, Squeeze, Unsqueeze, Concat, Slice
+    Add, Sub, Mul, Div, Sqrt: what optimisers leave of a batch norm that they fold
 
-An initialiser may also be listed among the graph's inputs, as all were before IR version 4.
+What a node would make is counted before it is made.  ConstantOfShape's one number is kept once (np.broadcast_to), so that a
+fill costs nothing before it has its place in a network.  An initialiser may also be listed among the graph's inputs, as all
+were before IR version 4.
 Source: onnx/docs/Operators.md.
 """
 import math
 
 import numpy as np
 
-from npvgg.errors import NpvggError, UnsupportedError
+from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert.formats.onnx import attributes, tensors
 from weights_convert.refusals import damaged, hostile, quoted
 
 DEEPEST = 32                              # constants made of constants
-LARGEST_FILL = 16 << 20                   # elements of ConstantOfShape; a bias has 4096
+MOST_FILLED = 1 << 28                     # elements of all ConstantOfShape; VGG-19 has 144 million parameters
 MOST_MADE = 16                            # bytes of constants that nodes may make from each byte that is read
 ROOM = 64 << 20                           # and that they may make from nothing
 
@@ -26,10 +29,12 @@ class Constants:
         self.side = side
         self.tensors = attributes.unambiguous((tensor.name, tensor) for tensor in graph.initializer)
         self.makers = attributes.unambiguous((name, node) for node in graph.node for name in node.output if name)
-        if self.tensors.keys() & self.makers.keys():
-            raise hostile("it has a node and a tensor with the same output name")
+        twice = sorted(self.tensors.keys() & self.makers.keys())
+        if twice:
+            raise BadFileError(f"it has the name {quoted(twice[:1])} for a tensor and for what a node makes, which no runtime "
+                               "takes; export it with output_names of your own")
         self.known, self.used, self.arrays = {}, set(), {}
-        self.read_bytes = self.made_bytes = 0
+        self.read_bytes = self.made_bytes = self.filled = 0
 
     def __contains__(self, name):
         """Whether `name` does not depend on the graph's input."""
@@ -55,21 +60,24 @@ class Constants:
         array = tensors.array(self.tensors[name], self.side) if node is None else self.made(node)
         if node is None or node.op_type == "Constant":
             self.read_bytes += array.nbytes
-        else:
-            self.made_bytes += array.nbytes
-        if self.made_bytes > MOST_MADE * self.read_bytes + ROOM:
-            raise hostile(f"its nodes make {self.made_bytes:,} bytes of constants from {self.read_bytes:,}")
         self.arrays[name] = array
         return array
 
     def made(self, node):
         """A node without variable inputs → its output."""
         inputs = [self.array(name) if name else None for name in node.input]
+        options = attributes.read(node, self.side)
         try:
-            return FOLDED[node.op_type](inputs, attributes.read(node, self.side))
+            if node.op_type == "ConstantOfShape":
+                self.filled += math.prod(int(side) for side in inputs[0])
+            self.made_bytes += COPIES[node.op_type](inputs, options) if node.op_type in COPIES else 0
+            if self.filled > MOST_FILLED or self.made_bytes > MOST_MADE * self.read_bytes + ROOM:
+                raise hostile(f"its nodes make {self.filled:,} numbers from none, and {self.made_bytes:,} bytes of constants "
+                              f"from {self.read_bytes:,}")
+            return FOLDED[node.op_type](inputs, options)
         except NpvggError:
             raise
-        except (ValueError, TypeError, IndexError, OverflowError, KeyError):
+        except (ValueError, TypeError, IndexError, OverflowError, KeyError, AttributeError):
             raise damaged(f"its node {attributes.shown(node)} does not fit its inputs") from None
 
     def unused(self):
@@ -91,11 +99,11 @@ def constant(inputs, options):
 
 
 def filled(inputs, options):
-    """ConstantOfShape: an array of that shape, each number the same.  Refuses more than LARGEST_FILL of them."""
+    """ConstantOfShape: an array of that shape, each number the same."""
     shape, value = tuple(int(side) for side in inputs[0]), np.asarray(options.get("value", np.zeros(1, np.float32)))
-    if min(shape, default=0) < 0 or math.prod(shape) > LARGEST_FILL or value.size != 1:
+    if min(shape, default=0) < 0 or value.size != 1:
         raise hostile(f"it has a constant of the shape {shape[:8]}")
-    return np.full(shape, value.reshape(()), value.dtype)
+    return np.broadcast_to(value.reshape(()), shape)
 
 
 def reshaped(inputs, options):
@@ -154,6 +162,37 @@ def axes(inputs, options):
     return None if numbers is None else tuple(int(axis) for axis in numbers)
 
 
+def computed(function):
+    """A function of NumPy's → one of FOLDED, on floating point, or on whole numbers where it is not a division."""
+    def of_constants(inputs, options):
+        kinds = {array.dtype for array in inputs}
+        if len(kinds) != 1 or min(kinds).kind != "f" and function in (np.divide, np.sqrt):
+            raise UnsupportedError(f"it computes {function.__name__} of constants of the types {', '.join(map(str, kinds))}; "
+                                   "npvgg reads that for floating point")
+        with np.errstate(all="ignore"):
+            return function(*inputs)
+
+    return of_constants
+
+
+def broadcast_bytes(inputs, options):
+    """Of the result of arithmetic."""
+    return math.prod(np.broadcast_shapes(*(array.shape for array in inputs))) * inputs[0].itemsize
+
+
+def cast_bytes(inputs, options):
+    """Of a Cast's result, no element of which is longer than eight bytes."""
+    return inputs[0].size * 8
+
+
+def all_bytes(inputs, options):
+    """Of all inputs together."""
+    return sum(array.nbytes for array in inputs)
+
+
+ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Sqrt": np.sqrt}
+# How many bytes are made anew, by those nodes whose results are not views.
+COPIES = {"Concat": all_bytes, "Cast": cast_bytes, "Reshape": all_bytes} | dict.fromkeys(ARITHMETIC, broadcast_bytes)
 FOLDED = {"Constant": constant, "ConstantOfShape": filled, "Identity": lambda inputs, _: inputs[0], "Reshape": reshaped,
           "Transpose": transposed, "Cast": cast, "Squeeze": squeezed, "Unsqueeze": unsqueezed, "Concat": joined,
-          "Slice": sliced}
+          "Slice": sliced} | {name: computed(function) for name, function in ARITHMETIC.items()}

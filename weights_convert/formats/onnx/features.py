@@ -1,13 +1,14 @@
-"""The nodes on maps: convolutions, batch norm, ReLU, local response normalisation, pooling.
+"""The nodes on maps: convolutions, batch norm, ReLU, local response normalisation, pooling, and what moves or removes axes.
 
-Each function takes the `layers.Layers` so far and a `chain.Node`, and takes away the attributes that it knows.
+Each function takes the `operators.Walk` so far and a `chain.Node`, and takes away the attributes that it knows.
 Source: onnx/docs/Operators.md: Conv, Pad, BatchNormalization, LRN, MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool,
-ReduceMean, ReduceMax.
+ReduceMean, ReduceMax, Transpose, Squeeze, Mul, Add, Sub, Div; com.microsoft.FusedConv.
 """
 import numpy as np
 
+from weights_convert.formats.layers import FLAT
 from weights_convert.formats.onnx.attributes import constant, is_list, moved, require, short, unsupported
-from weights_convert.formats.onnx.classifier import dense_layer
+from weights_convert.formats.onnx.classifier import become_flat, dense_layer, vector
 from weights_convert.refusals import damaged
 
 LRN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 2.0}
@@ -34,16 +35,17 @@ def conv(layers, node):
         if side != (layers.side or side):
             raise unsupported(node, f"has filters of {side}×{side} on a map of {layers.side}; npvgg reads "
                                    "a convolution after pool5 where it covers the map")
-        layers.flatten()
+        layers.begin_features()
         dense_layer(layers, node, weight.reshape(len(weight), -1), bias)
         layers.side = 1
         return
-    layers.position += 1
-    if mode == "reflect":
-        layers.add(f"pad{layers.here}")
-    layers.channels = len(weight)
-    arrays = layers.add(f"conv{layers.here}", W=weight, **({} if bias is None else {"B": bias}))
+    arrays = layers.convolution(weight, bias, mode == "reflect")
     layers.takes_bias = arrays if bias is None else None
+
+
+def fused_conv(layers, node):
+    """ONNX Runtime's Conv with the ReLU behind it in one node."""
+    fused(layers, node, conv)
 
 
 def padding(node, side):
@@ -79,14 +81,97 @@ def batch_norm(layers, node):
     require(node, {"training_mode": 0, "is_test": 1})
     if not isinstance(epsilon, float) or not 0 <= epsilon < 1:
         raise unsupported(node, f"has the epsilon {short(epsilon)}; npvgg reads numbers from 0 to below 1")
-    layers.takes_bias, epsilon = None, shortest(epsilon)
-    arrays = {"W": scale, "B": shift, "mean": mean, "var": variance}
-    if layers.is_head:
-        layers.step("bn", epsilon=epsilon, **arrays)
-    else:
-        name = f"bn{layers.here}"
-        layers.add(name, **arrays)
-        layers.epsilons[name] = epsilon
+    settled(layers)
+    layers.batch_norm(shortest(epsilon), W=scale, B=shift, mean=mean, var=variance)
+
+
+def settled(layers):
+    """No later node adds to what has been read so far."""
+    layers.takes_bias = layers.takes_shift = None
+
+
+def multiply(layers, node):
+    """A factor a channel, which with the Add behind it is a batch norm with the mean 0, the variance 1 and no ε."""
+    scaling(layers, node, factor_of(node))
+
+
+def divide(layers, node):
+    """A divisor a channel: the same."""
+    require_first(node)
+    with np.errstate(all="ignore"):
+        scaling(layers, node, (1 / factor_of(node).astype(np.float64)).astype(np.float32))
+
+
+def scaling(layers, node, factor):
+    """The batch norm of a factor; the Add behind it gives its shift."""
+    settled(layers)
+    layers.takes_shift = channelwise(layers, node, factor)
+
+
+def subtract(layers, node):
+    """A shift a channel with the other sign."""
+    require_first(node)
+    shift(layers, node, -factor_of(node))
+
+
+def add(layers, node):
+    """The bias of the layer before, which had none; or the shift of a batch norm."""
+    shift(layers, node, factor_of(node))
+
+
+def shift(layers, node, numbers):
+    """A number that is added to each channel."""
+    axis = node.attributes.pop("axis", None)                         # to opset 6, with broadcast
+    node.attributes.pop("broadcast", None)
+    if axis not in (None, 1):
+        raise unsupported(node, f"adds along the axis {short(axis)}; npvgg reads 1")
+    if axis == 1 and not layers.is_flat:
+        numbers = numbers.reshape(*numbers.shape, 1, 1)
+    target = layers.takes_bias or layers.takes_shift
+    if target is None:
+        target = channelwise(layers, node, np.float32(1))
+    target["B"] = layers.channels_first(by_channel(layers, node, numbers, len(target["W"])))
+    settled(layers)
+
+
+def channelwise(layers, node, factor):
+    """A batch norm that multiplies only."""
+    if not layers.is_head and not layers.features:
+        raise unsupported(node, "changes the picture; export the network without the preparation of pictures")
+    count = width(layers)
+    if count is None:
+        count = factor.size
+    ones = np.ones(count, np.float32)
+    return layers.batch_norm(0.0, W=by_channel(layers, node, factor, count), B=0 * ones, mean=0 * ones, var=ones)
+
+
+def width(layers):
+    """How many channels or features the data have; None where the file leaves it open."""
+    if not layers.is_flat:
+        return layers.channels
+    dense = [arrays for kind, arrays in layers.steps if kind == "dense"]
+    return len(dense[-1]["W"]) if dense else layers.channels * layers.side**2 if layers.side else None
+
+
+def by_channel(layers, node, numbers, count):
+    """Numbers that are broadcast along the channels or features → a vector of them."""
+    if not layers.is_flat and "C" not in layers.layout:
+        raise unsupported(node, "changes maps that have no channels; a VGG does not")
+    return vector(numbers, count, node, axis=layers.layout.index("C") - len(layers.layout))
+
+
+def factor_of(node):
+    """The constant of a node on two arrays."""
+    numbers = next((array for array in node.inputs if array is not None), None)
+    if numbers is None or numbers.dtype.kind != "f":
+        raise damaged(f"its node {node.shown} lacks a constant that it needs")
+    return numbers
+
+
+def require_first(node):
+    """Refuse a constant divided by the data, or that the data are taken from."""
+    if node.inputs[0] is not None:
+        raise unsupported(node, "has the picture as its second input; no VGG does")
 
 
 def shortest(number):
@@ -97,8 +182,18 @@ def shortest(number):
 def relu(layers, node):
     """Relu."""
     node.attributes.pop("consumed_inputs", None)
-    layers.takes_bias = None
-    layers.step("relu") if layers.is_head else layers.add(f"relu{layers.here}")
+    settled(layers)
+    layers.relu()
+
+
+def fused(layers, node, before):
+    """A node that ends with an activation, which has to be ReLU."""
+    activation = node.attributes.pop("activation", "")
+    if activation != "Relu" or node.attributes.pop("activation_params", []) or len(node.inputs) > 3:
+        raise unsupported(node, f"ends with the activation {short(activation)}, or adds a branch; a VGG's is Relu")
+    before(layers, node)
+    settled(layers)
+    layers.relu()
 
 
 def response_norm(layers, node):
@@ -127,10 +222,7 @@ def pool(layers, node, kind):
     """A pooling of 2×2 that ends a block, or one behind pool5 whose windows divide the map."""
     if not layers.is_head:
         check_window(node, [2, 2], is_even=layers.side is not None and layers.side % 2 == 0)
-        layers.add(f"pool{layers.block}")
-        layers.poolings.add(kind)
-        layers.block, layers.position = layers.block + 1, 0
-        layers.side = None if layers.side is None else layers.side // 2
+        layers.pool(kind)
         return
     window = node.attributes.get("kernel_shape")
     if not is_list(window, 2) or len(set(window)) != 1 or window[0] < 1:
@@ -182,15 +274,48 @@ def reduced_maximum(layers, node):
 
 
 def reduced(layers, node, kind):
-    """The mean or the maximum over the map, whose two sides become 1 or vanish."""
+    """The mean or the maximum over the map, or over one of its axes after the other; they become 1 or vanish."""
     axes = moved(node, node.attributes.pop("axes", None))
     require(node, {"noop_with_empty_axes": 0})
-    if sorted(axis % 4 for axis in axes) != [2, 3]:
-        raise unsupported(node, f"reduces the axes {short(axes)}; npvgg reads that over a map")
-    global_pool(layers, node, kind)
+    letters = {layers.layout[axis] for axis in axes}
+    others = {axis: how for axis, how in layers.reduced.items() if how != kind or axis in letters}
+    if not letters <= {"H", "W"} or not letters or others:
+        raise unsupported(node, f"reduces the axes {short(axes)} of {layers.layout}; npvgg reads that over a map")
+    layers.reduced |= dict.fromkeys(letters, kind)
+    whole = len(layers.reduced) == 2
+    if whole:
+        layers.reduced = {}
+        global_pool(layers, node, kind)
     if not node.attributes.pop("keepdims", 1):
-        layers.is_flat = True
-        layers.flatten()
+        remove(layers, node, letters)
+
+
+def squeeze(layers, node):
+    """Squeeze: axes of 1 are removed.  UnsupportedError for larger ones, and for the batch's and the channels'."""
+    axes = node.attributes.pop("axes", None)
+    if len(node.inputs) > 1:
+        axes = moved(node, axes)
+    letters = {layers.layout[axis] for axis in axes or ()}
+    if not letters or not letters <= {"H", "W"} or layers.side != 1 and not letters <= layers.reduced.keys():
+        raise unsupported(node, f"removes the axes {short(axes)} of {layers.layout}; npvgg reads that for a map of 1×1")
+    remove(layers, node, letters)
+
+
+def remove(layers, node, letters):
+    """Axes vanish; where none of the map's are left, its channels are features."""
+    left = "".join(letter for letter in layers.layout if letter not in letters)
+    if left == FLAT:
+        become_flat(layers, node)
+    layers.layout = left
+
+
+def transpose(layers, node):
+    """Transpose: the axes change places, the batch's excepted."""
+    order = node.attributes.pop("perm", list(range(len(layers.layout)))[::-1])
+    if sorted(order) != list(range(len(layers.layout))) or order[0] != 0:
+        raise unsupported(node, f"moves the axes of {layers.layout} by {short(order)}; npvgg reads that where "
+                                "the batch stays first")
+    layers.layout = "".join(layers.layout[axis] for axis in order)
 
 
 def global_pool(layers, node, kind):

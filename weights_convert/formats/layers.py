@@ -1,12 +1,11 @@
-"""Nodes → the layers of a VGG: each gets the paper's name that belongs to its place.
+"""What a file's own structure tells of a network, layer by layer: each gets the paper's name that belongs to its place.
 
-    features    ([Pad] Conv [BatchNormalization] Relu [LRN])… MaxPool or AveragePool, five times
-    head        in any order: AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax; Flatten, Reshape
-                or Squeeze; Gemm, MatMul + Add, or a Conv that covers the map; BatchNormalization; Relu; Dropout
-    end         Softmax, Sigmoid, LogSoftmax, or nothing
+    features    ([border] convolution [batch norm] ReLU [LRN])… pooling, five times
+    head        poolings, flatten, dense layers, batch norms, ReLUs and dropouts in any order
+    end         what makes probabilities, or nothing
 
-Whether the features come in the right order is judged when the network is known (`verify.ordered`); here every attribute has
-to be one that a VGG has.  Source: onnx/docs/Operators.md, Changelog.md.
+The readers of graphs (onnx, keras, caffe) walk their nodes in the order of the data and call this for each.  Whether the
+features come in the right order is judged when the network is known (`verify.ordered`).
 """
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,43 +14,19 @@ import numpy as np
 
 from npvgg import heads
 from npvgg.architecture import BLOCKS, MINIMUM_INPUT
-from npvgg.errors import NpvggError, UnsupportedError, UsageError
-from weights_convert.formats.onnx import classifier, features
-from weights_convert.formats.onnx.attributes import unsupported
-from weights_convert.refusals import damaged
+from npvgg.errors import BadFileError, UnsupportedError, UsageError
 
 TYPICAL_INPUT = 224                       # side of the pictures where nothing in the file tells it
-FLOAT_TYPES = (1, 10, 11, 16)
 EPSILON = 1e-5                            # of a network without batch norm behind its convolutions
-
-
-def read(nodes, opset, size):
-    """[Node, …], the opset, the side of the pictures or None → Layers.  BadFileError, UnsupportedError."""
-    layers = Layers(opset, side=size)
-    for node in nodes:
-        if node.op not in OPERATORS:
-            raise unsupported(node, f"is none of a VGG's; npvgg knows {', '.join(OPERATORS)}")
-        is_late = layers.is_flat and node.op in OF_MAPS or layers.has_ended and node.op not in ("Identity", "Cast")
-        if is_late or layers.border and node.op != "Conv":
-            raise unsupported(node, "stands where a VGG has none")
-        try:
-            OPERATORS[node.op](layers, node)
-        except NpvggError:
-            raise
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError):
-            raise damaged(f"its node {node.shown} has attributes or inputs that do not fit it") from None
-        if node.attributes:
-            raise unsupported(node, f"has the attribute {min(node.attributes)[:40]!r}, which npvgg does not know")
-    layers.finish(size)
-    return layers
+KINDS = ("W", "B", "mean", "var")         # of arrays
+MAPS, CHANNELS_LAST, FLAT = "NCHW", "NHWC", "NC"      # layouts: what each axis of the data is
 
 
 @dataclass
 class Layers:
-    """What has been read so far."""
+    """What has been read so far; each reader adds what its own nodes need."""
 
-    opset: int
-    side: int | None                      # of the map now; None where the file leaves it open
+    side: int | None = None               # of the map now; None where the file leaves it open
     features: dict = field(default_factory=dict)      # "conv1_1" → {"W": array, …}, "relu1_1" → {}, … to pool5, in order
     steps: list = field(default_factory=list)         # of the head: ("dense", {"W": array, …}), ("relu", {}), …
     remarks: list = field(default_factory=list)
@@ -61,15 +36,20 @@ class Layers:
     position: int = 0
     channels: int = 3
     border: tuple = ()                    # (mode, size) of a Pad that waits for its convolution
-    is_flat: bool = False                 # arrays of two axes
-    takes_bias: dict | None = None        # the arrays of the layer before, whose bias may still come from an Add
+    layout: str = MAPS                    # what each axis of the data is
+    was_channels_last: bool = False       # features still in the order (h, w, c) in which a map was flattened
     has_ended: bool = False
     poolings: set = field(default_factory=set)        # "max", "avg": of the blocks
     epsilons: dict = field(default_factory=dict)      # of the batch norms behind convolutions
     input_size: int = 0                   # from here on what `finish` finds out
     head: str = ""
     eps: float = EPSILON
-    tensors: dict = field(default_factory=dict)       # "conv1_1.W" → array
+    arrays: dict = field(default_factory=dict)        # ("conv1_1", "W") → array, in npvgg's layout
+
+    @property
+    def is_flat(self):
+        """Whether the data are rows of features."""
+        return self.layout == FLAT
 
     @property
     def is_head(self):
@@ -113,18 +93,79 @@ class Layers:
         self.features[name] = arrays
         return arrays
 
+    def convolution(self, weight, bias, is_reflected=False):
+        """The next convolution, its filters (O, C, s, s), its bias or None; returns its arrays."""
+        self.position += 1
+        if is_reflected:
+            self.add(f"pad{self.here}")
+        self.channels = len(weight)
+        return self.add(f"conv{self.here}", W=weight, **({} if bias is None else {"B": bias}))
+
+    def batch_norm(self, epsilon, **arrays):
+        """Batch norm, in the features or in the head; returns its arrays."""
+        if self.is_head:
+            arrays = {kind: self.channels_first(array) for kind, array in arrays.items()}
+            return self.step("bn", epsilon=epsilon, **arrays)
+        name = f"bn{self.here}"
+        self.epsilons[name] = epsilon
+        return self.add(name, **arrays)
+
+    def relu(self):
+        """ReLU, in the features or in the head."""
+        if self.is_head:
+            self.step("relu")
+        else:
+            self.add(f"relu{self.here}")
+
+    def pool(self, kind):
+        """The 2×2 pooling that ends a block, "max" or "avg"."""
+        self.add(f"pool{self.block}")
+        self.poolings.add(kind)
+        self.block, self.position = self.block + 1, 0
+        self.side = None if self.side is None else self.side // 2
+
+    def dropout(self, ratio):
+        """Dropout, which counts in the head only."""
+        if self.is_head:
+            self.step("drop" if ratio == 0.5 or not 0 <= ratio < 1 else f"drop{ratio!r}")
+
+    def dense(self, weight, bias):
+        """A dense layer's (O, I) weight and its (O,) bias; returns its arrays."""
+        weight, self.was_channels_last = self.channels_first(weight), False
+        return self.step("dense", W=weight, B=bias)
+
+    def channels_first(self, array):
+        """Numbers for the features as they are, along the last axis → for the order (c, h, w).  BadFileError."""
+        if not self.was_channels_last:
+            return array
+        side = round((array.shape[-1] / max(1, self.channels)) ** 0.5)
+        if side * side * self.channels != array.shape[-1]:
+            raise BadFileError(f"what follows its last block takes {array.shape[-1]:,} numbers, which are no square map of "
+                               f"{self.channels} channels; export it again")
+        by_axis = array.reshape(*array.shape[:-1], side, side, self.channels)
+        return np.moveaxis(by_axis, -1, -3).reshape(array.shape)
+
     def step(self, kind, **arrays):
         """A layer of the head, `kind` as in the notation of npvgg.heads, "dense" for a dense layer."""
         self.steps.append((kind, arrays))
         return arrays
 
     def flatten(self):
-        """From here on features instead of maps."""
+        """From here on rows of features instead of maps."""
+        if not self.is_flat:
+            self.was_channels_last = self.layout == CHANNELS_LAST and self.side != 1
+            self.layout = FLAT
+        self.begin_features()
+
+    def begin_features(self):
+        """From here on features, be they rows or maps of one pixel."""
         if not any(kind == "flatten" for kind, _ in self.steps):
             self.step("flatten")
 
     def finish(self, size):
-        """The sizes, the ε and the head that follow from the whole."""
+        """The sizes, the ε and the head that follow from the whole, for pictures of side `size`, None where that is open."""
+        if not self.is_head:
+            raise UnsupportedError(f"it ends in block {self.block}; a VGG has {BLOCKS}, each with a pooling at its end")
         if self.border:
             raise UnsupportedError("it ends with a border around its last map; no VGG does")
         if len(self.poolings) > 1:
@@ -135,6 +176,8 @@ class Layers:
         self.share_biases()
         side = self.taken_side()
         self.input_size = size or (MINIMUM_INPUT * side if side else TYPICAL_INPUT)
+        if size is None:
+            self.remarks.append(f"the file leaves the side of the pictures open; {self.input_size} was taken (--input-size)")
         if side:
             self.steps.insert(0, (f"avg{side}", {}))              # keeps this map, and brings those of other pictures to it
         self.head = " ".join(self.token(kind, arrays) for kind, arrays in self.steps)
@@ -143,8 +186,14 @@ class Layers:
         except UsageError as error:
             raise UnsupportedError(f"what follows its last block is no head of npvgg's: {error}") from None
         layers = self.features | {layer.name: arrays for layer, (_, arrays) in zip(named, self.steps)}
-        self.tensors = {f"{name}.{kind}": array for name, arrays in layers.items() for kind, array in arrays.items()
-                        if kind in KINDS}
+        self.arrays = {(name, kind): array for name, arrays in layers.items() for kind, array in arrays.items()
+                       if kind in KINDS}
+
+    def stated(self):
+        """What FileContents.stated says of such a network."""
+        said = {"order": self.order, "source_output": self.source_output}
+        said |= {name: getattr(self, name) for name in ("padding_mode", "has_lrn", "input_size", "head", "pooling", "eps")}
+        return said | ({"output": self.output} if self.output else {})
 
     def taken_side(self):
         """Of the map that the first dense layer takes as it is; None where there is none, or it is pooled before."""
@@ -184,48 +233,3 @@ class Layers:
         if kind == "bn":
             return "bn" if arrays["epsilon"] == self.eps else f"bn{arrays['epsilon']!r}"
         return kind
-
-
-KINDS = ("W", "B", "mean", "var")         # of arrays
-
-
-# ------------------------------------------------------------------------------------------------- what changes nothing
-
-
-def dropout(layers, node):
-    """In inference it hands on what it gets."""
-    ratio = node.attributes.pop("ratio", 0.5)
-    for name in ("seed", "is_test", "consumed_inputs"):
-        node.attributes.pop(name, None)
-    if len(node.inputs) > 2 and np.any(node.inputs[2]):
-        raise unsupported(node, "is in training; export the network in evaluation mode")
-    if len(node.inputs) > 1 and node.inputs[1] is not None:
-        ratio = node.inputs[1].reshape(-1)[0]
-    ratio = features.shortest(ratio)
-    if layers.is_head:
-        layers.step("drop" if ratio == 0.5 or not 0 <= ratio < 1 else f"drop{ratio!r}")
-
-
-def identity(layers, node):
-    """Identity: no layer."""
-
-
-def cast(layers, node):
-    """Cast between kinds of float: no layer.  UnsupportedError for whole numbers."""
-    node.attributes.pop("saturate", None)
-    if node.attributes.pop("to", None) not in FLOAT_TYPES:
-        raise unsupported(node, "turns the picture into whole numbers; npvgg reads networks in floating point")
-
-
-OF_MAPS = ("Conv", "Pad", "LRN", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax",
-           "Squeeze")
-OPERATORS = {
-    "Conv": features.conv, "Pad": features.pad, "BatchNormalization": features.batch_norm, "Relu": features.relu,
-    "LRN": features.response_norm, "MaxPool": features.max_pool, "AveragePool": features.average_pool,
-    "GlobalAveragePool": features.global_average, "GlobalMaxPool": features.global_maximum,
-    "ReduceMean": features.reduced_mean, "ReduceMax": features.reduced_maximum,
-    "Flatten": classifier.flatten, "Reshape": classifier.reshape, "Squeeze": classifier.squeeze, "Gemm": classifier.gemm,
-    "MatMul": classifier.matmul, "Add": classifier.add, "Softmax": classifier.softmax,
-    "LogSoftmax": classifier.log_softmax, "Sigmoid": classifier.sigmoid,
-    "Dropout": dropout, "Identity": identity, "Cast": cast,
-}
