@@ -41,7 +41,7 @@ CONVERTER_FLOORS = [
     ["schemes.npvgg", "schemes.torchvision", "schemes.keras", "schemes.caffe", "schemes.pytorchvggnet"],
     ["schemes.timm", "schemes.mmpretrain", "schemes.onnx"],
     ["schemes"],
-    ["recognition", "verify", "export"],
+    ["keys", "recognition", "verify", "export"],
     ["convert"],
     ["__main__"],
 ]

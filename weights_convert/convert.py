@@ -9,7 +9,7 @@ from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
 from npvgg.storage import atomic_file
-from weights_convert import export, formats, recognition, schemes, verify
+from weights_convert import export, formats, keys, recognition, schemes, verify
 from weights_convert.recognition import Known
 from weights_convert.schemes.naming import Scheme
 
@@ -110,23 +110,24 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where an option contradicts
     the file.
     """
-    tensors, stated = recognition.strip_prefix(tensors), stated or {}
-    scheme = schemes.find(scheme) if scheme else schemes.recognise(tensors)
+    stated, spelled = stated or {}, keys.spelled(tensors, schemes.find(scheme) if scheme else None)
+    scheme, tensors = spelled.scheme, spelled.tensors
     net, assumptions, useless = architecture_of(scheme, tensors, stated, known(network_options))
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
-    parameters = verify.placed(tensors, places, net.parameters, ignorable)
+    parameters = verify.placed(tensors, places, net.parameters, ignorable, spelled.names)
     if "order" in stated:
         verify.ordered(stated["order"], net)
     chosen = preset_of(scheme, net, bool(useless), preset, stated, network_options.get("input_size"))
     if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
-    plan = tuple((key, tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
+    plan = tuple((spelled.names[key], tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
                  for key, place in places.items())
     remarks = [f"not shown by the tensors, and so assumed: {'; '.join(assumptions)}"] if assumptions else []
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
+    left_out = sorted([*spelled.counters, *(spelled.names[key] for key in tensors.keys() & ignorable)])
     return Understood(scheme, net, parameters, chosen, stated.get("source_output", scheme.source_output),
-                      tuple(sorted(set(tensors) & ignorable)), tuple(remarks), plan)
+                      tuple(left_out), (*spelled.remarks, *remarks), plan)
 
 
 def preset_of(scheme, net, is_without_classifier, name, stated, input_size):

@@ -21,19 +21,9 @@ from npvgg.errors import BadFileError, UnsupportedError, UsageError
 from weights_convert.refusals import quoted
 from weights_convert.schemes.naming import Scheme
 
-# What wrappers put in front of every key: torch.nn.DataParallel, and torch.compile.
-PREFIXES = ("module.", "_orig_mod.")
 CLASSIFIER = "classifier."                # in front of torchvision's, which are NaN in IMAGENET1K_FEATURES
 FEATURES, TYPICAL_SIDE = paper_head(None), 7      # of a network without tensors behind pool5
 WIDEST = 16                               # of an Architecture
-
-
-def strip_prefix(tensors: dict) -> dict:
-    """{'module.features.0.weight': …} → {'features.0.weight': …}, where every key carries the prefix."""
-    for prefix in PREFIXES:
-        if tensors and all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
-    return tensors
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from npvgg.parameters import sealed
 from weights_convert.refusals import printable
 
 
-def placed(tensors, places, shapes, ignorable=frozenset()):
+def placed(tensors, places, shapes, ignorable=frozenset(), names=None):
     """{key: array} → {npvgg path: read-only float32 array}, in the order of `places`.
 
     `places` is {key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
@@ -33,7 +33,7 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
                 parameters[place.path] = sealed(np.require(ours, requirements="CA"))
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        rows = [(printable(key), fault) for key, fault in faults]
+        rows = [(printable((names or {}).get(key, key)), fault) for key, fault in faults]
         error = BadFileError("; ".join(f"{key} {fault}" for key, fault in rows[:3]) + more)
         error.add_note("\n".join(text_table.render(("key", "fault"), rows, (0, 1))))
         raise error

@@ -30,5 +30,10 @@ def recognise(tensors: dict) -> Scheme:
     for scheme in SCHEMES.values():
         if any(re.fullmatch(scheme.mark, key) for key in tensors):
             return scheme
-    raise BadFileError(f"its tensors ({quoted(list(tensors))}) are named as those of no VGG that npvgg "
-                       f"knows ({', '.join(SCHEMES)}); give a checkpoint of one of these")
+    raise unknown(tensors)
+
+
+def unknown(tensors: dict) -> BadFileError:
+    """The refusal of tensors that no Scheme names so."""
+    return BadFileError(f"its tensors ({quoted(list(tensors))}) are named as those of no VGG that npvgg "
+                        f"knows ({', '.join(SCHEMES)}); give a checkpoint of one of these")

@@ -13,7 +13,9 @@ from weights_convert.formats.pytorch.storages import Storage
 from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import hostile, quoted
 
-USUAL = ("state_dict", "model", "model_state_dict", "module", "params", "net", "model_ema", "state_dict_ema")
+# Averaged weights stand beside the plain ones: torchvision's reference, timm, mmengine, others.
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema")
+USUAL = ("state_dict", "model", "model_state_dict", "module", "params", "net", "network", *AVERAGED)
 
 LONGEST_KEY = 512
 MOST_TEXTS = 25_000                       # in one list; ImageNet-21k has 21 841 class names
@@ -34,7 +36,7 @@ class Chosen:
 def choose(root, key=None):
     """The unpickled object → Chosen.  `key` names the entry that holds the state dict, "" the object itself.
 
-    Without it the one entry with a usual name is taken, else the object itself.  A whole pickled network counts as its
+    Without it the one entry with a usual name is taken (of plain and averaged weights the plain ones), else the object itself.  A whole pickled network counts as its
     state dict.  Raises UsageError if that is not one, BadFileError if there is no state dict or something in it is not a
     tensor, UnsupportedError for any other object.
     """
@@ -60,10 +62,15 @@ def choose(root, key=None):
               if isinstance(value, (Tensor, dict)) and name != nested_under and value is not tensors.get(name)}
     known = {**tensors, **texts, **beside} if state is root else tensors
     other = [name for name in state if name not in known]
+    averaged = [name for name in beside if name in AVERAGED and nested_under in USUAL and nested_under not in AVERAGED]
+    has_class_names = "meta" in beside and "classes" in metadata({"meta": root["meta"]})
+    unread = [name for name in beside if name not in averaged and (name != "meta" or not has_class_names)]
     remarks = (
         (nested_under in networks, whole(networks.get(nested_under))),
         (nested_under is not None, f"the state dict is under {quoted([nested_under or ''])}"),
-        (beside, f"not read: {quoted(list(beside))}"),
+        (averaged, f"the averaged weights under {quoted(averaged)} were left alone (--key takes them)"),
+        (has_class_names, "of 'meta' the class names were taken"),
+        (unread, f"not read: {quoted(unread)}"),
         (other, f"entries of the state dict that are no tensors were left out: {quoted(other)}"),
     )
     stated = opened[nested_under][1] if nested_under in opened else {}
@@ -85,6 +92,8 @@ def pick(root, key):
             return key or None
         raise UsageError(f"it has no state dict under {key!r} (there is one under: {listed or 'no key at all'})")
     usual = [name for name in places if name in USUAL]
+    plain = [name for name in usual if name not in AVERAGED]
+    usual = plain if len(plain) == 1 else usual
     if len(usual) > 1 or not usual and not direct and places:
         raise UsageError(f"it has state dicts under {listed} (choose one with key= or --key)")
     if usual or direct:

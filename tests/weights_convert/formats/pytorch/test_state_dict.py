@@ -37,13 +37,24 @@ def test_module_is_a_key_like_any_other():
 
 
 @pytest.mark.parametrize("program, listed", {
-    "weights and their average": ({"model": {"w": W}, "model_ema": {"w": W}}, "'model', 'model_ema'"),
+    "two networks": ({"model": {"w": W}, "net": {"w": W}}, "'model', 'net'"),
+    "two averages": ({"ema": {"w": W}, "model_ema": {"w": W}}, "'ema', 'model_ema'"),
     "two usual names and top level": ({"net": {"w": W}, "params": {"w": W}, "x": W}, "'', 'net', 'params'"),
     "an unusual name": ({"epoch": 1, "generator": {"w": W}}, "'generator'"),
-}.values(), ids=["weights and their average", "two usual names and top level", "an unusual name"])
+}.values(), ids=["two networks", "two averages", "two usual names and top level", "an unusual name"])
 def test_several_candidates_are_listed(program, listed):
     message = refusal(file(program), UsageError)
     assert listed in message and "--key" in message
+
+
+@pytest.mark.parametrize("plain, averaged", [("model", "model_ema"), ("state_dict", "state_dict_ema"),
+                                             ("state_dict", "ema_state_dict")])
+def test_of_plain_and_averaged_weights_the_plain_ones_are_taken(plain, averaged):
+    data = file({averaged: {"averaged": W}, plain: {"plain": W}})
+    found = read(data)
+    assert found.nested_under == plain and list(found.tensors) == ["plain"]
+    assert f"the averaged weights under {averaged!r} were left alone (--key takes them)" in found.remarks
+    assert list(read(data, key=averaged).tensors) == ["averaged"]
 
 
 def test_key_chooses():
@@ -110,7 +121,8 @@ def test_class_names_of_openmmlab(meta):
 
 def test_metadata_beside_bare_tensors():
     found = read(file({"w": W, "arch": "vgg11", "meta": {"CLASSES": ["a"]}}))
-    assert found.metadata == {"classes": ("a",), "arch": "vgg11"} and found.remarks[-1] == "not read: 'meta'"
+    assert found.metadata == {"classes": ("a",), "arch": "vgg11"}
+    assert found.remarks[-1] == "of 'meta' the class names were taken"
 
 
 def test_metadata_stays_small():

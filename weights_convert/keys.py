@@ -1,0 +1,238 @@
+"""The keys in a file → the keys of a scheme: what wrappers, trainers and other names of the same modules changed is undone.
+
+    module.features.0.weight, features.module.0.weight      features.0.weight      torch.nn.DataParallel, of all or of a part
+    _orig_mod.features.0.weight, model.features.0.weight    features.0.weight      torch.compile; Lightning, or any class around it
+    0.weight, 3.weight, …; conv_layers.0.weight             features.0.weight      one Sequential alone; a Sequential of another name
+    classifier.weight, fc1.weight, fc2.weight               classifier.N.weight    dense layers that are not in a Sequential
+    classifier.6.0.weight                                   classifier.6.weight    a Sequential as the last module of another
+    classifier.0.weight_orig, classifier.0.weight_mask      classifier.0.weight    torch.nn.utils.prune: the product of both
+
+Every key keeps the one it came from, for messages.  A key that none of this explains stays, and then has no place in the network.
+"""
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.text import listed
+from weights_convert import schemes
+from weights_convert.refusals import quoted
+from weights_convert.schemes.mmpretrain import MMPRETRAIN
+from weights_convert.schemes.naming import Scheme
+from weights_convert.schemes.torchvision import TORCHVISION
+
+# What stands anywhere in a key and names no module of the network: DataParallel and AveragedModel, torch.compile, FSDP twice.
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+COUNTERS = {"n_averaged", "steps"}        # of averaged weights, in PyTorch and in mmengine
+# Weights that are computed from others at each call; torch.nn.utils, older and newer.
+COMPUTED = {
+    "weight_g": "weight norm", "weight_v": "weight norm", "weight_u": "spectral norm", "weight_bar": "spectral norm",
+    "parametrizations": "a parametrization",
+}
+BARE_BACKBONE = re.compile(r"(.*\.)?(features\.\d{1,4}\.conv\.weight)")     # of mmpretrain, without the classifier around it
+BACKBONE = "backbone."
+BETWEEN = 3                               # positions from one dense layer to the next: itself, ReLU, dropout
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """The tensors of a file under the keys of a scheme."""
+
+    scheme: Scheme
+    tensors: dict                         # the scheme's key → array
+    names: dict                           # the scheme's key → the file's
+    counters: tuple                       # keys of the file that count averaged weights
+    remarks: tuple                        # what was taken for what, as sentences
+
+
+def spelled(tensors: dict, scheme: Scheme | None = None) -> Spelled:
+    """{key: array} → Spelled; `scheme` is whose names they are, where the keys should not decide.
+
+    BadFileError where they are named as those of no scheme, or two keys become one; UnsupportedError for two networks, and for
+    weights that are computed from others.
+    """
+    counters = tuple(key for key, array in tensors.items() if key.rpartition(".")[2] in COUNTERS and array.size == 1)
+    plain, pruned = unpruned({key: array for key, array in tensors.items() if key not in counters})
+    refuse_computed(plain)
+    names = renamed({key: key for key in plain}, unwrapped)
+    names, prefix = renamed(names, with_backbone(names)), ""
+    for candidate in [scheme] if scheme else schemes.SCHEMES.values():
+        prefixes = prefixes_of(candidate, names)
+        if len(prefixes) > 1:
+            raise UnsupportedError(f"it has networks under {listed(sorted(prefixes), 5)}; save the one you want alone, with "
+                                   "torch.save(model.state_dict(), …)")
+        if prefixes:
+            scheme, prefix = candidate, prefixes.pop()
+            names = renamed(names, lambda key: key.removeprefix(prefix))
+            break
+    remarks = [f"{quoted([prefix])} in front of the keys was taken off"] if prefix else []
+    if scheme in (None, TORCHVISION):
+        names, taken = as_sequentials(names, {key: plain[name] for key, name in names.items()})
+        remarks += taken
+        scheme = scheme or (TORCHVISION if prefixes_of(TORCHVISION, names) else None)
+    if scheme is None:
+        raise schemes.unknown(tensors)
+    if pruned:
+        remarks.append(f"{len(pruned)} pruned tensors ({quoted(pruned)}) are their weights times their masks")
+    if counters:
+        remarks.append(f"{quoted(counters)}, which counts averaged weights, was left out")
+    return Spelled(scheme, {key: plain[name] for key, name in names.items()}, names, counters, tuple(remarks))
+
+
+def renamed(names, new):
+    """{key: name in the file}, key → new key → the same under the new keys; BadFileError where two become one."""
+    changed = {}
+    for key, name in names.items():
+        if new(key) in changed:
+            raise BadFileError(f"{quoted([changed[new(key)], name])} are the same key without what wraps them; give a checkpoint "
+                               "of one network")
+        changed[new(key)] = name
+    return changed
+
+
+def unwrapped(key):
+    """'module.features.module.0.weight' → 'features.0.weight'."""
+    *path, field = key.split(".")
+    return ".".join([part for part in path if part not in WRAPPERS] + [field])
+
+
+def unpruned(tensors):
+    """→ (the tensors with weight_orig · weight_mask as weight, the keys that became so).
+
+    torch.nn.utils.prune computes this product, of the same numbers, at each call.
+    """
+    pruned = [key.removesuffix("_mask") for key in tensors if key.endswith("_mask") and is_masked(tensors, key)]
+    if not pruned:
+        return tensors, ()
+    kept = {}
+    for key, array in tensors.items():
+        name = key.removesuffix("_orig").removesuffix("_mask")
+        if name not in pruned or key == name:
+            kept[key] = array
+        elif key.endswith("_orig"):
+            kept[name] = array * tensors[f"{name}_mask"]
+    return kept, tuple(pruned)
+
+
+def is_masked(tensors, mask):
+    """Whether the tensor of that key is the mask of another, of its shape."""
+    masked = tensors.get(mask.removesuffix("_mask") + "_orig")
+    return masked is not None and masked.shape == tensors[mask].shape and mask.removesuffix("_mask") not in tensors
+
+
+def refuse_computed(tensors):
+    """UnsupportedError for weights that PyTorch computes from others at each call."""
+    for key in tensors:
+        for part in key.split("."):
+            if part in COMPUTED or part.endswith("_orig"):
+                what = COMPUTED.get(part, "a reparametrisation")
+                raise UnsupportedError(f"{quoted([key])} is a part of {what}: the weight itself is computed from it at each call; "
+                                       "make it permanent with PyTorch (torch.nn.utils.remove_weight_norm, "
+                                       "parametrize.remove_parametrizations, prune.remove) and save again")
+
+
+def with_backbone(names):
+    """A function that puts mmpretrain's prefix before the keys of a backbone alone; one that changes nothing for others."""
+    bare = [match for match in map(BARE_BACKBONE.fullmatch, names) if match]
+    if not bare or any(f".{key}".find(f".{BACKBONE}") >= 0 for key in names):
+        return lambda key: key
+    prefix = bare[0][1] or ""
+    return lambda key: prefix + BACKBONE + key.removeprefix(prefix) if key.startswith(prefix) else key
+
+
+def prefixes_of(scheme, names):
+    """What stands in front of the scheme's mark in keys: {"model."}, {""}, or nothing where it is in none."""
+    pattern = re.compile(rf"(.*\.)?(?:{scheme.mark})")
+    return {match[1] or "" for match in map(pattern.fullmatch, names) if match}
+
+
+# ------------------------------------------------------------------------------------------------- two Sequentials
+
+
+def as_sequentials(names, tensors):
+    """Keys of convolutions and dense layers under any names → under torchvision's, and what was taken for which.
+
+    The convolutions have to be numbered in one Sequential.  The dense layers may be numbered in the same one or in another, be
+    one module, or be several with numbers in their names.  Unchanged where it is otherwise.
+    """
+    kernels = [key for key, array in tensors.items() if key.endswith(".weight") and array.ndim == 4]
+    places = {place_of(key) for key in kernels}
+    if len(places) != 1 or None in places or not all(TWO.fullmatch(key) for key in kernels):
+        return names, []
+    (features,) = places
+    dense = [key for key, array in tensors.items() if key.endswith(".weight") and array.ndim == 2]
+    new, where = dense_places(dense, tensors, features)
+    if new is None:
+        return names, []
+    changed, remarks = {}, []
+    for key, name in names.items():
+        module, _, field = key.rpartition(".")
+        target = new.get(module, f"features.{module.rpartition('.')[2]}" if place_of(key) == features else module)
+        changed[f"{target}.{field}" if module else key] = name
+    if len(changed) != len(names):
+        raise BadFileError("two of its keys name the same module of a VGG; give a checkpoint of one network")
+    if (features, where) not in (("features", "classifier"), ("features", None)):
+        dense = f", its dense layers under {quoted([where])}" if where not in (None, features) else ""
+        remarks.append(f"its convolutions are {f'under {quoted([features])}' if features else 'numbered without a name'}{dense}")
+    if any("." in module.removeprefix(f"{where}.") for module in new if where != module):
+        remarks.append(f"the last module in {quoted([where])} is a Sequential, whose modules were counted on")
+    return changed, remarks
+
+
+TWO = re.compile(r"(?:.*\.)?\d{1,4}\.weight")
+
+
+def place_of(key):
+    """'features.0.weight' → 'features', '0.weight' → '', 'classifier.weight' → None: the Sequential of a module."""
+    place, _, position = key.rpartition(".")[0].rpartition(".")
+    return place if position.isdigit() and len(position) < 5 else None
+
+
+def dense_places(dense, tensors, features):
+    """The keys of dense layers → ({module of theirs: torchvision's}, the name of what holds them).
+
+    ({}, None) without dense layers; (None, None) where they cannot be put into one order.
+    """
+    modules = [key.removesuffix(".weight") for key in dense]
+    if not modules:
+        return {}, None
+    paths = [tuple(module.split(".")) for module in modules]
+    shared = 0
+    while len(paths) > 1 and all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
+        shared += 1
+    if len(paths) == 1:
+        shared = next((depth for depth, part in enumerate(paths[0]) if part.isdigit()), len(paths[0]))
+    where = ".".join(paths[0][:shared])
+    inner = [path[shared:] for path in paths]
+    if all(path and all(part.isdigit() for part in path) for path in inner):
+        return numbered(where, features, tensors), where
+    if len(modules) == 1:
+        return {modules[0]: "classifier.0"}, modules[0]
+    numbers = [re.fullmatch(r"(.*\D)(\d{1,2})", path[0]) if len(path) == 1 else None for path in inner]
+    if None in numbers or len({match[1] for match in numbers}) > 1:
+        return None, None
+    ordered = sorted(zip([int(match[2]) for match in numbers], modules))
+    return {module: f"classifier.{BETWEEN * number}" for number, (_, module) in enumerate(ordered)}, where
+
+
+def numbered(where, features, tensors):
+    """The modules of the Sequential `where` → torchvision's: those of a Sequential in it counted on.
+
+    They count from the first dense layer where the convolutions are in the same one; None where a Sequential in it is not its last module.
+    """
+    front = f"{where}." if where else ""
+    positions = {}
+    for key, array in tensors.items():
+        module = key.rpartition(".")[0]
+        path = module.removeprefix(front).split(".")
+        if module.startswith(front) and all(part.isdigit() for part in path):
+            positions.setdefault(tuple(map(int, path)), (module, key))
+    first = 0
+    if where == features:
+        first = min(path[0] for path, (module, _) in positions.items() if tensors.get(f"{module}.weight", np.empty(0)).ndim == 2)
+        positions = {path: value for path, value in positions.items() if path[0] >= first}
+    if any(path[:depth] == other[:depth] and other[depth:depth + 1] > path[depth:depth + 1]
+           for path in positions for depth in range(len(path) - 1) for other in positions):
+        return None
+    return {module: f"classifier.{sum(path) - first}" for path, (module, _) in positions.items()}
