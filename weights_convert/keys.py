@@ -1,24 +1,21 @@
 """The keys in a file → the keys of a scheme: what wrappers, trainers and other names of the same modules changed is undone.
 
     module.features.0.weight, features.module.0.weight      features.0.weight      torch.nn.DataParallel, of all or of a part
-    _orig_mod.features.0.weight, model.features.0.weight    features.0.weight      torch.compile; Lightning, or any class around it
-    0.weight, 3.weight, …; conv_layers.0.weight             features.0.weight      one Sequential alone; a Sequential of another name
+    _orig_mod.features.0.weight, model.features.0.weight    features.0.weight      torch.compile; Lightning, or any other class
+    0.weight, 3.weight, …; conv_layers.0.weight             features.0.weight      a Sequential alone, or of another name
     classifier.weight, fc1.weight, fc2.weight               classifier.N.weight    dense layers that are not in a Sequential
     classifier.6.0.weight                                   classifier.6.weight    a Sequential as the last module of another
     classifier.0.weight_orig, classifier.0.weight_mask      classifier.0.weight    torch.nn.utils.prune: the product of both
 
-Every key keeps the one it came from, for messages.  A key that none of this explains stays, and then has no place in the network.
+Every key keeps the one it came from, for messages.  A key that none of this explains stays and has no place in the network.
 """
 import re
 from dataclasses import dataclass
-
-import numpy as np
 
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.text import listed
 from weights_convert import schemes
 from weights_convert.refusals import quoted
-from weights_convert.schemes.mmpretrain import MMPRETRAIN
 from weights_convert.schemes.naming import Scheme
 from weights_convert.schemes.torchvision import TORCHVISION
 
@@ -64,8 +61,8 @@ def spelled(tensors: dict, scheme: Scheme | None = None) -> Spelled:
                                    "torch.save(model.state_dict(), …)")
         if prefixes:
             scheme, prefix = candidate, prefixes.pop()
-            names = renamed(names, lambda key: key.removeprefix(prefix))
             break
+    names = renamed(names, lambda key: key.removeprefix(prefix))
     remarks = [f"{quoted([prefix])} in front of the keys was taken off"] if prefix else []
     if scheme in (None, TORCHVISION):
         names, taken = as_sequentials(names, {key: plain[name] for key, name in names.items()})
@@ -85,8 +82,8 @@ def renamed(names, new):
     changed = {}
     for key, name in names.items():
         if new(key) in changed:
-            raise BadFileError(f"{quoted([changed[new(key)], name])} are the same key without what wraps them; give a checkpoint "
-                               "of one network")
+            raise BadFileError(f"{quoted([changed[new(key)], name])} are the same key without what wraps them; give a "
+                               "checkpoint of one network")
         changed[new(key)] = name
     return changed
 
@@ -127,8 +124,8 @@ def refuse_computed(tensors):
         for part in key.split("."):
             if part in COMPUTED or part.endswith("_orig"):
                 what = COMPUTED.get(part, "a reparametrisation")
-                raise UnsupportedError(f"{quoted([key])} is a part of {what}: the weight itself is computed from it at each call; "
-                                       "make it permanent with PyTorch (torch.nn.utils.remove_weight_norm, "
+                raise UnsupportedError(f"{quoted([key])} is a part of {what}: the weight itself is computed from it at each "
+                                       "call; make it permanent with PyTorch (torch.nn.utils.remove_weight_norm, "
                                        "parametrize.remove_parametrizations, prune.remove) and save again")
 
 
@@ -168,13 +165,15 @@ def as_sequentials(names, tensors):
     changed, remarks = {}, []
     for key, name in names.items():
         module, _, field = key.rpartition(".")
-        target = new.get(module, f"features.{module.rpartition('.')[2]}" if place_of(key) == features else module)
+        usual = f"features.{module.rpartition('.')[2]}" if place_of(key) == features else module
+        target = new.get(module, usual)
         changed[f"{target}.{field}" if module else key] = name
     if len(changed) != len(names):
         raise BadFileError("two of its keys name the same module of a VGG; give a checkpoint of one network")
     if (features, where) not in (("features", "classifier"), ("features", None)):
-        dense = f", its dense layers under {quoted([where])}" if where not in (None, features) else ""
-        remarks.append(f"its convolutions are {f'under {quoted([features])}' if features else 'numbered without a name'}{dense}")
+        behind = f", its dense layers under {quoted([where])}" if where not in (None, features) else ""
+        numbers = f"under {quoted([features])}" if features else "numbered without a name"
+        remarks.append(f"its convolutions are {numbers}{behind}")
     if any("." in module.removeprefix(f"{where}.") for module in new if where != module):
         remarks.append(f"the last module in {quoted([where])} is a Sequential, whose modules were counted on")
     return changed, remarks
@@ -206,7 +205,7 @@ def dense_places(dense, tensors, features):
     where = ".".join(paths[0][:shared])
     inner = [path[shared:] for path in paths]
     if all(path and all(part.isdigit() for part in path) for path in inner):
-        return numbered(where, features, tensors), where
+        return numbered(where, features, tensors, dense), where
     if len(modules) == 1:
         return {modules[0]: "classifier.0"}, modules[0]
     numbers = [re.fullmatch(r"(.*\D)(\d{1,2})", path[0]) if len(path) == 1 else None for path in inner]
@@ -216,23 +215,23 @@ def dense_places(dense, tensors, features):
     return {module: f"classifier.{BETWEEN * number}" for number, (_, module) in enumerate(ordered)}, where
 
 
-def numbered(where, features, tensors):
+def numbered(where, features, tensors, dense):
     """The modules of the Sequential `where` → torchvision's: those of a Sequential in it counted on.
 
-    They count from the first dense layer where the convolutions are in the same one; None where a Sequential in it is not its last module.
+    They count from the first dense layer where the convolutions are in the same one; None where a Sequential in it is not its
+    last module.
     """
     front = f"{where}." if where else ""
-    positions = {}
-    for key, array in tensors.items():
+    positions, first = {}, 0
+    for key in tensors:
         module = key.rpartition(".")[0]
         path = module.removeprefix(front).split(".")
         if module.startswith(front) and all(part.isdigit() for part in path):
-            positions.setdefault(tuple(map(int, path)), (module, key))
-    first = 0
+            positions[tuple(map(int, path))] = module
     if where == features:
-        first = min(path[0] for path, (module, _) in positions.items() if tensors.get(f"{module}.weight", np.empty(0)).ndim == 2)
-        positions = {path: value for path, value in positions.items() if path[0] >= first}
+        first = min(path[0] for path, module in positions.items() if f"{module}.weight" in dense)
+        positions = {path: module for path, module in positions.items() if path[0] >= first}
     if any(path[:depth] == other[:depth] and other[depth:depth + 1] > path[depth:depth + 1]
            for path in positions for depth in range(len(path) - 1) for other in positions):
         return None
-    return {module: f"classifier.{sum(path) - first}" for path, (module, _) in positions.items()}
+    return {module: f"classifier.{sum(path) - first}" for path, module in positions.items()}

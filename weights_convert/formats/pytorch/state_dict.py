@@ -36,9 +36,9 @@ class Chosen:
 def choose(root, key=None):
     """The unpickled object → Chosen.  `key` names the entry that holds the state dict, "" the object itself.
 
-    Without it the one entry with a usual name is taken (of plain and averaged weights the plain ones), else the object itself.  A whole pickled network counts as its
-    state dict.  Raises UsageError if that is not one, BadFileError if there is no state dict or something in it is not a
-    tensor, UnsupportedError for any other object.
+    Without it the one entry with a usual name is taken (of plain and averaged weights the plain ones), else the object itself.
+    A whole pickled network counts as its state dict.  Raises UsageError if that is not one, BadFileError if there is no state
+    dict or something in it is not a tensor, UnsupportedError for any other object.
     """
     if modules.is_module(root):
         tensors, stated = modules.opened(root)
