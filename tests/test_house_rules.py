@@ -23,6 +23,7 @@ CONVERTER_FLOORS = [
     ["formats.pytorch.tensors"],
     ["formats.pytorch.objects"],
     ["formats.pytorch.arrays", "formats.pytorch.modules"],
+    ["formats.pytorch.layers"],
     ["formats.pytorch.state_dict", "formats.pytorch.legacy", "formats.pytorch.zip_checkpoint"],
     ["formats.pytorch"],
     ["formats.onnx.side_file"],

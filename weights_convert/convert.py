@@ -106,19 +106,22 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     """{key: array} → Understood; `scheme`, `preset` and `network_options` as in `convert`.
 
     `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
-    "source_output"; the "order" of its layers.  Raises BadFileError where the tensors are those of no network or do not fit
-    it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where an option contradicts
-    the file.
+    "source_output"; the "order" of its layers; the "places" of its modules, {"features.0": "conv1_1", …}.
+
+    Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is another
+    or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
     """
-    stated, spelled = stated or {}, keys.spelled(tensors, schemes.find(scheme) if scheme else None)
-    scheme, tensors = spelled.scheme, spelled.tensors
+    stated, asked = stated or {}, schemes.find(scheme) if scheme else None
+    places = stated.get("places")
+    spelled = keys.by_modules(tensors, places, asked) if places else keys.spelled(tensors, asked)
+    scheme, origin, tensors = spelled.scheme, spelled.origin, spelled.tensors
     net, assumptions, useless = architecture_of(scheme, tensors, stated, known(network_options))
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     parameters = verify.placed(tensors, places, net.parameters, ignorable, spelled.names)
     if "order" in stated:
-        verify.ordered(stated["order"], net)
-    chosen = preset_of(scheme, net, bool(useless), preset, stated, network_options.get("input_size"))
-    if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
+        verify.ordered(stated["order"], net, "its graph" if scheme.name == "onnx" else "it")
+    chosen = preset_of(origin, net, bool(useless), preset, stated, network_options.get("input_size"))
+    if preset is None and "preset" not in stated and net.input_channels != images.preset(origin.preset).channels:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
     plan = tuple((spelled.names[key], tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
                  for key, place in places.items())
@@ -126,7 +129,7 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
     left_out = sorted([*spelled.counters, *(spelled.names[key] for key in tensors.keys() & ignorable)])
-    return Understood(scheme, net, parameters, chosen, stated.get("source_output", scheme.source_output),
+    return Understood(origin, net, parameters, chosen, stated.get("source_output", origin.source_output),
                       tuple(left_out), (*spelled.remarks, *remarks), plan)
 
 

@@ -12,11 +12,12 @@ Every key keeps the one it came from, for messages.  A key that none of this exp
 import re
 from dataclasses import dataclass
 
-from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from npvgg.text import listed
 from weights_convert import schemes
 from weights_convert.refusals import quoted
-from weights_convert.schemes.naming import Scheme
+from weights_convert.schemes.naming import TORCH_FIELDS, Scheme
+from weights_convert.schemes.npvgg import NPVGG
 from weights_convert.schemes.torchvision import TORCHVISION
 
 # What stands anywhere in a key and names no module of the network: DataParallel and AveragedModel, torch.compile, FSDP twice.
@@ -36,7 +37,8 @@ BETWEEN = 3                               # positions from one dense layer to th
 class Spelled:
     """The tensors of a file under the keys of a scheme."""
 
-    scheme: Scheme
+    scheme: Scheme                        # whose keys `tensors` has
+    origin: Scheme                        # who wrote the file: the same, or for a pickled network whose keys the file has
     tensors: dict                         # the scheme's key → array
     names: dict                           # the scheme's key → the file's
     counters: tuple                       # keys of the file that count averaged weights
@@ -74,7 +76,33 @@ def spelled(tensors: dict, scheme: Scheme | None = None) -> Spelled:
         remarks.append(f"{len(pruned)} pruned tensors ({quoted(pruned)}) are their weights times their masks")
     if counters:
         remarks.append(f"{quoted(counters)}, which counts averaged weights, was left out")
-    return Spelled(scheme, {key: plain[name] for key, name in names.items()}, names, counters, tuple(remarks))
+    return Spelled(scheme, scheme, {key: plain[name] for key, name in names.items()}, names, counters, tuple(remarks))
+
+
+def by_modules(tensors: dict, places: dict, origin: Scheme | None = None) -> Spelled:
+    """{key: array}, {module: npvgg's name of the layer that it is} → Spelled, with npvgg's keys.
+
+    The modules of a pickled network show where each tensor belongs, whatever it is called.  Errors: those of `spelled`.
+    """
+    if origin is None:
+        try:
+            origin = spelled(tensors).scheme
+        except NpvggError:
+            origin = TORCHVISION
+    plain, _ = unpruned(tensors)
+    refuse_computed(plain)
+    fields = {theirs: ours for ours, theirs in TORCH_FIELDS.items()}
+    names, arrays, counters = {}, {}, []
+    for name, array in plain.items():
+        module, _, field = name.rpartition(".")
+        layer, kind = places.get(module), fields.get(f".{field}")
+        if layer and field == "num_batches_tracked":
+            counters.append(name)
+            continue
+        key = f"{layer}/{kind}" if layer and kind else name
+        is_dense = layer and layer.startswith("fc") and array.ndim == 4        # a convolution over the whole map
+        names[key], arrays[key] = name, array.reshape(len(array), -1) if is_dense else array
+    return Spelled(NPVGG, origin, arrays, names, tuple(counters), ())
 
 
 def renamed(names, new):

@@ -40,15 +40,15 @@ def placed(tensors, places, shapes, ignorable=frozenset(), names=None):
     return parameters
 
 
-def ordered(order: list, net: Architecture) -> None:
-    """Refuse a graph whose steps to the last pooling, by their names, are not those of the Architecture."""
+def ordered(order: list, net: Architecture, what: str = "its graph") -> None:
+    """Refuse `what`, whose steps to the last pooling are called as in `order`, where the Architecture has others."""
     expected = [layer.name for layer in feature_layers(net)]
     for number in range(max(len(order), len(expected))):
         theirs, ours = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
         if theirs != ours:
             before = f"behind {expected[number - 1]}" if number else "at its beginning"
-            raise UnsupportedError(f"its graph has {printable(theirs)} {before}, where {net.name} has {ours}; npvgg has no "
-                                   "such network")
+            raise UnsupportedError(f"{what} has {printable(theirs)} {before}, where {net.name} has {ours}; npvgg has no such "
+                                   "network")
 
 
 def misfit(array, shape):

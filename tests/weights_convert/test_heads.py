@@ -169,8 +169,11 @@ def test_a_classifier_under_other_names_is_not_thrown_away(tmp_path):
     with np.load(out) as file:
         tensors = {key.replace("classifier.0.", "classifier."): file[key] for key in file}
     np.savez(tmp_path / "other.npz", **tensors)
-    with pytest.raises(BadFileError, match=r"classifier.weight \(5, 128\) has no place"):
-        convert(tmp_path / "other.npz", tmp_path / "out.h5")
+    assert network.load_file(convert(tmp_path / "other.npz", tmp_path / "out.h5").path).architecture.head == "avg2 flatten 5"
+    np.savez(tmp_path / "other.npz", **{key.replace("classifier.", "to.classes.of."): tensors[key] for key in tensors},
+             more=np.ones((3, 3), np.float32))
+    with pytest.raises(BadFileError, match=r"more \(3, 3\) has no place"):
+        convert(tmp_path / "other.npz", tmp_path / "out.h5", force=True)
 
 
 # ------------------------------------------------------------------------------------------------- schemes, out and back

@@ -7,7 +7,7 @@
                    the names it mentions, none of them ever looked up             containers/references.py
                    the storages and tensors it describes                          storages.py, tensors.py, objects.py
     state dict     the dictionary of tensors, wherever it is nested               state_dict.py
-                   or that of a network that was pickled as a whole               modules.py
+                   or that of a network that was pickled as a whole               modules.py, layers.py
     arrays         each storage read once, each tensor cut out of it              arrays.py
 
 Every size, offset and count in the file is checked against the file before anything is allocated.
@@ -36,4 +36,4 @@ def read(file, size, *, key=None, checksum=True):
     tensors, shared = arrays.read(file, size, layout, chosen.tensors)
     return FileContents(
         tensors=tensors, container=container, nested_under=chosen.nested_under, metadata=chosen.metadata,
-        remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks()), stated=chosen.stated)
+        remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks(chosen.classes)), stated=chosen.stated)

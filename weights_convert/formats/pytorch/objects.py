@@ -14,6 +14,7 @@ from weights_convert.formats.pytorch import storages, tensors
 from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import hostile
 
+SET = "builtins.set"
 MOST_TENSORS = 20_000
 MOST_NAMES = 10_000                       # different ones; a checkpoint mentions some ten
 MOST_PAIRS = 200_000                      # items of all lists that became ordered dictionaries
@@ -92,9 +93,10 @@ class Objects:
         """The storage that a persistent identity of the pickle names."""
         return storages.persistent(identity, self.fields, self.storages)
 
-    def remarks(self):
-        """What was left out, as sentences."""
-        if not self.inert:
+    def remarks(self, classes=frozenset()):
+        """What was left out, as sentences; `classes` were read, as modules with the sets that each of them has."""
+        left_out = {name: n for name, n in self.inert.items() if name not in classes and (name != SET or not classes)}
+        if not left_out:
             return ()
-        counts = [name if n == 1 else f"{name} ({n}×)" for name, n in sorted(self.inert.items())]
+        counts = [name if n == 1 else f"{name} ({n}×)" for name, n in sorted(left_out.items())]
         return (f"objects beside the weights were left out: {listed(counts, 8)}",)

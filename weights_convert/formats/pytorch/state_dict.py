@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
 from weights_convert.containers.references import Inert, Reference
-from weights_convert.formats.pytorch import modules
+from weights_convert.formats.pytorch import layers, modules
 from weights_convert.formats.pytorch.objects import MOST_TENSORS
 from weights_convert.formats.pytorch.storages import Storage
 from weights_convert.formats.pytorch.tensors import Tensor
@@ -30,7 +30,8 @@ class Chosen:
     nested_under: str | None
     metadata: dict
     remarks: tuple
-    stated: dict                          # what the attributes of a pickled network say (modules.py)
+    stated: dict                          # what the modules of a pickled network say (layers.py)
+    classes: frozenset = frozenset()      # of those modules
 
 
 def choose(root, key=None):
@@ -41,15 +42,16 @@ def choose(root, key=None):
     dict or something in it is not a tensor, UnsupportedError for any other object.
     """
     if modules.is_module(root):
-        tensors, stated = modules.opened(root)
-        return Chosen(tensors, None, {}, (whole(root),), stated)
+        tensors, steps, classes = modules.opened(root)
+        stated, open_questions = layers.read(steps)
+        return Chosen(tensors, None, {}, (whole(root), *open_questions), stated, frozenset(classes))
     if isinstance(root, Inert):
         raise UnsupportedError(f"it holds a whole {root.name}, not a state dict (save model.state_dict() with PyTorch)")
     if type(root) is not dict:
         raise BadFileError(f"it holds a {kind(root)}, not a state dict (save model.state_dict() with PyTorch)")
     networks = {name: value for name, value in root.items() if modules.is_module(value)}
     opened = {name: modules.opened(value) for name, value in networks.items()}
-    root = root | {name: tensors for name, (tensors, _) in opened.items()}
+    root = root | {name: tensors for name, (tensors, _, _) in opened.items()}
     nested_under = pick(root, key)
     state = root if nested_under is None else root[nested_under]
     for name, value in state.items():
@@ -73,14 +75,18 @@ def choose(root, key=None):
         (unread, f"not read: {quoted(unread)}"),
         (other, f"entries of the state dict that are no tensors were left out: {quoted(other)}"),
     )
-    stated = opened[nested_under][1] if nested_under in opened else {}
-    return Chosen(tensors, nested_under, texts, tuple(sentence for applies, sentence in remarks if applies), stated)
+    _, steps, classes = opened.get(nested_under, (None, [], ()))
+    stated, open_questions = layers.read(steps) if nested_under in opened else ({}, ())
+    sentences = (*(sentence for applies, sentence in remarks if applies), *open_questions)
+    return Chosen(tensors, nested_under, texts, sentences, stated, frozenset(classes))
 
 
 def whole(module):
-    """The assumption made about a whole pickled network."""
+    """What is known about a whole pickled network."""
     name = module.name if module else ""
-    return f"it holds a whole {name}: its tensors were taken, and its code, which is not in the file, is not known"
+    if name in modules.CHAINS:
+        return f"it holds a whole {name}, whose modules were read one after the other"
+    return f"it holds a whole {name}: its modules were read, and its code, which is not in the file, is not known"
 
 
 def pick(root, key):
