@@ -25,6 +25,7 @@ CONVERTER_FLOORS = [
     ["formats.pytorch.arrays", "formats.pytorch.modules"],
     ["formats.pytorch.layers"],
     ["formats.pytorch.state_dict", "formats.pytorch.legacy", "formats.pytorch.zip_checkpoint"],
+    ["formats.pytorch.plain_pickle"],
     ["formats.pytorch"],
     ["formats.onnx.side_file"],
     ["formats.onnx.tensors"],

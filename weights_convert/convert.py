@@ -108,8 +108,8 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
     "source_output"; the "order" of its layers; the "places" of its modules, {"features.0": "conv1_1", …}.
 
-    Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is another
-    or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
+    Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is
+    another or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
     """
     stated, asked = stated or {}, schemes.find(scheme) if scheme else None
     places = stated.get("places")

@@ -1,4 +1,5 @@
 """Networks that torch.save wrote as a whole: what their modules are is read, or refused by name, and never guessed."""
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -161,3 +162,38 @@ def test_dense_layers_in_a_class_of_somebodys_own_leave_their_order_open(tmp_pat
     report = converted(tmp_path, torch_networks.stirred(torch_networks.OwnHead()))
     assert any("how it uses the modules of its head is in its code" in remark for remark in report.remarks)
     assert any("--head" in remark and "assumed" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("name", ["vgg11", "a_lrn", "c"])
+def test_the_file_that_pytorchvggnet_writes(tmp_path, name, protocol):
+    """Its train.py: pickle.dump(model, file)."""
+    model = torch_networks.stirred(torch_networks.NamedModules(name))
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(model, protocol))
+    report = convert(tmp_path / "net.pkl", tmp_path / "out.h5")
+    assert (report.scheme, report.preset, report.architecture.name) == ("pytorchvggnet", "pytorchvggnet", name)
+    assert report.architecture.padding_mode == "reflect" and agrees(report.path, model, report.architecture)
+
+
+@pytest.mark.parametrize("options, head", [({}, "avg7 flatten 20 relu 4096 relu 5"), ({"num_classes": 0},
+                         "avg7 flatten 20 relu 4096 relu"), ({"global_pool": "max"}, "avg7 flatten 20 relu 4096 relu 5"),
+                         ({"drop_rate": 0.3}, "avg7 flatten 20 relu drop0.3 4096 relu drop0.3 5")], ids=str)
+def test_timms_modules(tmp_path, options, head):
+    """timm 1.0: ConvMlp and ClassifierHead run their modules in order."""
+    torchvision()
+    vgg = pytest.importorskip("timm.models.vgg")
+    model = vgg.VGG(list(torch_networks.tokens("vgg11")), mlp_ratio=0.005, **{"num_classes": 5, **options})
+    report = converted(tmp_path, torch_networks.stirred(model))
+    assert report.scheme == "timm" and report.architecture.head == head and agrees(report.path, model, report.architecture)
+
+
+def test_what_mmengine_saves_while_it_trains(tmp_path):
+    """mmengine 0.10: Runner.save_checkpoint keeps a message hub, whose buffers name their methods."""
+    pytest.importorskip("mmengine", exc_type=ImportError)
+    from mmengine.logging import HistoryBuffer
+
+    model, buffer = torch_networks.stirred(torch_networks.OpenMMLab("vgg11")), HistoryBuffer([0.5], [1])
+    hub = {"log_scalars": {"train/loss": buffer}, "runtime_info": {"iter": 1}, "resumed_keys": {}}
+    torch.save({"meta": {"epoch": 1}, "state_dict": model.state_dict(), "message_hub": hub}, tmp_path / "epoch_1.pth")
+    report = convert(tmp_path / "epoch_1.pth", tmp_path / "out.h5")
+    assert report.scheme == "mmpretrain" and agrees(report.path, model, report.architecture)

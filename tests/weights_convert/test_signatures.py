@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from witnesses import checkpoint_builder as builder
-from witnesses.pickle_builder import pickle
 from witnesses.refusal import refusal
 
 from npvgg.errors import BadFileError, UnsupportedError
@@ -64,7 +63,6 @@ OTHER_FILES = {
     "GGUF": (b"GGUF\x03\0\0\0", "GGUF"),
     "MATLAB": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "MATLAB"),
     "empty zip": (b"PK\x05\x06" + b"\0" * 18, "empty zip"),
-    "another pickle": (pickle({"weights": [1, 2]}), "Python pickle"),
     "half a pickle": (b"\x80", "Python pickle"),
     "zeros": (b"\0" * 600, "zeros"),
     "noise": (bytes(range(200, 256)), "starts with the bytes c8 c9"),

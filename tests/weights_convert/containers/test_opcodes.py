@@ -36,6 +36,8 @@ def test_reads_what_python_pickles(value, protocol):
         pytest.skip("protocol 2 writes bytes as a call")
     written = python_pickle.dumps(value, protocol)
     found, end = load(written)
+    if isinstance(found, machine.Stretch):                     # many bytes stay in the file
+        found = written[found.start:found.start + found.size]
     assert found == value and type(found) is type(value) and end == len(written)
 
 
@@ -92,7 +94,6 @@ REFUSED = {
     "DICT": (b"(d", "DICT"),
     "LONG4": (b"\x8b\x01\x00\x00\x00\x01", "LONG4"),
     "BINUNICODE8": (b"\x8d" + struct.pack("<Q", 1) + b"a", "BINUNICODE8"),
-    "BINBYTES8": (b"\x8e" + struct.pack("<Q", 1) + b"a", "BINBYTES8"),
     "BYTEARRAY8": (b"\x96" + struct.pack("<Q", 1) + b"a", "BYTEARRAY8"),
     "NEXT_BUFFER": (b"\x97", "NEXT_BUFFER"),
     "READONLY_BUFFER": (b"N\x98", "READONLY_BUFFER"),
@@ -229,7 +230,7 @@ def test_pickle_of_more_than_64_mib(container, monkeypatch):
     monkeypatch.setattr(machine, "PICKLE_BYTES", length)
     assert read(data).tensors
     monkeypatch.setattr(machine, "PICKLE_BYTES", length - 1)
-    assert "ends too early" in refusal(data) or container == "zip"
+    assert "that are not in tensors" in refusal(data) or container == "zip"
 
 
 def test_two_million_opcodes():

@@ -1,8 +1,9 @@
 """A PyTorch checkpoint → {key: array}, without PyTorch and without running anything in the file.
 
-    container      a `.pth` is one of two containers; its first bytes say which     signatures.py
+    container      a `.pth` is one of three containers; its first bytes say which   signatures.py
                    pickles and raw storages one after the other, to PyTorch 1.5   legacy.py
                    a ZIP archive of uncompressed records, from PyTorch 1.6        zip_checkpoint.py, containers/zip_archive.py
+                   a plain pickle, each storage of it a legacy stream             plain_pickle.py
     pickle         the state dict, written as a program for a stack machine       containers/opcodes.py
                    the names it mentions, none of them ever looked up             containers/references.py
                    the storages and tensors it describes                          storages.py, tensors.py, objects.py
@@ -14,9 +15,9 @@ Every size, offset and count in the file is checked against the file before anyt
 """
 from weights_convert import signatures
 from weights_convert.formats.contents import FileContents
-from weights_convert.formats.pytorch import arrays, legacy, state_dict, zip_checkpoint
+from weights_convert.formats.pytorch import arrays, legacy, plain_pickle, state_dict, zip_checkpoint
 
-LAYOUTS = {signatures.LEGACY: legacy.layout, signatures.ZIP: zip_checkpoint.layout}
+LAYOUTS = {signatures.LEGACY: legacy.layout, signatures.ZIP: zip_checkpoint.layout, signatures.PICKLE: plain_pickle.layout}
 
 
 def read(file, size, *, key=None, checksum=True):
