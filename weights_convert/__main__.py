@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from npvgg import command_line, heads
+from npvgg import architecture, command_line, heads
 from npvgg.version import __version__
 
 
@@ -22,6 +22,8 @@ from npvgg.version import __version__
               help="What follows pool5, where the tensors do not show it, such as 'avg7 flatten 64 relu drop 10'.")
 @click.option("--output", type=click.Choice(heads.OUTPUTS), help="What makes probabilities of the last layer's numbers.")
 @click.option("--pooling", type=click.Choice(["max", "avg"]), help="Of pool1 to pool5.")
+@click.option("--padding", "padding_mode", type=click.Choice(architecture.PADDING_MODES),
+              help="What a convolution sees outside of its map.")
 @click.option("--eps", type=float, metavar="NUMBER", help="The ε of batch norm.")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the scheme does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",

@@ -57,7 +57,7 @@ def spelled(tensors: dict, scheme: Scheme | None = None) -> Spelled:
     names = renamed({key: key for key in plain}, unwrapped)
     names, prefix = renamed(names, with_backbone(names)), ""
     for candidate in [scheme] if scheme else schemes.SCHEMES.values():
-        prefixes = prefixes_of(candidate, names)
+        prefixes = candidate.prefixes(names)
         if len(prefixes) > 1:
             raise UnsupportedError(f"it has networks under {listed(sorted(prefixes), 5)}; save the one you want alone, with "
                                    "torch.save(model.state_dict(), …)")
@@ -69,7 +69,7 @@ def spelled(tensors: dict, scheme: Scheme | None = None) -> Spelled:
     if scheme in (None, TORCHVISION):
         names, taken = as_sequentials(names, {key: plain[name] for key, name in names.items()})
         remarks += taken
-        scheme = scheme or (TORCHVISION if prefixes_of(TORCHVISION, names) else None)
+        scheme = scheme or (TORCHVISION if TORCHVISION.prefixes(names) else None)
     if scheme is None:
         raise schemes.unknown(tensors)
     if pruned:
@@ -164,12 +164,6 @@ def with_backbone(names):
         return lambda key: key
     prefix = bare[0][1] or ""
     return lambda key: prefix + BACKBONE + key.removeprefix(prefix) if key.startswith(prefix) else key
-
-
-def prefixes_of(scheme, names):
-    """What stands in front of the scheme's mark in keys: {"model."}, {""}, or nothing where it is in none."""
-    pattern = re.compile(rf"(.*\.)?(?:{scheme.mark})")
-    return {match[1] or "" for match in map(pattern.fullmatch, names) if match}
 
 
 # ------------------------------------------------------------------------------------------------- two Sequentials
