@@ -17,7 +17,7 @@ CONVERTER_FLOORS = [
     ["opened_file", "containers.zip_archive", "containers.protobuf", "containers.hdf5_child", "containers.references"],
     ["containers.opcodes", "containers.foreign_hdf5"],
     ["formats.contents", "formats.description", "formats.tensor_proto"],
-    ["formats.npz", "formats.safetensors", "formats.caffe", "formats.keras"],
+    ["formats.npz", "formats.shards", "formats.folder", "formats.safetensors", "formats.caffe", "formats.keras"],
     ["formats.weights_file"],
     ["formats.pytorch.storages", "formats.pytorch.writing"],
     ["formats.pytorch.tensors"],

@@ -3,6 +3,8 @@
 The name of a file says nothing: the same extension is used for both containers and for whole models, and a failed
 download keeps the name that was asked for.  A file that is no checkpoint is named for what it is.
 """
+import re
+
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.storage import file_kinds
 
@@ -14,6 +16,10 @@ HEAD = file_kinds.ENOUGH                  # bytes
 
 # Pickle 1 of a legacy stream: LONG1, ten bytes, STOP.  PROTO comes before it, and from protocol 4 on a FRAME.
 MAGIC = b"\x8a\x0a" + (0x1950A86A20F9469CFC6C).to_bytes(10, "little") + b"."
+
+# A BlobProto: num 1, channels 1 or 3, height and width, then the numbers.  And the text form of a NetParameter.
+MEAN_PICTURE = re.compile(rb"\x08\x01\x10[\x01\x03]\x18.{1,3}\x20.{1,3}[\x2a\x2d\x42]", re.S)
+PROTOTXT = re.compile(rb"(?m)^\s*(?:input\s*:\s*\"|input_dim\s*:|layers?\s*\{|force_backward\s*:)")
 
 AGAIN = "the download failed or was redirected; fetch it again"
 MEMBERS_OF_TAR = (b"sys_info", b"pickle", b"storages", b"tensors")
@@ -76,11 +82,17 @@ def kind(head):
         return what, ADVICE.get(what, ELSEWHERE)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
         return "a safetensors file", ELSEWHERE
+    if head[4:8] == b"ORTM":
+        return "a model in ONNX Runtime's own form", "give the .onnx that it was made of"
+    if MEAN_PICTURE.match(head):
+        return "a mean picture of Caffe", "give the .caffemodel; the mean is in the preset caffe"
     # Protocol buffer fields 1 (ir_version) and 2 (producer_name) or 7 (graph), as every ONNX exporter writes them.
     if len(head) > 2 and head[0] == 0x08 and head[1] < 0x20 and head[2] in (0x12, 0x3A):
         return "an ONNX model", ELSEWHERE
     if not any(head):
         return "filled with zeros", AGAIN
+    if head.isascii() and PROTOTXT.search(head):
+        return "a description of a Caffe network", "the weights are in the .caffemodel that belongs to it"
     if head.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
         return "a text file", AGAIN
     return f"a file that starts with the bytes {head[:8].hex(' ')}", "give a file that torch.save wrote"

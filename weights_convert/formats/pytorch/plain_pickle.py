@@ -27,7 +27,8 @@ def layout(file, size, checksum):
         raise BadFileError(f"it has {size - end:,} bytes after its first pickle, which no checkpoint has (give a file that "
                            "torch.save wrote)")
     if not objects.blocks:
-        raise BadFileError("it is a Python pickle without a tensor of PyTorch in it (give a file that torch.save wrote)")
+        raise BadFileError("it is a Python pickle without a tensor of PyTorch in it; give a file that torch.save wrote, or "
+                           "arrays of NumPy in an .npz")
     return Layout(root, objects, objects.blocks, remarks=(REMARK,))
 
 

@@ -104,6 +104,11 @@ def pick(root, key):
         raise UsageError(f"it has state dicts under {listed} (choose one with key= or --key)")
     if usual or direct:
         return usual[0] if usual else None
+    arrays = [name for values in (root, *root.values()) if type(values) is dict for name, value in values.items()
+              if isinstance(value, Inert) and value.name.startswith("numpy.")]
+    if arrays:
+        raise BadFileError(f"it holds arrays of NumPy ({quoted(arrays)}) and no tensors; write them with np.savez instead, or "
+                           "save torch.from_numpy of each")
     entries = ", ".join(f"{quoted([name])}: {kind(value)}" for name, value in list(root.items())[:5])
     raise BadFileError(f"it holds no state dict, only {{{entries}}} (save model.state_dict() with PyTorch)")
 

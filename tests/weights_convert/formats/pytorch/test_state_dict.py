@@ -77,6 +77,8 @@ def test_key_without_a_state_dict_at_the_top_level():
     "nothing": (None, "holds a nonetype"), "an empty dictionary": ({}, "no state dict"),
     "numbers": ({"epoch": 5, "loss": 0.5}, "'epoch': int, 'loss': float"),
     "other keys": (b"}K\x00" + W.opcodes("zip") + b"s", "no state dict"),
+    "arrays of NumPy": ({"w": call("numpy.core.multiarray", "_reconstruct", 1)}, "arrays of NumPy ('w')"),
+    "nested arrays": ({"model": {"w": call("numpy._core.multiarray", "_reconstruct", 1)}}, "np.savez"),
     "too deep": ({"checkpoint": {"model": {"w": W}}}, "'checkpoint': dict"),
     "the model as an object": ({"model": new("models.yolo", "Model")}, "'model': models.yolo.Model"),
 }.values(), ids=lambda value: value if isinstance(value, str) else "")
