@@ -19,7 +19,7 @@ CONVERTER_FLOORS = [
     ["formats.contents", "formats.description", "formats.tensor_proto"],
     ["formats.npz", "formats.shards", "formats.folder", "formats.safetensors", "formats.caffe", "formats.keras"],
     ["formats.weights_file"],
-    ["formats.pytorch.storages", "formats.pytorch.writing"],
+    ["formats.pytorch.storages", "formats.pytorch.writing", "formats.pytorch.openmmlab"],
     ["formats.pytorch.tensors"],
     ["formats.pytorch.objects"],
     ["formats.pytorch.arrays", "formats.pytorch.modules"],

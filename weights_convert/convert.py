@@ -86,7 +86,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     if is_export:
         return replace(report, path=export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force))
     written = vgg.save(out, source_name=source_name or file.name, source_sha256=read.sha256,
-                       notes="; ".join(filter(None, (notes, *network.remarks))), force=force)
+                       notes="; ".join(filter(None, (notes, *read.assumptions, *sentences, *network.remarks))), force=force)
     return replace(report, path=written)
 
 

@@ -21,7 +21,7 @@ OPCODES = 2_000_000
 STACK = 200_000
 MEMO = 500_000
 LONGEST_LINE = 256                        # bytes in GLOBAL's two lines
-LONGEST_TEXT = 4096                       # bytes; longer texts are no keys or labels, and stay undecoded
+LONGEST_TEXT = 1 << 17                    # bytes; configurations of trainers take some thousand; longer texts stay undecoded
 LONGEST_BYTES = 64                        # of a name or a number; longer ones are a Stretch
 
 PROTO, STOP = 0x80, ord(".")

@@ -37,4 +37,5 @@ def read(file, size, *, key=None, checksum=True):
     tensors, shared = arrays.read(file, size, layout, chosen.tensors)
     return FileContents(
         tensors=tensors, container=container, nested_under=chosen.nested_under, metadata=chosen.metadata,
-        remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks(chosen.classes)), stated=chosen.stated)
+        remarks=(*layout.remarks, *shared, *chosen.remarks, *layout.objects.remarks(chosen.classes)), stated=chosen.stated,
+        assumptions=chosen.assumptions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
 from weights_convert.containers.references import Inert, Reference
-from weights_convert.formats.pytorch import layers, modules
+from weights_convert.formats.pytorch import layers, modules, openmmlab
 from weights_convert.formats.pytorch.objects import MOST_TENSORS
 from weights_convert.formats.pytorch.storages import Storage
 from weights_convert.formats.pytorch.tensors import Tensor
@@ -32,6 +32,7 @@ class Chosen:
     remarks: tuple
     stated: dict                          # what the modules of a pickled network say (layers.py)
     classes: frozenset = frozenset()      # of those modules
+    assumptions: tuple = ()               # those of the remarks that belong into the weights file
 
 
 def choose(root, key=None):
@@ -44,7 +45,8 @@ def choose(root, key=None):
     if modules.is_module(root):
         tensors, steps, classes = modules.opened(root)
         stated, open_questions = layers.read(steps)
-        return Chosen(tensors, None, {}, (whole(root), *open_questions), stated, frozenset(classes))
+        remarks = (whole(root), *open_questions)
+        return Chosen(tensors, None, {}, remarks, stated, frozenset(classes), remarks)
     if isinstance(root, Inert):
         raise UnsupportedError(f"it holds a whole {root.name}, not a state dict (save model.state_dict() with PyTorch)")
     if type(root) is not dict:
@@ -77,8 +79,11 @@ def choose(root, key=None):
     )
     _, steps, classes = opened.get(nested_under, (None, [], ()))
     stated, open_questions = layers.read(steps) if nested_under in opened else ({}, ())
-    sentences = (*(sentence for applies, sentence in remarks if applies), *open_questions)
-    return Chosen(tensors, nested_under, texts, sentences, stated, frozenset(classes))
+    preset, prepared = openmmlab.preparation(dictionary(root, "meta"))
+    stated |= {"preset": preset} if preset else {}
+    assumptions = (*((whole(networks[nested_under]),) if nested_under in networks else ()), *open_questions, *prepared)
+    sentences = dict.fromkeys([*(sentence for applies, sentence in remarks if applies), *assumptions])
+    return Chosen(tensors, nested_under, texts, tuple(sentences), stated, frozenset(classes), assumptions)
 
 
 def whole(module):

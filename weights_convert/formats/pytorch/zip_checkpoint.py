@@ -57,7 +57,7 @@ def check_names(names):
         raise UnsupportedError("it is a program that torch.export wrote (save model.state_dict() with PyTorch)")
     if any(name.startswith(MACOS) for name in names):
         raise BadFileError(f"it was packed again by macOS, which put {MACOS} beside its content (unpack it and give what is "
-                           "in it, or fetch the file that PyTorch wrote)")
+                           "in it, or fetch the file as it was written)")
     if PICKLE not in short:
         raise BadFileError(f"it is {kind(names)}, not a PyTorch checkpoint (give a file that torch.save wrote)")
     stranger = next((name for name in names if not name.startswith(prefix)), None)
