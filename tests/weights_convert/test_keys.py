@@ -4,7 +4,7 @@ import pytest
 
 from npvgg import initialisation
 from npvgg.architecture import architecture
-from npvgg.errors import BadFileError, UnsupportedError
+from npvgg.errors import BadFileError, NpvggError, UnsupportedError
 from weights_convert import keys, schemes
 from weights_convert.convert import understood
 
@@ -135,6 +135,14 @@ def test_two_networks_are_not_mixed():
 def test_what_does_not_show_its_order_is_refused(spelling):
     with pytest.raises(BadFileError, match="has no place|of no VGG|cannot tell what they are|those of none of"):
         understood(under(state(PLAIN), spelling))
+
+
+@pytest.mark.parametrize("scheme", ["torchvision", "timm", "mmpretrain", "pytorchvggnet", "caffe-in-pytorch"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (3, 0), (0, 3, 3, 3), (2, 3, 4, 5, 6)], ids=str)
+def test_tensors_of_any_shape_are_refused_in_a_sentence(scheme, shape):
+    for key in state(PLAIN, scheme):
+        with pytest.raises(NpvggError):
+            understood(state(PLAIN, scheme) | {key: np.zeros(shape, np.float32)}, model="vgg11")
 
 
 def test_keys_of_no_scheme():

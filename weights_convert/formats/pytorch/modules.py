@@ -9,9 +9,10 @@ another class's `forward` does with its modules is not in the file.
 """
 from dataclasses import dataclass
 
-from npvgg.errors import BadFileError
+from npvgg.errors import BadFileError, UnsupportedError
 from weights_convert.containers.references import Inert
 from weights_convert.formats.pytorch.tensors import Tensor
+from weights_convert.refusals import quoted
 
 DEEPEST = 16
 MOST_MODULES = 2000
@@ -49,7 +50,7 @@ def is_module(value):
 def opened(module):
     """A module → ({"conv1_1.weight": Tensor, …}, [Step, …], the names of all classes), in the order of the modules' names.
 
-    BadFileError for modules without end.
+    BadFileError for modules without end, UnsupportedError for one whose `forward` was replaced.
     """
     tensors, steps, classes, count = {}, [], set(), 0
     waiting = [("", module, 0, False)]
@@ -57,6 +58,9 @@ def opened(module):
         prefix, current, depth, is_in_order = waiting.pop(0)
         count += 1
         classes.add(current.name)
+        if "forward" in current.state:
+            raise UnsupportedError(f"its module {quoted([prefix[:-1]])} has a forward of its own, which is code and not in the "
+                                   "file; save model.state_dict() with PyTorch")
         if depth > DEEPEST or count > MOST_MODULES:
             raise BadFileError("its modules are in each other without end (give a state dict that torch.save wrote)")
         for group in ("_parameters", "_buffers"):

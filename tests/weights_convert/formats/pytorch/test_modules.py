@@ -56,6 +56,11 @@ def test_only_what_is_known_is_read(name, words):
     assert f"its module 'a' is {words}, which npvgg has not" in message
 
 
+def test_a_forward_that_was_replaced_is_refused():
+    relu = module("torch.nn.modules.activation.ReLU", forward=b"cmy\nforward\n")
+    assert "'a' has a forward of its own" in refusal(file(module("my.Net", modules={"a": relu})), UnsupportedError)
+
+
 def test_modules_without_end_are_refused():
     """Module number 0 is put into the memo, and into its own _modules."""
     program = build(new("my", "Net") + b"q\x00", {"_parameters": {}, "_modules": {"again": b"h\x00"}})
