@@ -38,6 +38,8 @@ from npvgg.version import __version__
 def command(file, out, labels, no_checksum, **options):
     """Convert the weights in FILE into the npvgg weights file OUT (default: FILE with .h5).
 
+    FILE may be an index of shards, and a folder as the Hugging Face hub has them.
+
     Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names; where it
     ends with .onnx, as a graph.
 
@@ -48,7 +50,7 @@ def command(file, out, labels, no_checksum, **options):
     """
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
-    out = out or file.with_suffix(".h5")
+    out = out or beside(file)
     report = convert(file, out, class_names=read_names(labels), checksum=not no_checksum, **options)
     net = report.architecture
     say(f"{file}: {report.container} of {report.scheme}, SHA-256 {report.sha256}")
@@ -61,6 +63,16 @@ def command(file, out, labels, no_checksum, **options):
     for remark in report.remarks:
         say(f"note: {remark}")
     print(report.path or "\n".join(planned(report.plan)))
+
+
+def beside(file):
+    """FILE, which may be a folder, → where its result goes without OUT; UsageError for a folder without a name."""
+    from npvgg.errors import UsageError
+
+    named = file if file.name not in ("", "..") else file.resolve()
+    if not named.name:
+        raise UsageError(f"{file} has no name that the result could bear; give OUT, vgg.h5 for example")
+    return named.with_suffix(".h5")
 
 
 def planned(plan):

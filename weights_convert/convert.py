@@ -68,9 +68,10 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(file, key=key, checksum=checksum)
     published = catalog.published(file.name, read.sha256) if preset is None and "preset" not in read.stated else None
-    preset, sentences = (published.preset, [published.sentence]) if published else (preset, [])
+    sentences = [published.sentence] if published else []
+    stated = read.stated | ({"preset": images.preset(published.preset)} if published else {})
     try:
-        network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **network_options)
+        network = understood(read.tensors, scheme=scheme, preset=preset, stated=stated, **network_options)
     except NpvggError as error:
         error.args = (f"{file}: {error}",)
         raise

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 from witnesses import checkpoint_builder as builder
+from witnesses.command import weights_convert as command_line
 
 from npvgg import initialisation
 from npvgg.architecture import architecture
@@ -153,6 +154,15 @@ def test_a_config_that_is_not_understood_is_said(tmp_path, config):
 def test_a_config_beside_another_file_is_not_its(tmp_path):
     folder = described(tmp_path, {"pretrained_cfg": CONFIG}, name="mine.pth")
     assert "preset" not in formats.read(folder / "mine.pth").stated
+
+
+def test_a_folder_at_the_command_line(tmp_path, monkeypatch):
+    sharded(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = command_line(".")
+    assert run.status == 0 and (tmp_path.parent / f"{tmp_path.name}.h5").is_file() and "3 shards" in run.err
+    run = command_line("/", "--dry-run")
+    assert run.status and "give OUT" in run.err
 
 
 def test_the_file_in_a_folder(tmp_path):
