@@ -22,6 +22,7 @@ STACK = 200_000
 MEMO = 500_000
 LONGEST_LINE = 256                        # bytes in GLOBAL's two lines
 LONGEST_TEXT = 1 << 17                    # bytes; configurations of trainers take some thousand; longer texts stay undecoded
+OTHER_KEYS = "\0"                         # stands in a dictionary for all keys that are no texts
 LONGEST_BYTES = 64                        # of a name or a number; longer ones are a Stretch
 
 PROTO, STOP = 0x80, ord(".")
@@ -184,11 +185,16 @@ class Machine:
         self.push(self.memo[index])
 
     def set_item(self, target, key, value):
-        """Keep text keys only: no other leads to a weight, and chosen numbers could make a dictionary slow."""
+        """Keep text keys only: no other leads to a weight, and chosen numbers could make a dictionary slow.
+
+        That there was another is kept, as OTHER_KEYS.
+        """
         if type(key) is str:
             target[key] = value
         elif isinstance(key, (list, dict)):
             self.fail(f"uses a {type(key).__name__} as a key")
+        else:
+            target[OTHER_KEYS] = None
 
     def with_objects(self, what):
         """What builds objects; fails where the pickle must hold numbers and texts only."""

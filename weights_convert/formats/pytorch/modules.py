@@ -14,6 +14,7 @@ from weights_convert.containers.references import Inert
 from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import quoted
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")      # what is called around a module's forward, under numbers
 DEEPEST = 16
 MOST_MODULES = 2000
 
@@ -50,7 +51,7 @@ def is_module(value):
 def opened(module):
     """A module → ({"conv1_1.weight": Tensor, …}, [Step, …], the names of all classes), in the order of the modules' names.
 
-    BadFileError for modules without end, UnsupportedError for one whose `forward` was replaced.
+    BadFileError for modules without end, UnsupportedError for one whose `forward` was replaced or has hooks.
     """
     tensors, steps, classes, count = {}, [], set(), 0
     waiting = [("", module, 0, False)]
@@ -58,8 +59,9 @@ def opened(module):
         prefix, current, depth, is_in_order = waiting.pop(0)
         count += 1
         classes.add(current.name)
-        if "forward" in current.state:
-            raise UnsupportedError(f"its module {quoted([prefix[:-1]])} has a forward of its own, which is code and not in the "
+        own = "a forward" if "forward" in current.state else "hooks" if any(members(current, name) for name in HOOKS) else ""
+        if own:
+            raise UnsupportedError(f"its module {quoted([prefix[:-1]])} has {own} of its own, which is code and not in the "
                                    "file; save model.state_dict() with PyTorch")
         if depth > DEEPEST or count > MOST_MODULES:
             raise BadFileError("its modules are in each other without end (give a state dict that torch.save wrote)")

@@ -6,6 +6,7 @@ beside the optimiser, the options and the names of the classes.
 from dataclasses import dataclass
 
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
+from weights_convert.containers.opcodes import OTHER_KEYS
 from weights_convert.containers.references import Inert, Reference
 from weights_convert.formats.pytorch import layers, modules, openmmlab
 from weights_convert.formats.pytorch.objects import MOST_TENSORS
@@ -114,7 +115,7 @@ def pick(root, key):
     if arrays:
         raise BadFileError(f"it holds arrays of NumPy ({quoted(arrays)}) and no tensors; write them with np.savez instead, or "
                            "save torch.from_numpy of each")
-    entries = ", ".join(f"{quoted([name])}: {kind(value)}" for name, value in list(root.items())[:5])
+    entries = ", ".join(f"{quoted([name])}: {kind(value)}" for name, value in list(root.items())[:5] if name != OTHER_KEYS)
     raise BadFileError(f"it holds no state dict, only {{{entries}}} (save model.state_dict() with PyTorch)")
 
 
@@ -132,6 +133,8 @@ def holds_tensors(dictionary):
 
 def check(name, value):
     """Refuse an entry of the state dict that cannot be left out without a word."""
+    if name == OTHER_KEYS:
+        raise BadFileError("its state dict has keys that are no texts (save model.state_dict() with PyTorch)")
     if not name or len(name) > LONGEST_KEY or not name.isprintable():
         raise hostile(f"its state dict has the key {quoted([name])}, as no network has")
     if isinstance(value, Tensor) and value.storage is None:

@@ -61,6 +61,15 @@ def test_a_forward_that_was_replaced_is_refused():
     assert "'a' has a forward of its own" in refusal(file(module("my.Net", modules={"a": relu})), UnsupportedError)
 
 
+@pytest.mark.parametrize("name", ["_forward_hooks", "_forward_pre_hooks"])
+def test_hooks_are_refused(name):
+    hooks = b"}K\x00" + b"cmy\nhook\n" + b"s"
+    relu = module("torch.nn.modules.activation.ReLU", **{name: hooks})
+    assert "'a' has hooks of its own" in refusal(file(module("my.Net", modules={"a": relu})), UnsupportedError)
+    plain = module("torch.nn.modules.activation.ReLU", **{name: {}, "_backward_hooks": hooks})
+    assert read(file(module("my.Net", {"w": weight()}, {"a": plain}))).tensors
+
+
 def test_modules_without_end_are_refused():
     """Module number 0 is put into the memo, and into its own _modules."""
     program = build(new("my", "Net") + b"q\x00", {"_parameters": {}, "_modules": {"again": b"h\x00"}})

@@ -103,6 +103,12 @@ def test_plain_entries_are_left_out_with_a_word():
     assert "entries of the state dict that are no tensors were left out: 'version', 'note', 'more', …" in remarks
 
 
+def test_keys_that_are_no_texts_are_refused_in_a_state_dict_only():
+    numbered = b"}(K\x00N" + opcodes("w") + W.opcodes("zip") + b"u"
+    assert "keys that are no texts" in refusal(file({"state_dict": numbered}), BadFileError)
+    assert read(file({"state_dict": {"w": W}, "optimizer": b"}K\x00" + W.opcodes("zip") + b"s"})).tensors
+
+
 @pytest.mark.parametrize("name", ["", "x" * 513, "a\nb", "a\x1b[31mb", "a\0", "a\u202eb"])
 def test_keys_that_no_network_has_are_refused(name):
     assert "as no network has" in refusal(file({"a": W, name: W}))
