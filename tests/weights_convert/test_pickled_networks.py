@@ -8,7 +8,7 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg import network
 from npvgg.architecture import architecture
-from npvgg.errors import UnsupportedError, UsageError
+from npvgg.errors import BadFileError, UnsupportedError, UsageError
 from weights_convert.convert import convert
 
 torch = pytest.importorskip("torch")
@@ -151,6 +151,22 @@ def test_torchvision_flattens_in_front_of_its_classifier(tmp_path):
     assert report.architecture.head == "avg1 flatten" and agrees(report.path, model, report.architecture)
     assert any("whose modules were read one after the other" in remark for remark in report.remarks)
     assert not any("left out" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("make", [twin, lambda: torchvision_network()], ids=["somebody's class", "torchvision's"])
+@pytest.mark.parametrize("extra", [nn.Linear(5, 5), nn.BatchNorm1d(5), nn.Conv2d(32, 32, 3, padding=1)], ids=str)
+def test_modules_beside_the_classifier_are_not_taken_for_its_end(tmp_path, make, extra):
+    """Auxiliary heads, of sizes that would fit."""
+    model = make()
+    model.aux = extra
+    with pytest.raises(BadFileError, match="aux.weight .*has no place|those of none of|of no VGG"):
+        converted(tmp_path, model)
+
+
+def torchvision_network():
+    model = torchvision().models.VGG(nn.Sequential(*torch_networks.plain("vgg11")), num_classes=7, init_weights=False)
+    model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.Linear(32, 9), nn.ReLU(), nn.Linear(9, 5))
+    return model
 
 
 def test_data_parallel(tmp_path):

@@ -56,7 +56,9 @@ def read(steps: list) -> tuple:
     body, behind = steps[:end], steps[end:]
     stated = facts(body, padding_modes) | {"order": order}
     free = [kind(step) for step in behind if not step.is_in_order and kind(step) in ("dense", "norm", "relu", *ENDS)]
-    if len(free) > 1 and not (len(free) == 2 and free[0] == "dense" and free[1] in ENDS):
+    has_dense = any(step.is_in_order and kind(step) in ("dense", "conv") for step in behind)
+    known = ([], *([end] for end in ENDS), *([] if has_dense else [["dense"], *(["dense", end] for end in ENDS)]))
+    if free not in known:
         return stated, ("how it uses the modules of its head is in its code; the usual order was assumed (--head)",)
     channels = next((step.module.state.get("out_channels") for step in reversed(body) if kind(step) == "conv"), None)
     remarks = ("its LogSoftmax at the end was left out",) if "log softmax" in map(kind, behind) else ()

@@ -20,12 +20,19 @@ MOST_MODULES = 2000
 
 TORCHVISION, CLASSIFIER = "torchvision.models.vgg.VGG", "classifier"       # which flattens in front of its classifier
 
-# Classes that run their modules in the order in which they have them, flattening before the first dense layer.
+# Classes that run their modules in the order in which they have them, flattening before the first dense layer → which modules
+# those are (None: all).  Another that somebody added to them is not run.
 CHAINS = {
-    "torch.nn.modules.container.Sequential", "torch.nn.parallel.data_parallel.DataParallel",
-    "torch.nn.parallel.distributed.DistributedDataParallel", "torch.optim.swa_utils.AveragedModel", TORCHVISION,
-    "timm.models.vgg.VGG", "timm.models.vgg.ConvMlp", "timm.layers.classifier.ClassifierHead",
-    "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d", "mmcv.cnn.bricks.conv_module.ConvModule",
+    "torch.nn.modules.container.Sequential": None,
+    "torch.nn.parallel.data_parallel.DataParallel": ("module",),
+    "torch.nn.parallel.distributed.DistributedDataParallel": ("module",),
+    "torch.optim.swa_utils.AveragedModel": ("module",),
+    TORCHVISION: ("features", "avgpool", "flatten", CLASSIFIER),
+    "timm.models.vgg.VGG": ("features", "pre_logits", "head"),
+    "timm.models.vgg.ConvMlp": ("fc1", "act1", "drop", "fc2", "act2"),
+    "timm.layers.classifier.ClassifierHead": ("global_pool", "drop", "fc", "flatten"),
+    "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d": ("pool", "flatten"),
+    "mmcv.cnn.bricks.conv_module.ConvModule": ("conv", "bn", "activate"),
 }
 
 
@@ -35,7 +42,7 @@ class Step:
 
     path: str                             # "features.0"
     module: Inert
-    is_in_order: bool                     # whether it is in one of CHAINS
+    is_in_order: bool                     # whether it is run where it stands, by one of CHAINS
 
     @property
     def kind(self):
@@ -72,9 +79,14 @@ def opened(module):
         if not inner and current.name not in CHAINS:
             steps.append(Step(prefix[:-1], current, is_in_order))
         # In front, so that the keys come in the order in which state_dict() has them.
-        waiting[:0] = [(f"{prefix}{place}.", value, depth + 1, current.name in CHAINS)
+        waiting[:0] = [(f"{prefix}{place}.", value, depth + 1, is_run_in_order(current, place))
                        for name, part in inner.items() for place, value in with_flatten(current, name, part)]
     return tensors, steps, classes
+
+
+def is_run_in_order(module, name):
+    """Whether a module runs the one of that name where it stands among its modules."""
+    return module.name in CHAINS and (CHAINS[module.name] is None or name in CHAINS[module.name])
 
 
 def with_flatten(module, name, part):
