@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from npvgg import command_line, heads, help_page, text
+from npvgg import architecture, command_line, heads, help_page, text
 from npvgg.cli import options, progress
 from npvgg.errors import StorageError, UsageError
 from npvgg.version import __version__
@@ -24,6 +24,8 @@ from npvgg.version import __version__
               help="What follows pool5, where the tensors do not show it, such as 'avg7 flatten 64 relu drop 10'.")
 @click.option("--output", type=click.Choice(heads.OUTPUTS), help="What makes probabilities of the last layer's numbers.")
 @click.option("--pooling", type=click.Choice(["max", "avg"]), help="Of pool1 to pool5.")
+@click.option("--padding", "padding_mode", type=click.Choice(architecture.PADDING_MODES),
+              help="What a convolution sees outside of its map.")
 @click.option("--eps", type=float, metavar="NUMBER", help="The ε of batch norm.")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the scheme does.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
@@ -38,7 +40,8 @@ from npvgg.version import __version__
 def command(file, out, labels, no_checksum, **options):
     """Convert the weights in FILE into the npvgg weights file OUT (default: FILE with .h5).
 
-    A NAME of `npvgg models` stands for that network's weights file, which is fetched where it is not here yet; give OUT then.
+    FILE may be an index of shards, and a folder as the Hugging Face hub has them.  A NAME of `npvgg models` stands for that
+    network's weights file, which is fetched where it is not here yet; give OUT then.
 
     Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names; where it
     ends with .onnx, as a graph.
@@ -70,7 +73,7 @@ def located(file, out):
     from npvgg import classify, hub
 
     if classify.is_path(file):
-        return Path(file), out or Path(file).with_suffix(".h5")
+        return Path(file), out or beside(Path(file))
     if out is None:
         raise UsageError(f"{file} is the name of a network, no file; say where to write, or run `npvgg download {file}` for "
                          "its weights file")
@@ -78,6 +81,14 @@ def located(file, out):
 
 
 command.context_class = help_page.Context
+
+
+def beside(file):
+    """FILE, which may be a folder, → where its result goes without OUT; UsageError for a folder without a name."""
+    named = file if file.name not in ("", "..") else file.resolve()
+    if not named.name:
+        raise UsageError(f"{file} has no name that the result could bear; give OUT, vgg.h5 for example")
+    return named.with_suffix(".h5")
 
 
 def planned(plan):

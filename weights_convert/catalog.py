@@ -267,3 +267,34 @@ CAFFE = (
 )
 
 CHECKPOINTS = {entry.name: entry for entry in (*TORCHVISION, *TIMM, *MMPRETRAIN, *ONNX, *KERAS, *CAFFE)}
+
+# ------------------------------------------------------------------------------------------------- files that are met elsewhere
+
+# The authors' weights under torchvision's keys, and so with Caffe's preparation: github.com/jcjohnson/pytorch-vgg.  Digits of
+# the SHA-256 as in their names → name, preset.
+MET_ELSEWHERE = {"00b39a1b": ("vgg16-00b39a1b.pth", "caffe"), "d01eb7cb": ("vgg19-d01eb7cb.pth", "caffe")}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of a file because it is a published one."""
+
+    preset: str
+    sentence: str                         # how it was known
+
+
+def published(name: str, sha256: str) -> Published | None:
+    """A file's name and SHA-256 → what is known of it; None for a file that nobody here knows.
+
+    The digest decides; a name alone is believed where keys and shapes cannot tell two preparations apart, and said.
+    """
+    files = {entry.digest.removeprefix("SHA-256:"): (entry.file, entry.preset) for entry in CHECKPOINTS.values()
+             if entry.digest and entry.digest.startswith("SHA-256:")} | MET_ELSEWHERE
+    for digits, (file, preset) in files.items():
+        if sha256.startswith(digits):
+            return Published(preset, f"it is {file} by its SHA-256, prepared as {preset} does")
+    for file, preset in MET_ELSEWHERE.values():
+        if name == file:
+            return Published(preset, f"it is called {file}, whose pictures are prepared as {preset} does; its SHA-256 is "
+                                     "another (--preset)")
+    return None

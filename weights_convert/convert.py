@@ -9,12 +9,13 @@ from npvgg.architecture import Architecture
 from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
 from npvgg.storage import atomic_file
-from weights_convert import export, formats, recognition, schemes, verify
+from weights_convert import catalog, export, formats, keys, recognition, schemes, verify
 from weights_convert.recognition import Known
 from weights_convert.schemes.naming import Scheme
 
 WEIGHTS_FILE = (".h5", ".hdf5", "")       # endings of npvgg's own format
 KERAS_FILE = ".weights.h5"                # and of Keras', which npvgg does not write
+GRAPHS = ("onnx", "keras-model", "caffe")     # schemes of files that hold their layers in order
 FACTS = ("padding_mode", "has_lrn", "head", "pooling", "eps", "output")       # what a file may prove of its network
 
 
@@ -43,7 +44,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     the scheme `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` or `sigmoid` at its end or without.
 
     `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset`,
-    `class_names` and `network_options` (model, head, output, pooling, eps and input_size: recognition.Known) replace
+    `class_names` and `network_options` (model, head, output, pooling, eps, padding_mode, input_size: recognition.Known) replace
     what the file says or npvgg assumes; where the file proves it they have to agree.  Every assumption is a remark of the
     Report, and stands in the weights file behind `notes`.  `key` chooses among several state dicts; `checksum=False` reads a
     zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.
@@ -67,12 +68,15 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(file, key=key, checksum=checksum)
+    published = catalog.published(file.name, read.sha256) if preset is None and "preset" not in read.stated else None
+    sentences = [published.sentence] if published else []
+    stated = read.stated | ({"preset": images.preset(published.preset)} if published else {})
     try:
-        network = understood(read.tensors, scheme=scheme, preset=preset, stated=read.stated, **network_options)
+        network = understood(read.tensors, scheme=scheme, preset=preset, stated=stated, **network_options)
     except NpvggError as error:
         error.args = (f"{file}: {error}",)
         raise
-    net, remarks = network.architecture, [*read.remarks, *network.remarks]
+    net, remarks = network.architecture, [*read.remarks, *sentences, *network.remarks]
     if any(array.dtype == np.float64 for array in read.tensors.values()):
         remarks.append("float64 values were rounded to float32")
     vgg = VGG(net, network.parameters, network.preset, named(class_names, net, read.metadata),
@@ -85,7 +89,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         unsaid = export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force)
         return replace(report, path=out, remarks=(*report.remarks, *unsaid))
     written = vgg.save(out, source_name=source_name or file.name, source_sha256=read.sha256,
-                       notes="; ".join(filter(None, (notes, *network.remarks))), force=force)
+                       notes="; ".join(filter(None, (notes, *read.assumptions, *sentences, *network.remarks))), force=force)
     return replace(report, path=written)
 
 
@@ -107,27 +111,31 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     """{key: array} → Understood; `scheme`, `preset` and `network_options` as in `convert`.
 
     `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
-    "source_output"; the "order" of its layers.  Raises BadFileError where the tensors are those of no network or do not fit
-    it, UnsupportedError where their order is another, UsageError for an unknown scheme, and where an option contradicts
-    the file.
+    "source_output"; the "order" of its layers; the "places" of its modules, {"features.0": "conv1_1", …}.
+
+    Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is
+    another or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
     """
-    tensors, stated = recognition.strip_prefix(tensors), stated or {}
-    scheme = schemes.find(scheme) if scheme else schemes.recognise(tensors)
+    stated, asked = stated or {}, schemes.find(scheme) if scheme else None
+    places = stated.get("places")
+    spelled = keys.by_modules(tensors, places, asked) if places else keys.spelled(tensors, asked)
+    scheme, origin, tensors = spelled.scheme, spelled.origin, spelled.tensors
     net, assumptions, useless = architecture_of(scheme, tensors, stated, known(network_options))
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     if "order" in stated:
-        verify.ordered(stated["order"], net)
-    parameters = verify.placed(tensors, places, net.parameters, ignorable)
-    chosen = preset_of(scheme, net, bool(useless), preset, stated, network_options.get("input_size"))
-    if preset is None and "preset" not in stated and net.input_channels != images.preset(scheme.preset).channels:
+        verify.ordered(stated["order"], net, "its graph" if scheme.name in GRAPHS else "it")
+    parameters = verify.placed(tensors, places, net.parameters, ignorable, spelled.names)
+    chosen = preset_of(origin, net, bool(useless), preset, stated, network_options.get("input_size"))
+    if preset is None and "preset" not in stated:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
-    plan = tuple((key, tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
+    plan = tuple((spelled.names[key], tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
                  for key, place in places.items())
     remarks = [f"not shown by the tensors, and so assumed: {'; '.join(assumptions)}"] if assumptions else []
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
-    return Understood(scheme, net, parameters, chosen, stated.get("source_output", scheme.source_output),
-                      tuple(sorted(set(tensors) & ignorable)), tuple(remarks), plan)
+    left_out = sorted([*spelled.counters, *(spelled.names[key] for key in tensors.keys() & ignorable)])
+    return Understood(origin, net, parameters, chosen, stated.get("source_output", origin.source_output),
+                      tuple(left_out), (*spelled.remarks, *remarks), plan)
 
 
 def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
@@ -145,7 +153,7 @@ def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
 
 def known(network_options):
     """The keyword arguments of `convert` that say something of the network → Known; UsageError for any other."""
-    names = [field.name for field in fields(Known) if field.name not in ("padding_mode", "has_lrn")]
+    names = [field.name for field in fields(Known) if field.name != "has_lrn"]
     unknown = network_options.keys() - set(names)
     if unknown:
         raise UsageError(f"a conversion has no option {min(unknown)!r}; of the network it takes {', '.join(names)}")
@@ -155,10 +163,10 @@ def known(network_options):
 def architecture_of(scheme, tensors, stated, asked):
     """→ (Architecture, what was assumed, keys of a useless classifier)."""
     facts = {name: stated[name] for name in FACTS if name in stated}
-    for name in ("pooling", "eps", "output"):
-        said = getattr(asked, name)
+    for name in ("pooling", "eps", "output", "padding_mode"):
+        said, option = getattr(asked, name), f"--{name.removesuffix('_mode')}"
         if said is not None and facts.get(name, said) != said:
-            raise UsageError(f"--{name} says {said} and the file shows {facts[name]}; leave --{name} out")
+            raise UsageError(f"{option} says {said} and the file shows {facts[name]}; leave {option} out")
     claimed = None if asked.model else stated.get("architecture")
     if claimed is not None and not facts:
         return changed(claimed, asked), (), frozenset()
@@ -179,7 +187,7 @@ def architecture_of(scheme, tensors, stated, asked):
 
 def changed(net, asked):
     """An Architecture with what `asked` (Known) names in place of its own."""
-    changes = {name: getattr(asked, name) for name in ("head", "output", "pooling", "eps", "input_size")
+    changes = {name: getattr(asked, name) for name in ("head", "output", "pooling", "eps", "input_size", "padding_mode")
                if getattr(asked, name) is not None}
     if "head" in changes and "output" not in changes:
         usual = heads.output_of(changes["head"], None)

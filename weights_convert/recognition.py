@@ -21,19 +21,9 @@ from npvgg.errors import BadFileError, UnsupportedError, UsageError
 from weights_convert.refusals import quoted
 from weights_convert.schemes.naming import Scheme
 
-# What wrappers put in front of every key: torch.nn.DataParallel, and torch.compile.
-PREFIXES = ("module.", "_orig_mod.")
 CLASSIFIER = "classifier."                # in front of torchvision's, which are NaN in IMAGENET1K_FEATURES
 FEATURES, TYPICAL_SIDE = paper_head(None), 7      # of a network without tensors behind pool5
 WIDEST = 16                               # of an Architecture
-
-
-def strip_prefix(tensors: dict) -> dict:
-    """{'module.features.0.weight': …} → {'features.0.weight': …}, where every key carries the prefix."""
-    for prefix in PREFIXES:
-        if tensors and all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
-    return tensors
 
 
 @dataclass(frozen=True)
@@ -64,8 +54,8 @@ def recognise(scheme: Scheme, tensors: dict, known: Known | None = None) -> Reco
 
     The convolutions give the configuration, the width, the channels of the picture and whether there are biases; the head's
     tensors its dense layers and batch norms.  What they do not show is as `known` says, or assumed: what lies between dense
-    layers as heads.py has it, 2×2 max pooling, ε = 10⁻⁵, and pictures of 32 × the side of the pooled map.  A classifier of
-    nothing but NaN (torchvision's IMAGENET1K_FEATURES) counts as none.
+    layers as heads.py has it, the scheme's padding, 2×2 max pooling, ε = 10⁻⁵, and pictures of 32 × the side of the pooled map.
+    A classifier of nothing but NaN (torchvision's IMAGENET1K_FEATURES) counts as none.
 
     BadFileError where no network has such layers, UnsupportedError for other than 1, 3 or 4 channels, UsageError where two
     networks have them or a part of `known` makes no sense.
@@ -97,7 +87,7 @@ def recognise(scheme: Scheme, tensors: dict, known: Known | None = None) -> Reco
         raise BadFileError(f"the convolutions ({shown} filters) are those of none of {', '.join(CONFIGURATIONS)}, nor of the "
                            f"_bn forms of {', '.join(WITH_BATCH_NORM)}; name the network with --model to see what differs")
     net = likeliest(scheme, tensors, candidates)
-    return Recognised(net, (*assumptions, *further(scheme, net, known, side)), useless)
+    return Recognised(net, (*assumptions, *further(net, known, side)), useless)
 
 
 def nothing_but_nan(tensors):
@@ -135,7 +125,7 @@ def shown_side(shown, channels):
     return side
 
 
-def further(scheme, net, known, side):
+def further(net, known, side):
     """What else was assumed, each with the option that changes it."""
     ends_in_dense = [kind for kind, _ in heads.tokens(net.head) if kind != "drop"][-1:] == ["dense"]
     is_global = side == 1 and net.dense_sizes and known.input_size is None
@@ -146,7 +136,7 @@ def further(scheme, net, known, side):
         (known.eps is None and has_eps(net),
          f"ε = {net.eps:g} in batch norm (--eps)"),
         (known.output is None and ends_in_dense, f"answers by {net.output} (--output)"),
-        (known.padding_mode is None and net.padding_mode != "zeros", f"borders by {net.padding_mode}, as {scheme.name} has"),
+        (known.padding_mode is None, f"borders by {net.padding_mode} (--padding)"),
     ) if applies)
 
 

@@ -3,11 +3,13 @@
 The name of a file says nothing: the same extension is used for both containers and for whole models, and a failed
 download keeps the name that was asked for.  A file that is no checkpoint is named for what it is.
 """
+
 from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.storage import file_kinds
 
 ZIP = "PyTorch zip"
 LEGACY = "PyTorch legacy stream"
+PICKLE = "Python pickle"
 
 HEAD = file_kinds.ENOUGH                  # bytes
 
@@ -46,7 +48,7 @@ ADVICE = {                                # what a file is → what to do; with 
 
 
 def recognise(head):
-    """The first HEAD bytes of a file → ZIP or LEGACY.
+    """The first HEAD bytes of a file → ZIP, LEGACY or PICKLE.
 
     Raises UnsupportedError for what PyTorch wrote but npvgg does not read, BadFileError for everything else.
     """
@@ -54,10 +56,11 @@ def recognise(head):
         raise BadFileError(f"it is empty ({AGAIN})")
     if head.startswith(file_kinds.ZIP):
         return ZIP
+    if head[0] == 0x80 and 2 <= (head[1:2] or b"\0")[0] <= 5:
+        return LEGACY if magic_end(head) else PICKLE
     if head[0] == 0x80:
-        if magic_end(head) is None:
-            raise BadFileError("it is a Python pickle, but not of PyTorch (give a file that torch.save wrote)")
-        return LEGACY
+        raise BadFileError("it is the beginning of a Python pickle, or one of another protocol than 2 to 5 (give a file that "
+                           "torch.save wrote)")
     if head.startswith(b"PYTORCH1"):
         raise UnsupportedError("it is TorchScript, a program with its weights (save model.state_dict() with PyTorch)")
     if head.startswith((b"L119547037146038801333356L", MAGIC)):

@@ -8,7 +8,7 @@ from npvgg.parameters import sealed
 from weights_convert.refusals import printable
 
 
-def placed(tensors, places, shapes, ignorable=frozenset()):
+def placed(tensors, places, shapes, ignorable=frozenset(), names=None):
     """{key: array} → {npvgg path: read-only float32 array}, in the order of `places`.
 
     `places` is {key: Place} and `shapes` {npvgg path: shape}.  Keys in `ignorable` may be there or not.  Raises
@@ -33,22 +33,22 @@ def placed(tensors, places, shapes, ignorable=frozenset()):
                 parameters[place.path] = sealed(np.require(ours, requirements="CA"))
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        rows = [(printable(key), fault) for key, fault in faults]
+        rows = [(printable((names or {}).get(key, key)), fault) for key, fault in faults]
         error = BadFileError("; ".join(f"{key} {fault}" for key, fault in rows[:3]) + more)
         error.add_note("\n".join(text_table.render(("key", "fault"), rows, (0, 1))))
         raise error
     return parameters
 
 
-def ordered(order: list, net: Architecture) -> None:
-    """Refuse a graph whose steps to the last pooling, by their names, are not those of the Architecture."""
+def ordered(order: list, net: Architecture, what: str = "its graph") -> None:
+    """Refuse `what`, whose steps to the last pooling are called as in `order`, where the Architecture has others."""
     expected = [layer.name for layer in feature_layers(net)]
     for number in range(max(len(order), len(expected))):
         theirs, ours = ([*names[number:number + 1], "its end"][0] for names in (order, expected))
         if theirs != ours:
             before = f"behind {expected[number - 1]}" if number else "at its beginning"
-            raise UnsupportedError(f"its graph has {printable(theirs)} {before}, where {net.name} has {ours}; npvgg has no "
-                                   "such network")
+            raise UnsupportedError(f"{what} has {printable(theirs)} {before}, where {net.name} has {ours}; npvgg has no such "
+                                   "network")
 
 
 def misfit(array, shape):

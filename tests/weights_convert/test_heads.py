@@ -42,7 +42,8 @@ def same_bits(vgg, other):
 
 def said(net):
     """The options of `convert` that say everything which tensors do not."""
-    return {"head": net.head, "output": net.output, "pooling": net.pooling, "eps": net.eps, "input_size": net.input_size}
+    return {"head": net.head, "output": net.output, "pooling": net.pooling, "eps": net.eps, "input_size": net.input_size,
+            "padding_mode": net.padding_mode}
 
 
 def pictures(net, count=2, side=None):
@@ -96,9 +97,9 @@ def test_what_has_to_be_said(tmp_path, head):
     file = state_file(tmp_path, model)
     if "avg2 bn" in head:
         with pytest.raises(UnsupportedError, match="torchvision has no name for bn5"):
-            convert(file, tmp_path / "out.h5", **said(net))
+            convert(file, tmp_path / "out.h5", preset="torchvision", **said(net))
         return
-    report = convert(file, tmp_path / "out.h5", **said(net))
+    report = convert(file, tmp_path / "out.h5", preset="torchvision", **said(net))
     assert report.architecture == net and agrees(network.load_file(report.path), model, pictures(net))
     assert not any("assumed" in remark for remark in report.remarks) and weights.read(report.path).notes == ""
 
@@ -120,11 +121,12 @@ def test_assumptions_are_said_with_their_options_and_kept(tmp_path):
     run = command_line(file, tmp_path / "out.h5", "--notes", "by hand")
     (note,) = [line for line in run.err.splitlines() if line.startswith("note: not shown by the tensors, and so assumed: ")]
     for part in ("the head 'avg1 flatten 5'", "(--head)", "pictures of side 32 (--input-size)", "global average pooling",
-                 "max pooling in the blocks (--pooling)", "ε = 1e-05 in batch norm (--eps)", "answers by softmax (--output)"):
+                 "max pooling in the blocks (--pooling)", "ε = 1e-05 in batch norm (--eps)", "answers by softmax (--output)",
+                 "borders by zeros (--padding)", "pictures prepared as torchvision does (--preset)"):
         assert part in note
     assert weights.read(tmp_path / "out.h5").notes == f"by hand; {note.removeprefix('note: ')}"
     run = command_line(file, tmp_path / "out.h5", "--force", "--input-size", "96", "--pooling", "max", "--eps", "1e-5",
-                       "--output", "softmax", "--head", "avg1 flatten 5")
+                       "--output", "softmax", "--head", "avg1 flatten 5", "--padding", "zeros", "--preset", "torchvision")
     assert "assumed" not in run.err and network.load_file(tmp_path / "out.h5").architecture == net
     assert "; " not in weights.read(tmp_path / "out.h5").notes
 
@@ -169,8 +171,11 @@ def test_a_classifier_under_other_names_is_not_thrown_away(tmp_path):
     with np.load(out) as file:
         tensors = {key.replace("classifier.0.", "classifier."): file[key] for key in file}
     np.savez(tmp_path / "other.npz", **tensors)
-    with pytest.raises(BadFileError, match=r"classifier.weight \(5, 128\) has no place"):
-        convert(tmp_path / "other.npz", tmp_path / "out.h5")
+    assert network.load_file(convert(tmp_path / "other.npz", tmp_path / "out.h5").path).architecture.head == "avg2 flatten 5"
+    np.savez(tmp_path / "other.npz", **{key.replace("classifier.", "to.classes.of."): tensors[key] for key in tensors},
+             more=np.ones((3, 3), np.float32))
+    with pytest.raises(BadFileError, match=r"more \(3, 3\) has no place"):
+        convert(tmp_path / "other.npz", tmp_path / "out.h5", force=True)
 
 
 # ------------------------------------------------------------------------------------------------- schemes, out and back

@@ -71,17 +71,6 @@ def test_a_width_that_rounds_gives_the_same_network(width):
     assert recognised(TORCHVISION, torchvision_tensors(net)).parameters == net.parameters
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
-def test_wrappers_prefixes_are_taken_off(prefix):
-    tensors = {prefix + key: array for key, array in torchvision_tensors(SMALL["vgg11"]).items()}
-    assert recognised(TORCHVISION, recognition.strip_prefix(tensors)) == SMALL["vgg11"]
-
-
-def test_a_prefix_of_some_keys_only_stays():
-    tensors = {"module.a": 1, "b": 2}
-    assert recognition.strip_prefix(tensors) == tensors
-
-
 def test_a_classifier_of_nan_counts_as_none():
     tensors = {key: np.full_like(array, np.nan) if key.startswith("classifier") else array
                for key, array in torchvision_tensors(SMALL["vgg16"]).items()}

@@ -7,7 +7,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import network
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, UnsupportedError, UsageError
-from weights_convert import schemes
+from weights_convert import catalog, schemes
 from weights_convert.convert import convert
 
 torch = pytest.importorskip("torch")
@@ -64,6 +64,61 @@ def test_pytorchvggnet_reflects_its_borders(tmp_path, name, given):
     assert vgg.preset.name == report.preset == "pytorchvggnet"
     assert agrees(vgg, model, pictures())
     assert not agrees(network.VGG(architecture(name, **SIZES), vgg.parameters, vgg.preset), model, pictures())
+
+
+def named(name, count):
+    """The tensors of a network under the paper's names, as PyTorch's modules; the first `count` dense layers."""
+    net = architecture(name, head="avg2 flatten 12 relu drop 9 relu drop 5", width=1 / 16, input_size=64)
+    shapes = {path.replace("/", "."): shape for path, shape in net.parameters.items()}
+    random = np.random.default_rng(5)
+    return {key: torch.from_numpy(random.standard_normal(shape, np.float32) * 0.2) for key, shape in shapes.items()
+            if not key.startswith("fc") or int(key[2]) < 6 + count}
+
+
+@pytest.mark.parametrize("count, head", [(0, "avg7"), (2, "avg2 flatten 12 relu drop 9 relu"),
+                                         (3, "avg2 flatten 12 relu drop 9 relu drop 5")])
+def test_names_that_many_share_are_read_with_every_assumption_said(tmp_path, count, head):
+    """Files of style transfer: PyTorch's keys, the authors' weights and so their preparation and zero padding."""
+    path = saved(tmp_path / "vgg_conv.pth", named("vgg19", count))
+    report = convert(path, tmp_path / "out.h5")
+    net = report.architecture
+    assert (report.scheme, report.preset, net.padding_mode, net.head) == ("caffe-in-pytorch", "caffe", "zeros", head)
+    assert "borders by zeros (--padding)" in report.remarks[-1]
+    assert "pictures prepared as caffe does (--preset)" in report.remarks[-1]
+    other = convert(path, tmp_path / "other.h5", padding_mode="reflect", preset="pytorchvggnet")
+    assert other.architecture.padding_mode == "reflect" and other.preset == "pytorchvggnet"
+    assert "--padding" not in other.remarks[-1] and "--preset" not in other.remarks[-1]
+    renamed = {key.replace("fc6", "fc1").replace("fc7", "fc2").replace("fc8", "fc3"): array
+               for key, array in named("vgg19", count).items()}
+    report = convert(saved(path, renamed), tmp_path / "third.h5")
+    assert (report.scheme, report.architecture.padding_mode) == (("pytorchvggnet", "reflect") if count else
+                                                                 ("caffe-in-pytorch", "zeros"))
+    assert f"borders by {report.architecture.padding_mode} (--padding)" in report.remarks[-1]
+    assert f"pictures prepared as {report.preset} does (--preset)" in report.remarks[-1]
+
+
+def test_padding_that_the_file_shows_is_not_contradicted(tmp_path):
+    path = saved(tmp_path / "net.pkl", torch_networks.NamedModules("vgg13"))
+    with pytest.raises(UsageError, match="--padding says zeros and the file shows reflect"):
+        convert(path, tmp_path / "out.h5", padding_mode="zeros")
+    with pytest.raises(UsageError, match="padding_mode"):
+        convert(saved(tmp_path / "net.pth", named("vgg13", 0)), tmp_path / "out.h5", padding_mode="circular")
+
+
+def test_published_files_have_their_preparation(tmp_path, monkeypatch):
+    """jcjohnson's files have torchvision's keys and Caffe's preparation; the digest tells, or else the name."""
+    tensors = torch_networks.stirred(torchvision().models.VGG(torch.nn.Sequential(*torch_networks.plain("vgg11")),
+                                                              num_classes=5, init_weights=False)).state_dict()
+    tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("features")}
+    plain = convert(saved(tmp_path / "mine.pth", tensors), tmp_path / "out.h5")
+    assert plain.preset == "torchvision" and "--preset" in plain.remarks[-1]
+    by_name = convert(saved(tmp_path / "vgg16-00b39a1b.pth", tensors), tmp_path / "out.h5", force=True)
+    assert by_name.preset == "caffe" and "--preset" not in by_name.remarks[-1]
+    assert any("is called vgg16-00b39a1b.pth" in remark and "--preset" in remark for remark in by_name.remarks)
+    monkeypatch.setitem(catalog.MET_ELSEWHERE, plain.sha256[:8], ("known.pth", "mmpretrain"))
+    by_digest = convert(tmp_path / "mine.pth", tmp_path / "out.h5", force=True)
+    assert by_digest.preset == "mmpretrain" and any("it is known.pth by its SHA-256" in remark for remark in by_digest.remarks)
+    assert convert(tmp_path / "mine.pth", tmp_path / "out.h5", force=True, preset="caffe").preset == "caffe"
 
 
 def test_a_and_a_lrn_cannot_be_told_from_their_tensors(tmp_path):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from witnesses import checkpoint_builder as builder
-from witnesses.pickle_builder import pickle
 from witnesses.refusal import refusal
 
 from npvgg.errors import BadFileError, UnsupportedError
@@ -66,11 +65,11 @@ OTHER_FILES = {
     "Caffe's mean": (b"\x08\x01\x10\x03\x18\x80\x02\x20\x80\x02\x2a\x10", "(.binaryproto), not"),
     "Caffe's description": (b"# deploy\nname: \"VGG\"\nlayer {\n", "(.prototxt), not a PyTorch checkpoint (give the .caffemo"),
     "TensorFlow": (b"\x08\x01\x12\xa0\x05\x0a\x10\x12\x01", "a SavedModel of TensorFlow"),
+    "another text": (b"404: the layer is not here\n", "text file"),
     "GGUF": (b"GGUF\x03\0\0\0", "GGUF"),
     "MATLAB": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "MATLAB"),
     "empty zip": (b"PK\x05\x06" + b"\0" * 18, "empty zip"),
-    "another pickle": (pickle({"weights": [1, 2]}), "Python pickle"),
-    "half a pickle": (b"\x80", "Python pickle"),
+    "half a pickle": (b"\x80", "Python pickle"), "protocol 1 with a mark": (b"\x80\x01}.", "Python pickle"),
     "zeros": (b"\0" * 600, "zeros"),
     "noise": (bytes(range(200, 256)), "starts with the bytes c8 c9"),
     "another tar": (tar("photo.jpg"), "tar archive"),

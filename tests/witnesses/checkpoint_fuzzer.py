@@ -54,8 +54,39 @@ def seeds():
     shorts = TensorCall(StorageId("0", 108, "UntypedStorage"), (54,), (1,), function="_rebuild_tensor_v3",
                         rest=(False, builder.EMPTY, reference("torch", "uint16")))
     yield {"w": shorts}, {"0": np.arange(108, dtype="u1")}
+    yield whole_network()
     yield builder.Late(lambda at: build(builder.EMPTY + set_items(builder.resolve(program, at)), {"_metadata": {}})), (
         storages)
+
+
+def module(name, modules=(), parameters=(), **attributes):
+    """The opcodes of a module of torch.nn."""
+    package, _, cls = f"torch.nn.modules.{name}".rpartition(".")
+    return build(new(package, cls), {"_parameters": dict(parameters), "_buffers": {}, "_modules": dict(modules)} | attributes)
+
+
+def whole_network():
+    """A small network that was pickled as a whole, with a module of most kinds."""
+    def opcodes_at(at):
+        conv = module("conv.Conv2d", parameters={"weight": tensor("0", (2, 3, 3, 3)).opcodes(at)}, kernel_size=(3, 3),
+                      padding=(1, 1), stride=(1, 1), out_channels=2, padding_mode="zeros")
+        parts = [conv, module("batchnorm.BatchNorm2d", eps=1e-3), module("activation.ReLU"),
+                 *[module("pooling.MaxPool2d", kernel_size=2, stride=2, padding=0)] * 5,
+                 module("pooling.AdaptiveAvgPool2d", output_size=(2, 2)), module("flatten.Flatten", start_dim=1),
+                 module("dropout.Dropout", p=0.3), module("linear.Linear", in_features=8, out_features=5),
+                 module("activation.Softmax", dim=1)]
+        return module("container.Sequential", {str(number): part for number, part in enumerate(parts)})
+
+    return builder.Late(opcodes_at), {"0": F4}
+
+
+def plain_pickles():
+    """Pickles in which each storage is a legacy stream."""
+    storage = builder.legacy(pickle(StorageId("7", 6).opcodes("legacy")), {"7": F4[:6]})
+    for push in (b"B" + len(storage).to_bytes(4, "little"), b"\x8e" + len(storage).to_bytes(8, "little")):
+        loaded = call("torch.storage", "_load_from_bytes", push + storage)
+        made = call("torch._utils", "_rebuild_tensor_v2", loaded, 0, (2, 3), (3, 1), False, builder.EMPTY)
+        yield pickle({"state_dict": {"w": made, "v": made}}, 4)
 
 
 SNIPPETS = [
@@ -120,6 +151,7 @@ def mutants(rng):
                 honest.add(fingerprint(read(whole)))
                 files.append((container, whole))
                 parts.append((container, pickled, storages))
+    files += [("plain", data) for data in plain_pickles()]
     every_file, every_pickle = [data for _, data in files], [pickled for _, pickled, _ in parts]
     while True:
         if rng.random() < 0.5:

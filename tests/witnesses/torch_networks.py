@@ -150,9 +150,29 @@ def module(layer):
     return {
         "dense": lambda: nn.Linear(*shapes["weight"][::-1]), "relu": nn.ReLU,
         "dropout": lambda: nn.Dropout(options["p"]),
+        "reflection_pad2d": lambda: nn.ReflectionPad2d(options["size"]),
         "maxpool2d": lambda: nn.MaxPool2d(options["size"], options["stride"]),
         "avgpool2d": lambda: nn.AvgPool2d(options["size"], options["stride"]),
         "local_response_norm": lambda: nn.LocalResponseNorm(**options),
         "adaptive_avgpool2d": lambda: nn.AdaptiveAvgPool2d(options["size"]),
         "adaptive_maxpool2d": lambda: nn.AdaptiveMaxPool2d(options["size"]),
     }[layer.op]()
+
+
+class Swish(nn.Module):
+    """A module that PyTorch does not have."""
+
+    def forward(self, x):
+        return x * torch.sigmoid(x)
+
+
+class OwnHead(nn.Module):
+    """Dense layers that are attributes of the network; what lies between them is in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(*plain("vgg11"))
+        self.fc1, self.relu, self.fc2 = nn.Linear(32, 12), nn.ReLU(), nn.Linear(12, 5)
+
+    def forward(self, x):
+        return self.fc2(self.relu(self.fc1(self.features(x).flatten(1))))

@@ -21,15 +21,27 @@ OPCODES = 2_000_000
 STACK = 200_000
 MEMO = 500_000
 LONGEST_LINE = 256                        # bytes in GLOBAL's two lines
-LONGEST_TEXT = 4096                       # bytes; longer texts are no keys or labels, and stay undecoded
+LONGEST_TEXT = 1 << 17                    # bytes; configurations of trainers take some thousand; longer texts stay undecoded
+OTHER_KEYS = "\0"                         # stands in a dictionary for all keys that are no texts
+LONGEST_BYTES = 64                        # of a name or a number; longer ones are a Stretch
 
 PROTO, STOP = 0x80, ord(".")
 REFUSED = {
     "0": "POP", "1": "POP_MARK", "2": "DUP", "F": "FLOAT", "I": "INT", "L": "LONG", "P": "PERSID",
     "S": "STRING", "V": "UNICODE", "d": "DICT", "g": "GET", "i": "INST", "l": "LIST", "o": "OBJ", "p": "PUT",
     "\x80": "PROTO", "\x82": "EXT1", "\x83": "EXT2", "\x84": "EXT4", "\x8b": "LONG4", "\x8d": "BINUNICODE8",
-    "\x8e": "BINBYTES8", "\x92": "NEWOBJ_EX", "\x96": "BYTEARRAY8", "\x97": "NEXT_BUFFER", "\x98": "READONLY_BUFFER",
+    "\x92": "NEWOBJ_EX", "\x96": "BYTEARRAY8", "\x97": "NEXT_BUFFER", "\x98": "READONLY_BUFFER",
 }
+
+
+class Stretch(Inert):
+    """Bytes in a pickle, which stay in the file: `size` of them from byte `start`."""
+
+    __slots__ = ("start", "size")
+
+    def __init__(self, start, size):
+        super().__init__("builtins.bytes")
+        self.start, self.size = start, size
 
 
 def load(file, start, end, objects=None, opcodes=OPCODES):
@@ -62,6 +74,7 @@ class Machine:
 
     def __init__(self, file, at, end, objects):
         self.file, self.at, self.end, self.objects = file, at, min(end, at + PICKLE_BYTES), objects
+        self.file_end = end
         self.frame_end = at
         file.seek(at)
         self.stack, self.marks, self.memo = [], [], []
@@ -82,6 +95,9 @@ class Machine:
     def advance(self, count):
         """Count `count` bytes as read; fails where the file or the frame ends before."""
         end = self.at + count
+        if self.end < end <= self.file_end:
+            raise BadFileError(f"its pickle has more than {PICKLE_BYTES:,} bytes that are not in tensors, as no state dict has "
+                               "(save model.state_dict() with PyTorch)")
         if end > self.end:
             self.fail("ends too early")
         if self.at < self.frame_end < end:
@@ -107,6 +123,17 @@ class Machine:
         self.advance(count)
         self.file.seek(self.at)
         return Inert("a long text")
+
+    def stretch(self, count):
+        """`count` bytes; many of them are passed over, and do not count as program."""
+        if count <= LONGEST_BYTES:
+            return self.take(count)
+        if count > self.file_end - self.at:
+            self.fail("ends too early")
+        self.end = min(self.file_end, self.end + count)
+        self.advance(count)
+        self.file.seek(self.at)
+        return Stretch(self.at - count, count)
 
     def utf8(self, part):
         """Bytes → text."""
@@ -158,11 +185,16 @@ class Machine:
         self.push(self.memo[index])
 
     def set_item(self, target, key, value):
-        """Keep text keys only: no other leads to a weight, and chosen numbers could make a dictionary slow."""
+        """Keep text keys only: no other leads to a weight, and chosen numbers could make a dictionary slow.
+
+        That there was another is kept, as OTHER_KEYS.
+        """
         if type(key) is str:
             target[key] = value
         elif isinstance(key, (list, dict)):
             self.fail(f"uses a {type(key).__name__} as a key")
+        else:
+            target[OTHER_KEYS] = None
 
     def with_objects(self, what):
         """What builds objects; fails where the pickle must hold numbers and texts only."""
@@ -262,7 +294,7 @@ PUSHES = {
     "G": lambda m: struct.unpack(">d", m.take(8))[0],
     "X": lambda m: m.text(m.number(4), m.utf8), "\x8c": lambda m: m.text(m.number(1), m.utf8),
     "T": lambda m: m.text(m.number(4), python2_text), "U": lambda m: m.text(m.number(1), python2_text),
-    "B": lambda m: m.text(m.number(4), bytes), "C": lambda m: m.text(m.number(1), bytes),
+    "B": lambda m: m.stretch(m.number(4)), "C": lambda m: m.stretch(m.number(1)), "\x8e": lambda m: m.stretch(m.number(8)),
     "t": lambda m: tuple(m.pop_to_mark()), "\x85": lambda m: m.last(1), "\x86": lambda m: m.last(2),
     "\x87": lambda m: m.last(3), "\x91": lambda m: m.frozen_set(m.pop_to_mark()),
     "c": lambda m: m.name(m.line(), m.line()), "\x93": lambda m: m.name(*m.last(2)),

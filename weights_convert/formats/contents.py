@@ -12,4 +12,5 @@ class FileContents:
     nested_under: str | None = None       # the entry that holds the state dict; None if the top level does
     metadata: dict = field(default_factory=dict)      # texts beside the tensors: {"arch": "vgg16", "classes": ("cat", …)}
     remarks: tuple = ()                   # sentences for people
+    assumptions: tuple = ()               # those of the remarks that belong into the weights file
     stated: dict = field(default_factory=dict)        # what the file says of its network: {"padding_mode": "reflect", …}

@@ -1,9 +1,8 @@
 """Whose names a set of tensors carries."""
-import re
-
 from npvgg.errors import BadFileError, UsageError
 from weights_convert.refusals import quoted
 from weights_convert.schemes.caffe import CAFFE
+from weights_convert.schemes.caffe_in_pytorch import CAFFE_IN_PYTORCH
 from weights_convert.schemes.keras import KERAS, KERAS_BY_CLASS, KERAS_MODEL
 from weights_convert.schemes.mmpretrain import MMPRETRAIN
 from weights_convert.schemes.naming import Scheme
@@ -15,7 +14,7 @@ from weights_convert.schemes.torchvision import TORCHVISION
 
 # The first whose mark is there: timm's keys contain torchvision's.
 SCHEMES = {scheme.name: scheme for scheme in (
-    NPVGG, ONNX, KERAS_MODEL, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, MMPRETRAIN, TIMM, TORCHVISION)}
+    NPVGG, ONNX, KERAS_MODEL, CAFFE, KERAS, KERAS_BY_CLASS, PYTORCHVGGNET, CAFFE_IN_PYTORCH, MMPRETRAIN, TIMM, TORCHVISION)}
 
 
 def find(name: str) -> Scheme:
@@ -28,7 +27,12 @@ def find(name: str) -> Scheme:
 def recognise(tensors: dict) -> Scheme:
     """{key: array} → the Scheme that names its tensors so; BadFileError where none does."""
     for scheme in SCHEMES.values():
-        if any(re.fullmatch(scheme.mark, key) for key in tensors):
+        if "" in scheme.prefixes(tensors):
             return scheme
-    raise BadFileError(f"its tensors ({quoted(list(tensors))}) are named as those of no VGG that npvgg "
-                       f"knows ({', '.join(SCHEMES)}); give a checkpoint of one of these")
+    raise unknown(tensors)
+
+
+def unknown(tensors: dict) -> BadFileError:
+    """The refusal of tensors that no Scheme names so."""
+    return BadFileError(f"its tensors ({quoted(list(tensors))}) are named as those of no VGG that npvgg "
+                        f"knows ({', '.join(SCHEMES)}); give a checkpoint of one of these")

@@ -11,6 +11,7 @@ from npvgg.errors import BadFileError
 # Modules without tensors between two with: how many → what they are taken for.
 BETWEEN = {0: "", 1: "relu", 2: "relu drop"}
 BEFORE_THE_FIRST = {0: "", 1: "drop"}     # torchvision's order until 2017
+BEHIND_RELU_AND_NORM = {0: "", 1: "drop"}     # a batch norm behind a ReLU has no second one behind it
 HIDDEN = 4096                             # outputs of the paper's hidden layers; where the last has so many, it is one
 
 
@@ -47,8 +48,9 @@ def by_position(parts: list, where: str) -> Shown | None:
         if gap not in gaps:
             raise BadFileError(f"{gap} modules without tensors stand in front of {where}.{part.position}, and npvgg cannot "
                                "tell what they are; say what the head is with --head")
+        is_behind_relu = part.token == "bn" and gaps[gap].startswith("relu")
         tokens += [gaps[gap], part.token]
-        before, gaps = part.position, BETWEEN
+        before, gaps = part.position, BEHIND_RELU_AND_NORM if is_behind_relu else BETWEEN
     return shown(parts, [*tokens, ending(parts)])
 
 

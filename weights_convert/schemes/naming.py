@@ -40,8 +40,8 @@ def anything(net):
 class Scheme:
     """One way of writing a VGG down.
 
-    `mark` and `convolutions` are patterns of keys: one that tells this scheme from the others, and the weights of
-    convolutions; the numbers in a key give its place in the order.
+    `mark` and `convolutions` are patterns of keys: one that tells this scheme from the others, together with a key that
+    matches `also`, and the weights of convolutions; the numbers in a key give its place in the order.
     """
 
     name: str                             # for --from and --keys
@@ -60,6 +60,17 @@ class Scheme:
     written: tuple | None = None          # that are written under them; by default the same
     lacks: Callable = anything            # Architecture → what of it has no such network, as "no …", or ""
     is_ours: bool = False                 # npvgg's own names, under which every network can be written
+    also: str = ""                        # another pattern, where the mark is shared by several
+
+    def prefixes(self, keys) -> set:
+        """What stands in front of its mark in these keys: {"model."}, {""}, or nothing where they are not its own."""
+        found, others = (self.fronts(pattern, keys) for pattern in (self.mark, self.also))
+        return found & others if self.also else found
+
+    @staticmethod
+    def fronts(pattern, keys):
+        """What stands in front of a pattern in keys."""
+        return {match[1] or "" for match in map(re.compile(rf"(.*\.)?(?:{pattern})").fullmatch, keys) if match}
 
     def places(self, net: Architecture) -> dict:
         """Architecture → {key: Place} of every parameter, in the order of the layers.

@@ -28,4 +28,4 @@ def head(tensors):
 
 CONVOLUTIONS = r"conv([1-5])_(\d)\.weight"
 PYTORCHVGGNET = Scheme("pytorchvggnet", CONVOLUTIONS, CONVOLUTIONS, head, modules, preset="pytorchvggnet",
-                       padding_mode="reflect", networks=tuple(CONFIGURATIONS), lacks=heads.lacks_in_turn)
+                       also=r"fc1\.weight", padding_mode="reflect", networks=tuple(CONFIGURATIONS), lacks=heads.lacks_in_turn)

@@ -29,7 +29,7 @@ def arrange(net, layer, kind, shape):
 
 def head(tensors):
     """The head that timm's dense layers show; BadFileError where one of them is missing."""
-    parts = [heads.part(key, sizes(tensors[key])) for key in KEYS if key in tensors]
+    parts = [heads.part(key, sizes(tensors[key])) for key in KEYS if key in tensors and tensors[key].ndim in (2, 4)]
     names = tuple(part.key for part in parts)
     if names not in ((), KEYS[:2], KEYS):
         raise BadFileError(f"of timm's dense layers it has {' and '.join(names)} only; give the whole network, with head.fc "

@@ -36,6 +36,8 @@ def test_reads_what_python_pickles(value, protocol):
         pytest.skip("protocol 2 writes bytes as a call")
     written = python_pickle.dumps(value, protocol)
     found, end = load(written)
+    if isinstance(found, machine.Stretch):                     # many bytes stay in the file
+        found = written[found.start:found.start + found.size]
     assert found == value and type(found) is type(value) and end == len(written)
 
 
@@ -54,7 +56,9 @@ def test_several_pickles_in_one_buffer():
 
 
 def test_only_text_keys_are_kept():
-    assert load(python_pickle.dumps({1: "a", "b": 2, None: 3, (1, 2): 4, b"c": 5}, 4))[0] == {"b": 2}
+    """Of all others it is kept that there were some."""
+    found = load(python_pickle.dumps({1: "a", "b": 2, None: 3, (1, 2): 4, b"c": 5}, 4))[0]
+    assert found == {"b": 2, machine.OTHER_KEYS: None}
 
 
 @pytest.mark.parametrize("program, expected", [(python2("abc"), "abc"), (python2("a\xff"), b"a\xff"),
@@ -65,7 +69,7 @@ def test_strings_of_python_2(program, expected):
 
 def test_long_text_is_not_decoded():
     for opcode in b"X", b"T", b"B":
-        program = pickle(opcode + struct.pack("<I", 5000) + b"x" * 5000)
+        program = pickle(opcode + struct.pack("<I", 200_000) + b"x" * 200_000)
         found, end = load(program)
         assert not isinstance(found, (str, bytes)) and end == len(program)
 
@@ -92,7 +96,6 @@ REFUSED = {
     "DICT": (b"(d", "DICT"),
     "LONG4": (b"\x8b\x01\x00\x00\x00\x01", "LONG4"),
     "BINUNICODE8": (b"\x8d" + struct.pack("<Q", 1) + b"a", "BINUNICODE8"),
-    "BINBYTES8": (b"\x8e" + struct.pack("<Q", 1) + b"a", "BINBYTES8"),
     "BYTEARRAY8": (b"\x96" + struct.pack("<Q", 1) + b"a", "BYTEARRAY8"),
     "NEXT_BUFFER": (b"\x97", "NEXT_BUFFER"),
     "READONLY_BUFFER": (b"N\x98", "READONLY_BUFFER"),
@@ -229,7 +232,7 @@ def test_pickle_of_more_than_64_mib(container, monkeypatch):
     monkeypatch.setattr(machine, "PICKLE_BYTES", length)
     assert read(data).tensors
     monkeypatch.setattr(machine, "PICKLE_BYTES", length - 1)
-    assert "ends too early" in refusal(data) or container == "zip"
+    assert "that are not in tensors" in refusal(data) or container == "zip"
 
 
 def test_two_million_opcodes():

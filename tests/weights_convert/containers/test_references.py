@@ -7,7 +7,7 @@ from witnesses.refusal import read, refusal
 
 HOSTILE = [
     "os.system", "posix.system", "nt.system", "os.popen", "subprocess.Popen", "subprocess.check_output", "sys.exit",
-    "builtins.eval", "builtins.exec", "builtins.getattr", "builtins.__import__", "builtins.open", "builtins.compile",
+    "builtins.eval", "builtins.exec", "builtins.__import__", "builtins.open", "builtins.compile",
     "__builtin__.eval", "__builtin__.apply", "__builtin__.execfile", "runpy._run_code", "runpy.run_path", "pip.main",
     "pip._internal.main", "pty.spawn", "ctypes.CDLL", "pydoc.locate", "pydoc.pipepager", "operator.attrgetter",
     "operator.methodcaller", "operator.itemgetter", "_operator.methodcaller", "functools.partial", "functools.reduce",

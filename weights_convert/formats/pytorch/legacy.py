@@ -25,9 +25,16 @@ REMARK = "a legacy stream carries no checksum: compare the SHA-256 of the file w
 
 def layout(file, size, checksum):
     """A LEGACY file of `size` bytes → Layout.  `checksum` changes nothing: there is none.  Raises BadFileError."""
-    file.seek(0)
-    at = signatures.magic_end(file.read(signatures.HEAD))
-    version, at = opcodes.load(file, at, size, opcodes=100)
+    return layout_at(file, 0, size)
+
+
+def layout_at(file, start, size):
+    """The stream between two bytes of a file → Layout, its blocks counted from the beginning of the file."""
+    file.seek(start)
+    after = signatures.magic_end(file.read(min(signatures.HEAD, size - start)))
+    if after is None:
+        raise damaged(f"it has no legacy stream at byte {start}")
+    version, at = opcodes.load(file, start + after, size, opcodes=100)
     system, at = opcodes.load(file, at, size, opcodes=100)
     check_system(version, system)
     objects = Objects(fields=6)

@@ -14,6 +14,7 @@ from weights_convert.formats.pytorch import storages, tensors
 from weights_convert.formats.pytorch.tensors import Tensor
 from weights_convert.refusals import hostile
 
+SET, GETATTR = "builtins.set", "builtins.getattr"
 MOST_TENSORS = 20_000
 MOST_NAMES = 10_000                       # different ones; a checkpoint mentions some ten
 MOST_PAIRS = 200_000                      # items of all lists that became ordered dictionaries
@@ -32,7 +33,8 @@ class Objects:
     def reference(self, module, name):
         """GLOBAL: what would have been imported."""
         if (module, name) not in self.names:
-            self.names[module, name] = references.reference(module, name)
+            is_getattr = (references.ALIASES.get(module, module), name) == ("builtins", "getattr")
+            self.names[module, name] = Reference(GETATTR) if is_getattr else references.reference(module, name)
             if len(self.names) > MOST_NAMES:
                 raise hostile(f"it mentions more than {MOST_NAMES:,} classes and functions")
         return self.names[module, name]
@@ -46,6 +48,8 @@ class Objects:
             return self.ordered(args)
         if name == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
             return args[0]
+        if name == GETATTR:
+            return self.attribute(args)
         made = self.tensor(name, args)
         if made is not None:
             self.tensor_count += 1
@@ -54,6 +58,12 @@ class Objects:
             return made
         self.inert[name] += 1
         return Inert(name)
+
+    def attribute(self, args):
+        """getattr(a class, a name): how a method is written down.  It is a name like any other, and judged like one."""
+        if len(args) != 2 or not isinstance(args[0], (Reference, Inert)) or type(args[1]) is not str:
+            raise hostile("it takes an attribute of something that has no name")
+        return self.reference(args[0].name, args[1])
 
     def ordered(self, args):
         """The arguments of OrderedDict → dict.  Python 2 gave a list of [key, value]; Python 3 sets the items later."""
@@ -92,9 +102,10 @@ class Objects:
         """The storage that a persistent identity of the pickle names."""
         return storages.persistent(identity, self.fields, self.storages)
 
-    def remarks(self):
-        """What was left out, as sentences."""
-        if not self.inert:
+    def remarks(self, classes=frozenset()):
+        """What was left out, as sentences; `classes` were read, as modules with the sets that each of them has."""
+        left_out = {name: n for name, n in self.inert.items() if name not in classes and (name != SET or not classes)}
+        if not left_out:
             return ()
-        counts = [name if n == 1 else f"{name} ({n}×)" for name, n in sorted(self.inert.items())]
+        counts = [name if n == 1 else f"{name} ({n}×)" for name, n in sorted(left_out.items())]
         return (f"objects beside the weights were left out: {listed(counts, 8)}",)

@@ -20,6 +20,9 @@ from weights_convert.refusals import damaged, hostile, quoted
 PICKLE = "data.pkl"
 STORAGES = "data/"
 BYTE_ORDER = "byteorder"
+MACOS = "__MACOSX/"
+EXPORTED = {"archive_format", "serialized_exported_program.json"}         # of torch.export, now and before
+CHECKPOINTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".h5", ".caffemodel", ".onnx")
 UNCHECKED = "the CRC-32 of the records was not checked, as asked"
 
 
@@ -50,6 +53,11 @@ def check_names(names):
     short = {name.removeprefix(prefix) for name in names}
     if {"constants.pkl", "code"} & {name.partition("/")[0] for name in short}:
         raise UnsupportedError("it is TorchScript, a program with its weights (save model.state_dict() with PyTorch)")
+    if EXPORTED & {name.rpartition("/")[2] for name in names}:
+        raise UnsupportedError("it is a program that torch.export wrote (save model.state_dict() with PyTorch)")
+    if any(name.startswith(MACOS) for name in names):
+        raise BadFileError(f"it was packed again by macOS, which put {MACOS} beside its content (unpack it and give what is "
+                           "in it, or fetch the file as it was written)")
     if PICKLE not in short:
         raise BadFileError(f"it is {kind(names)}, not a PyTorch checkpoint (give a file that torch.save wrote)")
     stranger = next((name for name in names if not name.startswith(prefix)), None)
@@ -64,13 +72,15 @@ def kind(names):
         return "a NumPy .npz archive"
     if "model.weights.h5" in names:
         return "a Keras model"
-    return "a zip archive without data.pkl"
+    inside = [name for name in names if name.endswith(CHECKPOINTS)]
+    return f"a zip archive with {quoted(inside)} in it, to be unpacked first" if inside else "a zip archive without data.pkl"
 
 
 def record_bytes(file, block, name, most):
     """A small record as a whole, its checksum compared."""
     if block.size > most:
-        raise hostile(f"record {name} has {block.size:,} bytes; {most:,} is the most")
+        raise BadFileError(f"record {name} has {block.size:,} bytes and {most:,} is the most, as where NumPy's arrays were "
+                           "saved in place of tensors (save model.state_dict() with PyTorch)")
     content = zip_archive.read_at(file, block.start, block.size)
     if block.crc not in (None, zlib.crc32(content)):
         raise BadFileError(f"record {name} {WRONG_CHECKSUM}")

@@ -44,7 +44,30 @@ def test_reflecting_and_plain_convolutions_together_are_not_supported():
         return module("torch.nn.modules.conv.Conv2d", {"weight": weight()}, kernel_size=(3, 3), padding_mode=mode)
 
     program = module("my.Net", modules={"a": conv("zeros"), "b": conv("reflect")})
-    assert "some of its convolutions reflect the border and some do not" in refusal(file(program), UnsupportedError)
+    assert "modules 'a' and 'b' have the padding_mode zeros and reflect" in refusal(file(program), UnsupportedError)
+
+
+@pytest.mark.parametrize("name, words", [
+    ("torch.nn.modules.activation.LeakyReLU", "a LeakyReLU"), ("torch.nn.modules.activation.ReLU6", "a ReLU6"),
+    ("my.Flatten", "a my.Flatten"), ("torch.nn.modules.conv.ConvTranspose2d", "a ConvTranspose2d"),
+    ("torch.ao.nn.quantized.Linear", "a torch.ao.nn.quantized.Linear"), ("my.ReLU", "a my.ReLU")])
+def test_only_what_is_known_is_read(name, words):
+    message = refusal(file(module("my.Net", modules={"a": module(name)})), UnsupportedError)
+    assert f"its module 'a' is {words}, which npvgg has not" in message
+
+
+def test_a_forward_that_was_replaced_is_refused():
+    relu = module("torch.nn.modules.activation.ReLU", forward=b"cmy\nforward\n")
+    assert "'a' has a forward of its own" in refusal(file(module("my.Net", modules={"a": relu})), UnsupportedError)
+
+
+@pytest.mark.parametrize("name", ["_forward_hooks", "_forward_pre_hooks"])
+def test_hooks_are_refused(name):
+    hooks = b"}K\x00" + b"cmy\nhook\n" + b"s"
+    relu = module("torch.nn.modules.activation.ReLU", **{name: hooks})
+    assert "'a' has hooks of its own" in refusal(file(module("my.Net", modules={"a": relu})), UnsupportedError)
+    plain = module("torch.nn.modules.activation.ReLU", **{name: {}, "_backward_hooks": hooks})
+    assert read(file(module("my.Net", {"w": weight()}, {"a": plain}))).tensors
 
 
 def test_modules_without_end_are_refused():
@@ -77,7 +100,7 @@ def test_the_epsilon_of_batch_norm_is_read():
     found = read(file(module("my.Net", modules={"a": norm("2d", eps=1e-3), "b": norm("1d", eps=1e-3)})))
     assert found.stated == {"has_lrn": False, "eps": 1e-3}
     two = module("my.Net", modules={"a": norm("2d", eps=1e-3), "b": norm("1d")})
-    assert "have the ε 1e-05, 0.001; npvgg reads one of all" in refusal(file(two), UnsupportedError)
+    assert "'a' and 'b' have the eps 0.001 and 1e-05" in refusal(file(two), UnsupportedError)
     for value in (2.0, -1e-5, "small", True):
         program = module("my.Net", modules={"a": norm("1d", eps=value)})
         assert "is a batch norm with eps " in refusal(file(program), UnsupportedError)

@@ -37,13 +37,24 @@ def test_module_is_a_key_like_any_other():
 
 
 @pytest.mark.parametrize("program, listed", {
-    "weights and their average": ({"model": {"w": W}, "model_ema": {"w": W}}, "'model', 'model_ema'"),
+    "two networks": ({"model": {"w": W}, "net": {"w": W}}, "'model', 'net'"),
+    "two averages": ({"ema": {"w": W}, "model_ema": {"w": W}}, "'ema', 'model_ema'"),
     "two usual names and top level": ({"net": {"w": W}, "params": {"w": W}, "x": W}, "'', 'net', 'params'"),
     "an unusual name": ({"epoch": 1, "generator": {"w": W}}, "'generator'"),
-}.values(), ids=["weights and their average", "two usual names and top level", "an unusual name"])
+}.values(), ids=["two networks", "two averages", "two usual names and top level", "an unusual name"])
 def test_several_candidates_are_listed(program, listed):
     message = refusal(file(program), UsageError)
     assert listed in message and "--key" in message
+
+
+@pytest.mark.parametrize("plain, averaged", [("model", "model_ema"), ("state_dict", "state_dict_ema"),
+                                             ("state_dict", "ema_state_dict")])
+def test_of_plain_and_averaged_weights_the_plain_ones_are_taken(plain, averaged):
+    data = file({averaged: {"averaged": W}, plain: {"plain": W}})
+    found = read(data)
+    assert found.nested_under == plain and list(found.tensors) == ["plain"]
+    assert f"the averaged weights under {averaged!r} were left alone (--key takes them)" in found.remarks
+    assert list(read(data, key=averaged).tensors) == ["averaged"]
 
 
 def test_key_chooses():
@@ -66,6 +77,8 @@ def test_key_without_a_state_dict_at_the_top_level():
     "nothing": (None, "holds a nonetype"), "an empty dictionary": ({}, "no state dict"),
     "numbers": ({"epoch": 5, "loss": 0.5}, "'epoch': int, 'loss': float"),
     "other keys": (b"}K\x00" + W.opcodes("zip") + b"s", "no state dict"),
+    "arrays of NumPy": ({"w": call("numpy.core.multiarray", "_reconstruct", 1)}, "arrays of NumPy ('w')"),
+    "nested arrays": ({"model": {"w": call("numpy._core.multiarray", "_reconstruct", 1)}}, "np.savez"),
     "too deep": ({"checkpoint": {"model": {"w": W}}}, "'checkpoint': dict"),
     "the model as an object": ({"model": new("models.yolo", "Model")}, "'model': models.yolo.Model"),
 }.values(), ids=lambda value: value if isinstance(value, str) else "")
@@ -90,6 +103,12 @@ def test_plain_entries_are_left_out_with_a_word():
     assert "entries of the state dict that are no tensors were left out: 'version', 'note', 'more', …" in remarks
 
 
+def test_keys_that_are_no_texts_are_refused_in_a_state_dict_only():
+    numbered = b"}(K\x00N" + opcodes("w") + W.opcodes("zip") + b"u"
+    assert "keys that are no texts" in refusal(file({"state_dict": numbered}), BadFileError)
+    assert read(file({"state_dict": {"w": W}, "optimizer": b"}K\x00" + W.opcodes("zip") + b"s"})).tensors
+
+
 @pytest.mark.parametrize("name", ["", "x" * 513, "a\nb", "a\x1b[31mb", "a\0", "a\u202eb"])
 def test_keys_that_no_network_has_are_refused(name):
     assert "as no network has" in refusal(file({"a": W, name: W}))
@@ -110,7 +129,8 @@ def test_class_names_of_openmmlab(meta):
 
 def test_metadata_beside_bare_tensors():
     found = read(file({"w": W, "arch": "vgg11", "meta": {"CLASSES": ["a"]}}))
-    assert found.metadata == {"classes": ("a",), "arch": "vgg11"} and found.remarks[-1] == "not read: 'meta'"
+    assert found.metadata == {"classes": ("a",), "arch": "vgg11"}
+    assert found.remarks[-1] == "of 'meta' the class names were taken"
 
 
 def test_metadata_stays_small():
