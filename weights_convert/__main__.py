@@ -72,7 +72,7 @@ def located(file, out):
     """What was given as FILE|NAME and as OUT or None → their paths.  UsageError where a name comes without OUT."""
     from npvgg import classify, hub
 
-    if classify.is_path(file):
+    if classify.is_path(file) or Path(file).is_dir():
         return Path(file), out or beside(Path(file))
     if out is None:
         raise UsageError(f"{file} is the name of a network, no file; say where to write, or run `npvgg download {file}` for "
