@@ -18,6 +18,7 @@ from npvgg.checks import check_choice, check_size, is_number
 from npvgg.errors import BadFileError, UsageError
 from npvgg.layer import Layer, norm_layer
 from npvgg.storage import strict_json
+from npvgg.text import meant
 
 # Channels of a 3×3 convolution, followed by batch norm in the _bn variants, and by ReLU; "256/1" is a 1×1 convolution;
 # M halves the picture by max-pooling; LRN is local response normalisation.
@@ -160,8 +161,8 @@ def architecture(name, **fields) -> Architecture:
         return name
     unknown = fields.keys() - {"num_classes", "hidden", "pooled_size"} - set(Architecture.__dataclass_fields__)
     if unknown:
-        known = [field.name for field in fields_of(Architecture)][1:]
-        raise UsageError(f"a network has no {min(unknown)!r}; give {', '.join(known)}, num_classes, hidden or pooled_size")
+        known = [*(field.name for field in fields_of(Architecture)), "num_classes", "hidden", "pooled_size"][1:]
+        raise UsageError(f"a network has no {min(unknown)!r}{meant(min(unknown), known)}; it has {', '.join(known)}")
     sizes = {size: fields.pop(size) for size in ("num_classes", "hidden", "pooled_size") if size in fields}
     if sizes:
         if "head" in fields:
@@ -188,7 +189,8 @@ def canonical_name(name) -> str:
     lowered = str(name).lower()
     lowered = LETTERS.get(lowered, lowered)
     if lowered not in NAMES:
-        raise UsageError(f"there is no network called {name!r}; npvgg has {', '.join(NAMES)} and the letters A to E")
+        raise UsageError(f"there is no network called {name!r}{meant(name, NAMES)}; npvgg has {', '.join(NAMES)} and the "
+                         "letters A to E")
     return lowered
 
 

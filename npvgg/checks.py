@@ -3,6 +3,7 @@ import math
 from numbers import Integral, Real
 
 from npvgg.errors import UsageError
+from npvgg.text import meant
 
 
 def is_number(value) -> bool:
@@ -19,7 +20,7 @@ def check_size(what, value, low, high):
 def check_choice(what, value, choices):
     """UsageError unless `value` is one of `choices`, of the same type."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise UsageError(f"{what} is {value!r}; choose one of {', '.join(map(str, choices))}")
+        raise UsageError(f"{what} is {value!r}{meant(value, choices)}; choose one of {', '.join(map(str, choices))}")
 
 
 def check_count(what, value):

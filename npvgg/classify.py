@@ -14,10 +14,11 @@ import numpy as np
 
 from npvgg import hub, images, labels, network
 from npvgg.checks import check_count
-from npvgg.errors import NpvggError, UsageError
+from npvgg.errors import ImageError, NpvggError, UsageError
 from npvgg.images.reading import rgb_of
 from npvgg.kernels import tiers
 from npvgg.runner import Options
+from npvgg.text import shown
 
 
 def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
@@ -61,11 +62,11 @@ def as_network(model=None, **options):
     return model
 
 
-NAMES_ONLY = "give names of picture files (npvgg.predict takes pictures in other forms)"
+NAMES_ONLY = "give names of picture files, or binary files (npvgg.predict takes pictures in other forms)"
 
 
 class Answer(NamedTuple):
-    """The answer for one picture: its predictions, or the error that prevented them."""
+    """The answer for one picture, by its path or the file's name: its predictions, or the error that prevented them."""
 
     image: str
     predictions: list | None
@@ -77,6 +78,7 @@ def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, e
     """Paths → an Answer for each, in order, computed `batch` pictures at a time.
 
     `paths`: one path, or any iterable of them, a generator too, of which one batch is taken at a time and held in memory.
+    Binary files that are open for reading may stand among them.
     A picture that cannot be read becomes an Answer with its error; the others are not affected.  `exif` and `background` as
     in `images.read`.
     UsageError for arguments that make no sense, at once and not at the first picture; UnsupportedError where the network has
@@ -98,7 +100,7 @@ def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, e
 def answers(paths, vgg, top, batch, options):
     """An iterator over paths → an Answer for each, in order; `batch` pictures are read and computed at a time."""
     while part := list(islice(paths, batch)):
-        wrong = [type(path).__name__ for path in part if not isinstance(path, (str, os.PathLike))]
+        wrong = [type(path).__name__ for path in part if not (isinstance(path, (str, os.PathLike)) or hasattr(path, "read"))]
         if wrong:
             raise UsageError(f"one of the paths is of type {wrong[0]}; {NAMES_ONLY}")
         prepared, errors = {}, {}
@@ -107,9 +109,20 @@ def answers(paths, vgg, top, batch, options):
                 prepared[position] = images.prepare(path, vgg.preset, **options)
             except NpvggError as error:
                 errors[position] = error
+            except MemoryError:
+                errors[position] = ImageError(f"{shown(name_of(path))}: not enough memory to prepare it; scale it down first")
         predictions = {}
         if prepared:
             logits = vgg.forward(np.stack(list(prepared.values())).astype(vgg.dtype, copy=False))
-            predictions = dict(zip(prepared, labels.top(logits, vgg.class_names, top, vgg.architecture.output), strict=True))
+            for position, row in zip(prepared, logits, strict=True):
+                try:
+                    (predictions[position],) = labels.top(row[np.newaxis], vgg.class_names, top, vgg.architecture.output)
+                except NpvggError as error:                # this picture makes NaN or infinity of these weights
+                    errors[position] = error
         for position, path in enumerate(part):
-            yield Answer(os.fsdecode(path), predictions.get(position), errors.get(position))
+            yield Answer(name_of(path), predictions.get(position), errors.get(position))
+
+
+def name_of(picture):
+    """A path, or a binary file, whose name may be missing → text."""
+    return os.fsdecode(picture) if isinstance(picture, (str, os.PathLike)) else str(getattr(picture, "name", ""))

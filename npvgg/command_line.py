@@ -5,11 +5,12 @@ import sys
 import traceback
 import warnings
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
-from npvgg import text
+from npvgg import standard_streams, text
 from npvgg.errors import INTERRUPTED, NpvggError, TierWarning, UncheckedWarning
 
 
@@ -18,12 +19,14 @@ def run(command: click.Command, program: str, arguments: list[str] | None = None
 
     Errors that npvgg raises on purpose become their notes, if they have any, one line and their `exit_code`; Ctrl-C gives
     130; a closed pipe ends quietly; anything else is a bug in npvgg and exits with 1.  NPVGG_DEBUG=1 shows the traceback
-    of any of them.  Meanwhile what npvgg's modules log, from warnings on, is a line on standard error too.
+    of any of them.  Meanwhile what npvgg's modules log, from warnings on, is a line on standard error too, and the standard
+    streams are those of `standard_streams`.  With _PROGRAM_COMPLETE in the environment the shell's completion is answered.
     """
     logger, lines = logging.getLogger("npvgg"), Lines(program)
     logger.addHandler(lines)
     try:
-        sys.exit(status_of(command, program, arguments))
+        with standard_streams.opened():
+            sys.exit(status_of(command, program, arguments))
     finally:
         logger.removeHandler(lines)
 
@@ -34,29 +37,38 @@ def status_of(command: click.Command, program: str, arguments: list[str] | None)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.showwarning = partial(show, program, warnings.showwarning)
     try:
-        # Not command.main(), which ends a closed pipe with 1 and Ctrl-C with an empty line.
-        with command.make_context(program, sys.argv[1:] if arguments is None else list(arguments)) as context:
-            result = command.invoke(context)
+        result = result_of(command, program, sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
-    except click.exceptions.Exit as end:
-        result = end.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        result = fail(program, "interrupted", INTERRUPTED)
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        result = fail(program, "interrupted", INTERRUPTED, error)
     except click.ClickException as error:
         error.show()
         result = error.exit_code
     except NpvggError as error:
-        result = fail(program, str(error), error.exit_code, getattr(error, "__notes__", ()))
+        result = fail(program, str(error), error.exit_code, error)
     except BrokenPipeError:
-        # The reader (`head`, say) has closed the pipe: nothing more can be written, and the interpreter must not flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        result = 0
-    except MemoryError:
-        result = fail(program, "not enough memory; give a smaller --batch, or close other programs", 1)
+        result = 0                                        # the reader, `head` say, has all that it wants
+    except MemoryError as error:
+        result = fail(program, "not enough memory; give a smaller --batch, or close other programs", 1, error)
     except Exception as error:
         result = fail(program, f"a bug in npvgg ({type(error).__name__}: {error}); set NPVGG_DEBUG=1, run it again and "
-                               "report what it prints", 1)
+                               "report what it prints", 1, error)
     return result if isinstance(result, int) else 0
+
+
+def result_of(command: click.Command, program: str, arguments: list[str]) -> Any:
+    """What the command returns, or click's status where a shell asks how a command line goes on.
+
+    Not command.main(), which ends a closed pipe with 1 and Ctrl-C with an empty line.
+    """
+    variable = f"_{program.replace('-', '_')}_COMPLETE".upper()
+    if os.environ.get(variable):
+        return shell_complete(command, {}, program, variable, os.environ[variable])
+    try:
+        with command.make_context(program, arguments) as context:
+            return command.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
 
 
 class Lines(logging.Handler):
@@ -79,11 +91,11 @@ def show(program: str, otherwise, message, category, *where, **options) -> None:
         otherwise(message, category, *where, **options)
 
 
-def fail(program: str, message: str, status: int, notes=()) -> int:
+def fail(program: str, message: str, status: int, error: BaseException) -> int:
     """Print the notes and the message of an error → its exit status."""
     if os.environ.get("NPVGG_DEBUG"):
         traceback.print_exc()
-    for note in notes:
+    for note in getattr(error, "__notes__", ()):
         print(note, file=sys.stderr)
     print(line(program, message), file=sys.stderr)
     return status

@@ -1,11 +1,21 @@
 """What can go wrong, one class for each thing the caller can do about it.
 
 Every message is one sentence that names what was given, what was expected and the next step.  The command line prints
-it without a traceback and exits with the class's `exit_code`:
-
-    1 a bug in npvgg        2 wrong usage      3 bad or hostile file    4 not supported      5 wrong digest
-    6 network               7 disk             8 some images failed   130 interrupted
+it without a traceback and exits with the class's `exit_code`, one of EXIT_STATUSES.
 """
+
+EXIT_STATUSES = {
+    0: "fine",
+    1: "a difference was found; or a bug, or too little memory",
+    2: "wrong usage: an option, a name, a file that exists",
+    3: "a file that is damaged, or is no picture, or no VGG",
+    4: "not supported",
+    5: "another digest or self-test than expected",
+    6: "the network, or the server",
+    7: "the disk: no space, no right, no such file",
+    8: "some of the pictures failed, the others are answered",
+    130: "interrupted by Ctrl-C",
+}
 
 
 class NpvggError(Exception):
@@ -70,5 +80,4 @@ class StorageError(NpvggError, OSError):
     exit_code = 7
 
 
-PARTIAL_SUCCESS = 8
-INTERRUPTED = 130
+PARTIAL_SUCCESS, INTERRUPTED = 8, 130

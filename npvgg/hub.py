@@ -24,6 +24,7 @@ from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
 from npvgg.errors import DownloadError, StorageError, UsageError
 from npvgg.storage import file_lock
 from npvgg.storage.cache_folder import cache_folder
+from npvgg.text import meant
 
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}
@@ -122,11 +123,12 @@ def published(name: str):
 
     try:
         return catalog.find(name)
-    except UsageError:
+    except UsageError as error:
+        close = meant(name, [*BUNDLED, *catalog.CHECKPOINTS])
         if "@" in str(name):
-            raise
+            raise UsageError(f"{error}{close}") from None
         names = ", ".join([*BUNDLED, *(entry.name for entry in catalog.CHECKPOINTS.values() if "@" not in entry.name)])
-        raise UsageError(f"there is no model called {name!r}; there are {names} and the letters A, B, D and E of the "
+        raise UsageError(f"there is no model called {name!r}{close}; there are {names} and the letters A, B, D and E of the "
                          "paper, those that `npvgg models --all` lists, and weights files, given as a path such as "
                          "./model.h5") from None
 

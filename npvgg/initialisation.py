@@ -16,6 +16,7 @@ from npvgg.architecture import Architecture
 from npvgg.errors import UsageError
 from npvgg.layer import Layer
 from npvgg.parameters import sealed
+from npvgg.text import meant
 
 
 def torchvision(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
@@ -56,7 +57,8 @@ def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvisio
     `how` is one of INITIALISATIONS.  UsageError for another, and for a seed that is no whole number of at least 0.
     """
     if not isinstance(how, str) or how not in INITIALISATIONS:
-        raise UsageError(f"there is no initialisation {how!r}; npvgg has {', '.join(INITIALISATIONS)}")
+        raise UsageError(f"there is no initialisation {how!r}{meant(how, INITIALISATIONS)}; npvgg has "
+                         f"{', '.join(INITIALISATIONS)}")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
     rng, parameters = np.random.Generator(np.random.PCG64(seed)), {}

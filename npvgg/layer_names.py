@@ -6,6 +6,7 @@
 """
 from npvgg.architecture import BLOCKS, Architecture
 from npvgg.errors import UsageError
+from npvgg.text import meant
 
 
 def canonical_layer(net: Architecture, name: str) -> str:
@@ -18,8 +19,8 @@ def canonical_layer(net: Architecture, name: str) -> str:
     aliases = torchvision_names(net) | foreign_names(net)
     if isinstance(name, str) and name in aliases:
         return aliases[name]
-    known = ", ".join(layer.name for layer in net.layers)
-    raise UsageError(f"{net.name} has no layer {name!r}; it has {known}")
+    names = [layer.name for layer in net.layers]
+    raise UsageError(f"{net.name} has no layer {name!r}{meant(name, [*names, *aliases])}; it has {', '.join(names)}")
 
 
 def torchvision_names(net: Architecture) -> dict:

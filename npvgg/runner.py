@@ -24,6 +24,7 @@ from npvgg.kernels.compiling import threads
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import ARRAYS
 from npvgg.storage.identity import MappedFile
+from npvgg.text import meant
 
 if TYPE_CHECKING:
     from npvgg.plan import Plan
@@ -50,7 +51,8 @@ class Options:
             whole = int(self.threads) if isinstance(self.threads, np.integer) else self.threads
             object.__setattr__(self, "threads", threads.number_of(whole))
         if not isinstance(self.algorithm, str) or self.algorithm not in tiers.ALGORITHMS:
-            raise UsageError(f"there is no algorithm {self.algorithm!r}; choose one of {', '.join(tiers.ALGORITHMS)}")
+            close = meant(self.algorithm, tiers.ALGORITHMS)
+            raise UsageError(f"there is no algorithm {self.algorithm!r}{close}; choose one of {', '.join(tiers.ALGORITHMS)}")
 
 
 class Runner:

@@ -1,5 +1,7 @@
 """Text from outside npvgg, made fit for one line of a message: names from files, what other libraries say, lists of names."""
+import difflib
 import os
+import re
 from collections.abc import Iterable
 
 
@@ -16,9 +18,45 @@ def shown(text: str | bytes | os.PathLike, most: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def file_name(path: str | os.PathLike) -> str:
+    r"""A path → its bytes as UTF-8, whatever the locale; .encode("utf-8", "surrogateescape") gives the bytes back.
+
+    A byte that is no UTF-8, such as Latin-1's é, becomes a lone surrogate, "\udce9" (PEP 383).
+    """
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def unambiguous(name: str) -> str:
+    r"""What `file_name` gives, for a format without escapes of its own: where `encoded` writes \udcXX, it means the byte XX.
+
+    Where the name itself has such letters, their backslash is such a byte too, \udc5c.
+
+    >>> unambiguous(r"\udce9.png"), unambiguous(r"C:\photos\a.png")
+    ('\\udc5cudce9.png', 'C:\\photos\\a.png')
+    """
+    return re.sub(r"\\(?=udc[0-9a-f]{2})", r"\\udc5c", name)
+
+
+def encoded(text: str) -> bytes:
+    r"""Text → UTF-8, a lone surrogate as \udcXX, as JSON writes it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def said(error: BaseException | str, most: int = 200) -> str:
     """What another library says of an error → one line of at most about `most` characters; its type where it says nothing."""
     return shown(" ".join(str(error).split()), most).rstrip(".") or type(error).__name__
+
+
+def meant(name: object, names: Iterable[str]) -> str:
+    """A name that is not there, and those that are → the one that was meant, in brackets; nothing where none is close.
+
+    >>> meant("vgg61", ["vgg11", "vgg16"]), meant("resnet", ["vgg11", "vgg16"])
+    (" (did you mean 'vgg16'?)", '')
+    """
+    written, known = str(name)[:80].lower(), {str(candidate).lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(written, known, n=9, cutoff=0.75)
+    close.sort(key=lambda candidate: sorted(candidate) != sorted(written))         # first one whose letters are transposed
+    return f" (did you mean {known[close[0]]!r}?)" if close else ""
 
 
 def listed(names: Iterable, most: int = 3) -> str:

@@ -357,7 +357,8 @@ def test_a_head_that_makes_no_sense(head, sentence):
     ({"input_channels": 2}, "input_channels is 2; choose one of 1, 3, 4"),
     ({"bias": 1}, "bias is 1; choose one of True, False"),
     ({"eps": -1.0}, "eps is -1.0"), ({"eps": float("nan")}, "eps is nan"), ({"pooling": "min"}, "pooling is 'min'"),
-    ({"num_clases": 3}, "a network has no 'num_clases'; give width"), ({"hidden": 256}, "hidden is 256; give the outputs"),
+    ({"num_clases": 3}, r"no 'num_clases' \(did you mean 'num_classes'\?\); it has width, input_size"),
+    ({"hidden": 256}, "hidden is 256; give the outputs"),
 ], ids=str)
 def test_fields_that_make_no_sense(fields, sentence):
     with pytest.raises(UsageError, match=sentence):

@@ -1,4 +1,6 @@
 """The first journey."""
+import io
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,8 @@ def test_the_stream_keeps_order_and_puts_errors_in_their_place(tiny, pictures):
     ([], {"top": True}, "top is True; give a whole number of at least 1"),
     ([], {"background": "whitish"}, "background 'whitish' is not an opaque colour"),
     (5, {}, "paths are of type int; give names of picture files"), (b"a.png", {}, "paths are of type bytes; give names of"),
-    (np.zeros((2, 32, 32, 3), np.uint8), {}, "paths are of type ndarray; give names of picture files (npvgg.predict takes"),
+    (np.zeros((2, 32, 32, 3), np.uint8), {},
+     "paths are of type ndarray; give names of picture files, or binary files "),
 ], ids=str)
 def test_an_argument_that_makes_no_sense_is_refused_at_once(tiny, paths, options, message):
     with pytest.raises(UsageError) as caught:
@@ -107,3 +110,32 @@ def test_the_bundled_network_answers_offline(monkeypatch, pictures):
     assert vgg.class_names == ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     assert vgg.run_self_test() < 1e-5
     assert np.isclose(sum(p.probability for p in vgg.predict(pictures / "a.png", top=10)), 1)
+
+
+def test_a_picture_that_makes_infinity_of_these_weights_or_takes_too_much_memory_ends_nothing(tiny, pictures, monkeypatch):
+    names = [pictures / "a.png", pictures / "b.jpg", pictures / "inner/c.png"]
+    expected = [answer.predictions for answer in classify.stream(names, tiny)]
+    forward, prepare = type(tiny).forward, images.prepare
+
+    def overflowing(self, x):
+        logits = forward(self, x).copy()
+        logits[0, 1] = np.inf
+        return logits
+
+    def exhausted(path, *arguments, **options):
+        if path.name == "b.jpg":
+            raise MemoryError
+        return prepare(path, *arguments, **options)
+
+    monkeypatch.setattr(type(tiny), "forward", overflowing)
+    monkeypatch.setattr(images, "prepare", exhausted)
+    first, second, third = classify.stream(names, tiny)
+    assert "the network answered with NaN or infinity" in str(first.error)
+    assert str(second.error).endswith("b.jpg: not enough memory to prepare it; scale it down first")
+    assert (third.predictions, third.error) == (expected[2], None)
+
+
+def test_binary_files_may_stand_among_the_paths(tiny, pictures):
+    with open(pictures / "a.png", "rb") as file:
+        named, nameless = classify.stream([file, io.BytesIO((pictures / "a.png").read_bytes())], tiny)
+    assert named == (str(pictures / "a.png"), nameless.predictions, None) and nameless.image == ""

@@ -48,9 +48,11 @@ CONVERTER_FLOORS = [
 
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
-    ["npvgg.errors", "npvgg.arithmetic", "npvgg.version"],
-    ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.text", "npvgg.text_table"],
-    ["npvgg.storage", "npvgg.command_line"],
+    ["npvgg.errors", "npvgg.arithmetic", "npvgg.text", "npvgg.version"],
+    ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.text_table"],
+    ["npvgg.storage"],
+    ["npvgg.standard_streams"],
+    ["npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts", "npvgg.parameters"],
     ["npvgg.architecture"],
     ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],

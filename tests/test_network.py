@@ -129,7 +129,7 @@ def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
 
 
 @pytest.mark.parametrize("names, text", [
-    ([], "^no layer was asked for; name at least one"), (["conv1_9"], "^vgg11_bn has no layer 'conv1_9'; it has conv1_1"),
+    ([], "^no layer was asked for; name at least one"), (["conv9_9"], "^vgg11_bn has no layer 'conv9_9'; it has conv1_1"),
     (None, r"^the layers asked for are None; give a list of names such as \['relu5_3', 'fc7'\]$"),
     (7, "^the layers asked for are 7; give"), ([7], "^7 is no name of a layer; give text, for example 'relu5_3'$"),
     (["pool1", None], "^None is no name of a layer"), ([["pool1"]], r"^\['pool1'\] is no name of a layer"),

@@ -1,4 +1,6 @@
+import json
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,27 @@ def test_names_that_are_no_text_are_shown():
     assert text.shown("a\x1b]0;title\x07\u202e\n") == r"a\x1b]0;title\x07\u202e\n"
 
 
+odd_names = [rb"\udce9", rb"\udc5cudce9.png", b"\\\xe9", rb"\udc" + b"\xe9"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+@given(st.one_of(st.binary(max_size=12), st.sampled_from(odd_names)))
+def test_any_name_comes_back_from_json_and_from_csv(name):
+    """As the documents say how."""
+    written = text.file_name(os.fsdecode(name))
+    line = text.encoded(json.dumps(written, ensure_ascii=False))
+    assert json.loads(line.decode()).encode("utf-8", "surrogateescape") == name
+    cell = text.encoded(text.unambiguous(written))
+    assert re.sub(rb"\\udc([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), cell) == name
+    if rb"\udc" not in cell:
+        assert cell == name
+
+
+def test_a_name_is_read_as_utf8_in_every_locale(monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert text.file_name("gr\xc3\xb6\xc3\x9fe") == "größe"
+
+
 def test_a_long_text_is_cut_before_it_is_escaped():
     assert text.shown("\0" * 10**6, 3) == r"\x00\x00\x00"
 
@@ -29,6 +52,14 @@ def test_a_long_text_is_cut_before_it_is_escaped():
 ], ids=["lines", "nothing", "text", "escape", "long"])
 def test_what_others_say_is_one_line(error, sentence):
     assert text.said(error) == sentence
+
+
+@pytest.mark.parametrize("name, suggestion", [
+    ("vgg61", " (did you mean 'vgg16'?)"), ("VGG_16", " (did you mean 'vgg16'?)"), ("resnet", ""), ("", ""), (None, ""),
+    ("x" * 10**6, ""),
+])
+def test_the_closest_name_is_offered(name, suggestion):
+    assert text.meant(name, ["vgg11", "vgg13", "vgg16", "vgg19"]) == suggestion
 
 
 @pytest.mark.parametrize("names, most, line", [

@@ -4,7 +4,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from npvgg import command_line
+from npvgg import command_line, text
+from npvgg.cli import options
+from npvgg.errors import EXIT_STATUSES
 from npvgg.version import __version__
 
 # In the order in which a new user needs them.
@@ -25,9 +27,15 @@ class Commands(click.Group):
     def resolve_command(self, context, arguments):
         """click's (name, command, rest) of the arguments; click.UsageError lists the commands where the name is none."""
         name = arguments[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            raise click.UsageError(f"there is no command {name!r}; npvgg has {', '.join(COMMANDS)}", context)
+        if name not in COMMANDS and not name.startswith("-") and not context.resilient_parsing:
+            raise click.UsageError(f"there is no command {name!r}{text.meant(name, COMMANDS)}; npvgg has {', '.join(COMMANDS)}",
+                                   context)
         return super().resolve_command(context, arguments)
+
+    def format_epilog(self, context, formatter):
+        """The exit statuses, below the commands."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), meaning) for status, meaning in EXIT_STATUSES.items()])
 
 
 def print_versions(context, _, asked):
@@ -43,14 +51,11 @@ def print_versions(context, _, asked):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=print_versions,
+@click.option("-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=print_versions,
               help="Show the versions and exit.")
+@options.talking
 def command():
-    """VGG without a framework: classify pictures, look at every layer, check the numbers.
-
-    Exit status: 0 fine, 1 a difference found or a bug, 2 wrong usage, 3 bad file, 4 not supported, 5 wrong digest, 6 network,
-    7 disk, 8 some pictures failed, 130 interrupted.
-    """
+    """VGG without a framework: classify pictures, look at every layer, check the numbers."""
 
 
 def main():

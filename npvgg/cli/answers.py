@@ -1,12 +1,16 @@
-"""How predictions are printed: for people, as JSON lines, as CSV."""
+r"""How predictions are printed: for people, as JSON lines, as CSV; in UTF-8.
+
+A byte of a picture's name that is no UTF-8 is written as \udcXX: in JSON a lone surrogate, in CSV these letters, which mean
+nothing else there (`text.unambiguous`).  People see every character that does not print as an escape.
+"""
 import csv
 import io
 import json
 from contextlib import contextmanager
 
-from npvgg.cli.progress import say
+from npvgg import text
+from npvgg.cli.progress import ERROR, say
 from npvgg.errors import PARTIAL_SUCCESS
-from npvgg.images.reading import shown
 from npvgg.storage import atomic_file
 
 COLUMNS = ("image", "rank", "label", "index", "probability", "logit", "error", "output")
@@ -23,18 +27,18 @@ def deliver(stream, total, net, write):
         write(answer)
         if answer.error:
             failures.append(answer.error.exit_code)
-            say(f"{answer.error}")
+            say(f"{answer.error}", ERROR)
         elif is_guess(answer, net):
-            guesses.append((answer.predictions[0].probability, shown(answer.image)))
+            guesses.append((answer.predictions[0].probability, text.shown(answer.image)))
     if guesses:
         which = guesses[0][1] if len(guesses) == 1 else f"{len(guesses)} of {total} pictures"
         best = f"{'at most ' if len(guesses) > 1 else ''}{max(guesses)[0]:.4f}"
         say(f"{which}: the best of {net.num_classes} classes has {best}, hardly more than a guess; `npvgg verify` checks the "
-            "weights, `npvgg inspect` shows how they want pictures prepared")
+            "weights, `npvgg inspect` shows how they want pictures prepared", ERROR)
     if not failures:
         return 0
     if total > 1:
-        say(f"{len(failures)} of {total} pictures could not be classified")
+        say(f"{len(failures)} of {total} pictures could not be classified", ERROR)
     return failures[0] if len(failures) == total else PARTIAL_SUCCESS
 
 
@@ -48,8 +52,7 @@ def is_guess(answer, net):
 def writer(form, target, force, net):
     """A function that writes one Answer of a network of this architecture.
 
-    `form`: "json", "csv" or None for people; `target`: a file that appears only when all is written, or None or "-" for
-    standard output.
+    `form`: "json", "csv" or None for people; `target`: a file (`atomic_file.growing`), or None or "-" for standard output.
     """
     render = {None: for_people, "json": as_json, "csv": as_csv}[form]
     if target in (None, "-"):
@@ -57,18 +60,14 @@ def writer(form, target, force, net):
             print(csv_line(COLUMNS))
         yield lambda answer: print(render(answer, net.output), flush=True)
         return
-    with atomic_file.writing(target, force=force) as stream:
-        def write(answer):
-            stream.write((render(answer, net.output) + "\n").encode())
-
-        if form == "csv":
-            stream.write((csv_line(COLUMNS) + "\n").encode())
-        yield write
+    header = text.encoded(csv_line(COLUMNS) + "\n") if form == "csv" else b""
+    with atomic_file.growing(target, force=force, header=header) as write:
+        yield lambda answer: write(text.encoded(render(answer, net.output) + "\n"))
 
 
 def for_people(answer, _):
     """An Answer → the name of the picture and a line for each label with its probability in per cent."""
-    name = shown(answer.image)
+    name = text.shown(text.file_name(answer.image))
     if answer.error:
         return f"{name}\n     not classified"
     return "\n".join([name, *(f"{percent(p.probability):>8} %  {p.label}" for p in answer.predictions)])
@@ -82,18 +81,20 @@ def percent(probability):
 
 def as_json(answer, output):
     """One line; `output` says what the probabilities are: "softmax" (they sum to 1) or "sigmoid" (each by itself)."""
+    image = text.file_name(answer.image)
     if answer.error:
-        return json.dumps({"image": answer.image, "error": str(answer.error)}, ensure_ascii=False)
+        return json.dumps({"image": image, "error": str(answer.error)}, ensure_ascii=False)
     predictions = [{"label": p.label, "index": p.index, "probability": p.probability, "logit": p.logit}
                    for p in answer.predictions]
-    return json.dumps({"image": answer.image, "output": output, "predictions": predictions}, ensure_ascii=False)
+    return json.dumps({"image": image, "output": output, "predictions": predictions}, ensure_ascii=False)
 
 
 def as_csv(answer, output):
     """An Answer → a line of CSV for each label, or one with the error."""
+    image = text.unambiguous(text.file_name(answer.image))
     if answer.error:
-        return csv_line([answer.image, "", "", "", "", "", str(answer.error), output])
-    return "\n".join(csv_line([answer.image, rank, p.label, p.index, p.probability, p.logit, "", output])
+        return csv_line([image, "", "", "", "", "", str(answer.error), output])
+    return "\n".join(csv_line([image, rank, p.label, p.index, p.probability, p.logit, "", output])
                      for rank, p in enumerate(answer.predictions, start=1))
 
 

@@ -12,6 +12,7 @@ from npvgg.cli import options
 @options.threads
 @options.tier
 @options.algorithm
+@options.talking
 def command(model, batch, runs, threads, tier, algorithm):
     """Time the forward pass on noise of the model's own size, after one run that is not counted.
 

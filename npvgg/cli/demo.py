@@ -14,6 +14,7 @@ PHOTOGRAPHS = ("chelsea.png", "rocket.jpg", "motorcycle_left.png", "coffee.png",
 @options.threads
 @options.tier
 @options.algorithm
+@options.talking
 def command(model, top, threads, tier, algorithm):
     """Classify five photographs that scikit-image carries: a cat, a rocket, a motorcycle, a cup of coffee, an astronaut.
 

@@ -5,8 +5,9 @@ from npvgg.cli import options
 
 
 @click.command(short_help="Fetch published weights, check and convert them.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, type=options.Model(), metavar="NAME...")
 @options.force
+@options.talking
 def command(names, force):
     """Fetch the checkpoint called NAME, compare its digest, convert it to HDF5 and keep it in the cache.
 

@@ -1,9 +1,11 @@
 """npvgg inspect FILE: what a weights file says of itself."""
 import click
 
+from npvgg.cli import options
+
 
 @click.command(short_help="Show what a weights file holds.")
-@click.argument("model", metavar="NAME|FILE")
+@click.argument("model", type=options.Model(), metavar="NAME|FILE")
 def command(model):
     """Show what network a weights file holds, its header, and every tensor with its shape, bytes and digest.
 

@@ -3,13 +3,15 @@ import json
 
 import click
 
+from npvgg.cli import options
+
 
 @click.command(short_help="Compare two traces layer by layer.")
-@click.argument("ours", metavar="A.h5")
-@click.argument("theirs", metavar="B.h5")
+@click.argument("ours", type=click.Path(), metavar="A.h5")
+@click.argument("theirs", type=click.Path(), metavar="B.h5")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="GAP",
               help="Largest gap allowed in a layer, over the largest value of B.")
-@click.option("--model", metavar="NAME|FILE",
+@click.option("--model", type=options.Model(), metavar="NAME|FILE",
               help="The network that made A: its weights tell a transposed filter from a wrong ε.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(ours, theirs, tolerance, model, as_json):

@@ -2,23 +2,37 @@
 import sys
 from contextlib import contextmanager
 
+import click
+
 from npvgg import hub
 
+ERROR, NOTE, DETAIL = range(-1, 2)        # what is said even with -q, without it, and only with -v
+VOLUME = "npvgg.volume"                   # the key of click's context under which -q and -v are remembered
 
-def say(text):
-    """Print one line on standard error, with "npvgg: " before it."""
-    print(f"npvgg: {text}", file=sys.stderr)
+
+def say(text, level=NOTE):
+    """Print one line on standard error, with "npvgg: " before it, unless the command is to be quieter than `level`."""
+    if is_said(level):
+        print(f"npvgg: {text}", file=sys.stderr)
+
+
+def is_said(level):
+    """Whether the command that runs is to say what has this level."""
+    context = click.get_current_context(silent=True)
+    return level <= (context.meta.get(VOLUME, NOTE) if context else NOTE)
 
 
 def load(model, **options):
     """`classify.load` with a progress bar, and one line that says so where the bundled network stands in."""
     from npvgg import classify
+    from npvgg.kernels.compiling.threads import number_of
 
     announce_compilation()
     vgg = classify.load(model, progress=DownloadBar(), **options)
     if model is None:
         say(f"no --model given, so this is the bundled {hub.DEFAULT}: "
             f"{vgg.architecture.num_classes} classes ({', '.join(vgg.class_names)}); `npvgg models` lists others")
+    say(f"{vgg!r}"[1:-1] + f", {number_of(vgg.options.threads)} threads", DETAIL)
     return vgg
 
 
@@ -43,7 +57,7 @@ def counted(items, total, what, *, to_file):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    is_shown = sys.stderr.isatty() and total > 1 and (to_file or not sys.stdout.isatty())
+    is_shown = is_said(NOTE) and sys.stderr.isatty() and total > 1 and (to_file or not sys.stdout.isatty())
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                    console=Console(stderr=True), transient=True, disable=not is_shown, redirect_stdout=False)
     with bar:
@@ -63,8 +77,8 @@ class DownloadBar:
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
             self.bar = Progress(TextColumn("downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
-                                redirect_stdout=False)
+                                console=Console(stderr=True), transient=True, redirect_stdout=False,
+                                disable=not (is_said(NOTE) and sys.stderr.isatty()))
             self.bar.start()
             self.task = self.bar.add_task("", total=self.total)
         self.bar.update(self.task, advance=size, total=self.total)

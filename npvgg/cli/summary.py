@@ -3,9 +3,11 @@ from pathlib import Path
 
 import click
 
+from npvgg.cli import options
+
 
 @click.command(short_help="Show the layers of a network, with their cost.")
-@click.argument("model", metavar="NAME|FILE")
+@click.argument("model", type=options.Model(), metavar="NAME|FILE")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS",
               help="Side of the picture; default: the network's.")
 def command(model, input_size):

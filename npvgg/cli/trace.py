@@ -5,8 +5,9 @@ from npvgg.cli import options
 
 
 @click.command(short_help="Record every intermediate array of a run.")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The HDF5 file to write, one dataset a layer.")
+@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE|-...")
+@click.option("-o", "--output", required=True, type=click.Path(), metavar="FILE",
+              help="The HDF5 file to write, one dataset a layer.")
 @options.model
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,
               help="float64 is the oracle that float32 runs are judged by.")
@@ -15,16 +16,17 @@ from npvgg.cli import options
 @options.force
 @options.exif
 @options.background
+@options.talking
 def command(images, output, model, dtype, threads, tier, force, exif, background):
     """Run a network on pictures and write the prepared input and the output of every layer, for `npvgg parity`."""
     from npvgg import images as pictures
-    from npvgg.cli import progress
+    from npvgg.cli import naming, progress
     from npvgg.parity import traces
     from npvgg.storage import atomic_file
     from npvgg.version import __version__
 
     atomic_file.destination(output, force)                           # refused now rather than after the work
-    paths = pictures.find(images)
+    paths = naming.pictures(images)
     vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,

@@ -12,12 +12,13 @@ them), and changes of the weights, made before the file was written, that stay b
 
 
 @click.command(short_help="Check a weights file: digests, self-test, recorded answers.")
-@click.argument("models", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.argument("models", nargs=-1, required=True, type=options.Model(), metavar="NAME|FILE...")
 @click.option("--test-data", type=click.Path(path_type=Path), metavar="DIR",
               help="Run the tests in DIR too: test_data_set_N/input_0.pb and output_0.pb, or .npz files with the arrays input "
                    "and output.")
 @options.threads
 @options.tier
+@options.talking
 def command(models, test_data, threads, tier):
     """Check the structure and the digest of every tensor, then run the self-test: a seeded input whose answer is stored.
 

@@ -6,6 +6,7 @@ from npvgg.cli import options
 
 @click.command(short_help="Compile the kernels, so that no later run has to.")
 @options.tier
+@options.talking
 def command(tier):
     """Compile the kernels of a tier for this machine and keep them, for container images and continuous integration.
 

@@ -3,6 +3,7 @@ import fnmatch
 import glob
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from npvgg.errors import StorageError, UsageError
@@ -17,18 +18,23 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
 
     A file that is named is taken whatever its suffix, and each time it is named; with `missing` also where there is none, for
     whoever reads it says so in its place.  A directory gives the files below it whose suffix is a picture's, names in
-    natural order (2 before 10), without hidden ones and without entering linked directories.  A pattern means what it means
+    natural order (2 before 10), without hidden ones and without entering linked directories; with `missing` also the
+    directories below it that cannot be read, for the same reason.  A pattern means what it means
     in a shell, `**` any depth, linked directories left out; a name that exists is no pattern, whatever its characters.
     Directories and patterns give no picture a second time.
     UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """
-    patterns = [patterns] if isinstance(patterns, (str, os.PathLike)) else list(patterns)
+    is_one = isinstance(patterns, (str, os.PathLike)) or not isinstance(patterns, Iterable)
+    patterns = [patterns] if is_one else list(patterns)
+    wrong = [type(pattern).__name__ for pattern in patterns if not isinstance(pattern, (str, os.PathLike))]
+    if wrong:
+        raise UsageError(f"one of the names is of type {wrong[0]}; give names of files, directories or patterns, as text or Path")
     if not patterns:
         raise UsageError("no pictures were named; give files, directories or patterns")
     paths, seen = [], set()
     for pattern in map(os.fspath, patterns):
         is_name = is_file_name(pattern, missing)
-        below = [Path(pattern)] if is_name else [path for name in expanded(pattern) for path in pictures(name)]
+        below = [Path(pattern)] if is_name else [path for name in expanded(pattern) for path in pictures(name, missing)]
         if not below:
             reason = "no picture in this directory" if os.path.isdir(pattern) else "no such file, directory or match"
             raise UsageError(f"{shown(pattern)}: {reason}; check the name")
@@ -91,12 +97,13 @@ def entries(folder):
         return []
 
 
-def pictures(name):
-    """A file → itself; a directory → the pictures below it."""
+def pictures(name, missing):
+    """A file → itself; a directory → the pictures below it, with `missing` also directories that cannot be read."""
     if not os.path.isdir(name):
         return [Path(name)]
     below = []
-    for folder, folders, files in os.walk(name, onerror=refuse_folder):
+    unreadable = (lambda error: below.append(Path(error.filename))) if missing else refuse_folder
+    for folder, folders, files in os.walk(name, onerror=unreadable):
         folders[:] = [inner for inner in folders if not inner.startswith(".")]
         below += [Path(folder, file) for file in files
                   if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES]

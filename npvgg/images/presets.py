@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from npvgg.architecture import CHANNELS, Architecture
 from npvgg.errors import BadFileError, UsageError
 from npvgg.storage import strict_json
+from npvgg.text import meant
 
 MAX_SIDE = 4096
 MAX_FACTOR = 1e6                                          # keeps every normalised value finite in float32
@@ -27,7 +28,7 @@ ORDERS = {"L": "L", "RGB": "RGB", "BGR": "RGB", "RGBA": "RGBA"}        # → Pil
 def preset(name: str) -> "Preset":
     """A preset by its name, one of PRESETS; UsageError with the list of names for any other."""
     if not isinstance(name, str) or name not in PRESETS:
-        raise UsageError(f"preset {name!r} is not known; choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"preset {name!r} is not known{meant(name, PRESETS)}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 

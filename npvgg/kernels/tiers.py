@@ -7,6 +7,7 @@ import os
 from importlib import import_module
 
 from npvgg.errors import UnsupportedError, UsageError
+from npvgg.text import meant
 
 LADDER = ("reference", "jit", "engine")   # each rung overrides the ones below it
 DEFAULT = LADDER[-1]
@@ -36,6 +37,6 @@ def rungs(tier):
     Python.
     """
     if not isinstance(tier, str) or tier not in LADDER:
-        raise UsageError(f"there is no kernel tier {tier!r}; choose one of {', '.join(LADDER)}")
+        raise UsageError(f"there is no kernel tier {tier!r}{meant(tier, LADDER)}; choose one of {', '.join(LADDER)}")
     is_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
     return tuple(rung for rung in LADDER[:LADDER.index(tier) + 1] if is_compiled or rung != "engine")

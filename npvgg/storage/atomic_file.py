@@ -4,8 +4,11 @@
         file.write(…)
                                                         # flush, fsync, check, rename, fsync of the folder
 
+    with atomic_file.growing("answers.csv") as write:    # records that took long to make: those of a run that fails are kept
+        write(b"…")
+
 Whenever the process stops (an error, a full disk, kill −9), the path holds nothing, its old bytes, or all the new ones.
-After an error the temporary file is removed; only a killed process leaves one, called .npvgg-….tmp.
+After an error the temporary file is removed, or kept as PATH.partial; only a killed process leaves one, called .npvgg-….tmp.
 """
 import errno
 import os
@@ -14,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from npvgg import text
 from npvgg.errors import BadFileError, StorageError, UsageError
 
 CURES = {
@@ -31,12 +35,13 @@ CURES = {
 
 @contextmanager
 def writing(path: str | bytes | os.PathLike, *, force: bool = False,
-            check: Callable[[str], None] | None = None) -> Iterator[BinaryIO]:
+            check: Callable[[str], None] | None = None,
+            salvage: Callable[[str, BaseException], None] | None = None) -> Iterator[BinaryIO]:
     """Yield a binary file; when the block ends without an error, its bytes become the file `path`.
 
     An existing file is kept unless `force`; a symbolic link is followed.  `check(temporary_path)` runs on the closed
-    file before it takes its name, and may raise BadFileError.  Raises UsageError (exists already, is a folder) and
-    StorageError.
+    file before it takes its name, and may raise BadFileError.  After an error `salvage(temporary_path, error)` may give what
+    was written another name.  Raises UsageError (exists already, is a folder) and StorageError.
     """
     target = destination(path, force)
     temporary = os.path.join(os.path.dirname(target), f".npvgg-{uuid.uuid4().hex}.tmp")
@@ -49,12 +54,56 @@ def writing(path: str | bytes | os.PathLike, *, force: bool = False,
             run(check, temporary, path)
         give_name(temporary, target, force)
     except BaseException as error:
+        # An OSError about some other file is the caller's own.
+        is_ours = isinstance(error, OSError) and not isinstance(error, StorageError) and error.filename in (None, temporary)
+        failure = StorageError(sentence(path, error)) if is_ours else error
+        with suppress(OSError):
+            if salvage is not None:
+                salvage(temporary, failure)
         with suppress(OSError):
             os.unlink(temporary)
-        # An OSError about some other file is the caller's own.
-        if isinstance(error, OSError) and not isinstance(error, StorageError) and error.filename in (None, temporary):
-            raise StorageError(sentence(path, error)) from None
+        if is_ours:
+            raise failure from None
         raise
+
+
+@contextmanager
+def growing(path: str | bytes | os.PathLike, *, force: bool = False,
+            header: bytes = b"") -> Iterator[Callable[[bytes], None]]:
+    """Yield write(record); when the block ends without an error, the header and the records become the file `path`.
+
+    Where it ends otherwise (an error, Ctrl-C, a full disk), the whole records until then, if there are any, are the file
+    `path`.partial, and a note of the error says so.  Nothing waits in a buffer, so a killed process leaves them too.  Errors:
+    those of `writing`.
+    """
+    complete = 0
+
+    def salvage(temporary, error):
+        if complete > len(header):
+            os.truncate(temporary, complete)               # a full disk takes a part of a record
+            name = partial_name(os.fsdecode(path))
+            os.replace(temporary, name)
+            error.add_note(f"what was finished before is kept in {text.shown(name)}")
+
+    with writing(path, force=force, salvage=salvage) as file:
+        def write(record):
+            nonlocal complete
+            rest = memoryview(record)
+            while rest:
+                rest = rest[file.raw.write(rest):]
+            complete += len(record)
+
+        write(header)
+        yield write
+
+
+def partial_name(name: str) -> str:
+    """`name`.partial, or with a number behind it where that is taken by what an earlier run has left."""
+    partial, number = f"{name}.partial", 1
+    while os.path.lexists(partial):
+        number += 1
+        partial = f"{name}.partial{number}"
+    return partial
 
 
 def write(path: str | bytes | os.PathLike, data: bytes | str, *, force: bool = False) -> None:

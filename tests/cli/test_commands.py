@@ -1,6 +1,7 @@
 """The other commands, and the manners of all of them."""
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from witnesses.command import npvgg
 
+import npvgg as npvgg_package
 from npvgg import cli, hub, images
 from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe, operations
+from npvgg.errors import EXIT_STATUSES, INTERRUPTED, PARTIAL_SUCCESS, NpvggError, UsageError
 from npvgg.kernels import tiers
 from weights_convert import catalog
 
@@ -25,7 +28,7 @@ def test_every_command_explains_itself(name):
 
 
 def test_help_lists_every_command_with_a_sentence():
-    lines = [line.split(maxsplit=1) for line in npvgg("--help").out.split("Commands:")[1].strip().splitlines()]
+    lines = [line.split(maxsplit=1) for line in npvgg("--help").out.split("Commands:")[1].split("\n\n")[0].strip().splitlines()]
     assert [line[0] for line in lines] == list(cli.COMMANDS)
     assert all(line[1].endswith(".") for line in lines)
 
@@ -35,7 +38,74 @@ def test_an_unknown_command_is_answered_with_the_known_ones():
     assert run.status == 2 and "there is no command 'clasify'; npvgg has predict, demo, models" in run.err
 
 
+@pytest.mark.parametrize("arguments, words", [
+    (["sumary", "vgg16"], "there is no command 'sumary' (did you mean 'summary'?)"),
+    (["models", "--jason"], "--json"),
+    (["summary", "vgg61"], "there is no network called 'vgg61' (did you mean 'vgg16'?)"),
+    (["download", "vgg16_featurs"], "there is no model called 'vgg16_featurs' (did you mean 'vgg16_features'?)"),
+    (["download", "vgg16@kears"], "(did you mean 'vgg16@keras'?)"),
+])
+def test_the_closest_name_is_offered(arguments, words):
+    run = npvgg(*arguments)
+    assert run.status == 2 and words in run.err
+
+
+@pytest.mark.parametrize("wrong, meant", [
+    (lambda vgg: vgg.features("a.png", ["cnv5_1"]), "conv5_1"),
+    (lambda vgg: vgg.features("a.png", ["block5_pol"]), "block5_pool"),
+    (lambda _: npvgg_package.create("vgg16", num_clases=3), "num_classes"),
+    (lambda _: npvgg_package.create("vgg16", pooling="maxx"), "max"),
+    (lambda _: npvgg_package.create("vgg16", preset="torchvison"), "torchvision"),
+    (lambda _: npvgg_package.create("vgg16", how="torchvison"), "torchvision"),
+    (lambda vgg: vgg.using(tier="engin"), "engine"), (lambda vgg: vgg.using(algorithm="winogard"), "winograd"),
+])
+def test_the_library_offers_the_closest_name_too(tiny, wrong, meant):
+    with pytest.raises(UsageError, match=re.escape(f"(did you mean {meant!r}?)")):
+        wrong(tiny)
+
+
+@pytest.mark.parametrize("line, completions", [
+    ("npvgg su", ["summary"]), ("npvgg predict --ti", ["--tier"]), ("npvgg predict --tier e", ["engine"]),
+    ("npvgg summary vgg16_", [*(name for name in catalog.CHECKPOINTS if name.startswith("vgg16_")), "vgg16_"]),
+    ("npvgg predict ca", ["ca"]), ("npvgg nothing x", []),
+])
+def test_a_shell_completes_commands_options_values_models_and_files(monkeypatch, line, completions):
+    monkeypatch.setenv("_NPVGG_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    run = npvgg()
+    assert run.status == 0 and [line.partition(",")[2] for line in run.out.splitlines() if line] == completions
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(monkeypatch, shell):
+    monkeypatch.setenv("_NPVGG_COMPLETE", f"{shell}_source")
+    run = npvgg()
+    assert run.status == 0 and f"_NPVGG_COMPLETE={shell}_complete" in run.out
+
+
+def test_the_exit_statuses_stand_in_help_and_in_the_documents():
+    page = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    shown = npvgg("--help").out.partition("Exit status:")[2]
+    assert [line.split(maxsplit=1) for line in shown.strip().splitlines()] == [[str(k), v] for k, v in EXIT_STATUSES.items()]
+    assert re.findall(r"^\| (\d+) \| (.*) \|$", page, re.M) == [(str(k), v) for k, v in EXIT_STATUSES.items()]
+    kinds = [NpvggError, *NpvggError.__subclasses__()]
+    assert {kind.exit_code for kind in kinds} | {0, PARTIAL_SUCCESS, INTERRUPTED} <= set(EXIT_STATUSES)
+
+
+def test_quiet_leaves_errors_and_verbose_says_more(pictures):
+    arguments = ["predict", pictures / "a.png", pictures / "broken.jpg"]
+    usual, quiet, verbose = npvgg(*arguments), npvgg(*arguments, "-q"), npvgg(*arguments, "-v")
+    assert usual.out == quiet.out == verbose.out == npvgg("-q", *arguments).out
+    assert "no --model given" in usual.err and "no --model given" not in quiet.err
+    assert quiet.err.count("\n") == 2 and "broken.jpg" in quiet.err and "1 of 2 pictures could not be classified" in quiet.err
+    assert npvgg("-q", *arguments).err == quiet.err
+    assert re.search(r"VGG vgg13_bn at width .* engine tier in float32.* \d+ threads\n", verbose.err)
+    assert re.search(r"2 pictures in \d+\.\d\d s, \d+\.\d ms each\n$", verbose.err)
+
+
 def test_version_names_what_shows_in_the_numbers():
+    assert npvgg("-V").out == npvgg("--version").out
     assert [line.split()[0] for line in npvgg("--version").out.splitlines()] == ["npvgg", "numpy", "numba", "llvmlite", "h5py",
                                                                                  "pillow"]
 

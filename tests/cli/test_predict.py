@@ -93,7 +93,8 @@ def test_without_a_model_it_says_which_one_answers(pictures):
     (["nowhere/*.png"], 2, "nowhere"), (["a.png", "--model", "resnet50"], 2, "resnet50"),
     (["a.png", "--model", "no.h5"], 7, "no.h5"), (["a.png", "--model", "broken.jpg"], 3, "broken.jpg"),
     (["a.png", "--top", "0"], 2, "--top"), (["a.png", "--threads", "4096"], 2, "threads is 4096; this process can use 1 to"),
-    ([], 2, "Missing argument"),
+    ([], 2, "no pictures were named; give files, directories, patterns, - for standard input, or --files-from FILE"),
+    (["a.png", "-0"], 2, "--null was given without --files-from"),
 ], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
 def test_wrong_use_is_one_sentence(pictures, tiny_file, monkeypatch, arguments, status, text):
     monkeypatch.chdir(pictures)

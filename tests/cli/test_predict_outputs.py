@@ -2,7 +2,9 @@
 import csv
 import io
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from witnesses.command import npvgg
 from witnesses.networks import lively
 
 from npvgg import classify, network
+from npvgg.cli import answers as answers_module
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
 SIZES = {"width": 1 / 16, "input_size": 32}
@@ -210,3 +213,31 @@ def test_any_name_survives_csv_and_json(tiny_file, pictures, tmp_path, name):
     assert [answer["image"] for answer in answers(*arguments[1:])] == [str(path)]
     first, *lines = npvgg(*arguments).out.splitlines()
     assert len(lines) == 2 and first.isprintable()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+@pytest.mark.parametrize("form", [["--json"], ["--csv"], []], ids=["json", "csv", "people"])
+def test_a_name_that_is_no_utf8_loses_no_answer(tiny_file, pictures, tmp_path, form):
+    for name in (b"caf\xe9.png", "日本.png".encode()):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes((pictures / "a.png").read_bytes())
+    arguments = ["predict", tmp_path, "--model", tiny_file, *form]
+    printed = npvgg(*arguments)
+    written = npvgg(*arguments, "-o", tmp_path / "answers")
+    assert (printed.status, written.status, printed.err) == (0, 0, "")
+    assert (tmp_path / "answers").read_bytes().decode() == printed.out
+    assert r"caf\udce9.png" in printed.out and "日本.png" in printed.out
+
+
+def test_an_interrupted_run_keeps_what_it_has_answered(tiny_file, pictures, tmp_path, monkeypatch):
+    def interrupted(answer, output):
+        if "b.jpg" in answer.image:
+            raise KeyboardInterrupt
+        return as_json(answer, output)
+
+    as_json = answers_module.as_json
+    monkeypatch.setattr(answers_module, "as_json", interrupted)
+    run = npvgg("predict", pictures, "--model", tiny_file, "--json", "-o", tmp_path / "out")
+    assert run.status == 130
+    assert run.err == f"what was finished before is kept in {tmp_path / 'out.partial'}\nnpvgg: interrupted\n"
+    (line,) = (tmp_path / "out.partial").read_text().splitlines()
+    assert json.loads(line)["image"].endswith("a.png")

@@ -114,6 +114,12 @@ def test_no_patterns_at_all():
         find([])
 
 
+@pytest.mark.parametrize("names", [None, 5, [None], ["photos", 5], b"photos", [b"photos"]], ids=repr)
+def test_what_is_no_name_is_one_sentence(names):
+    with pytest.raises(UsageError, match="one of the names is of type .*; give names of files, directories or patterns"):
+        find(names)
+
+
 def test_a_directory_that_cannot_be_read_is_not_passed_over(folder, monkeypatch):
     scan = os.scandir
 

@@ -213,3 +213,67 @@ def test_of_writers_at_once_one_wins_whole(tmp_path, force):
     assert written == bytes([written[0]]) * 300_000
     assert written[0] in winners
     assert names(tmp_path) == ["out"]
+
+
+# ------------------------------------------------------------------------------------------------- records
+
+
+def test_records_become_the_file_when_all_are_there(tmp_path):
+    with atomic_file.growing(tmp_path / "out", header=b"head\n") as write:
+        write(b"one\n")
+        assert names(tmp_path) != ["out"]
+    assert (tmp_path / "out").read_bytes() == b"head\none\n" and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BadFileError, ZeroDivisionError, MemoryError])
+def test_records_of_a_run_that_fails_are_kept_and_named(tmp_path, error):
+    (tmp_path / "out").write_bytes(OLD)
+    with pytest.raises(error) as caught, atomic_file.growing(tmp_path / "out", force=True) as write:
+        write(b"one\n")
+        raise error
+    assert (tmp_path / "out.partial").read_bytes() == b"one\n" and (tmp_path / "out").read_bytes() == OLD
+    assert names(tmp_path) == ["out", "out.partial"]
+    assert caught.value.__notes__ == [f"what was finished before is kept in {tmp_path / 'out.partial'}"]
+
+
+def test_a_run_that_fails_replaces_no_records_of_an_earlier_one(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), atomic_file.growing(tmp_path / "out") as write:
+            write(b"one\n")
+            raise KeyboardInterrupt
+    assert names(tmp_path) == ["out.partial", "out.partial2"]
+
+
+def test_a_header_alone_is_not_kept(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught, atomic_file.growing(tmp_path / "out", header=b"head\n"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == [] and not hasattr(caught.value, "__notes__")
+
+
+def test_a_full_disk_leaves_whole_records(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(StorageError, match="raise the limit") as caught, atomic_file.growing(tmp_path / "out") as write:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        try:
+            for _ in range(9):
+                write(b"one\n")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "out.partial").read_bytes() == b"one\none\n"
+    assert "out.partial" in caught.value.__notes__[0]
+
+
+def test_records_outlive_a_sync_that_fails(tmp_path, monkeypatch):
+    with pytest.raises(StorageError, match="free some space") as caught, atomic_file.growing(tmp_path / "out") as write:
+        write(b"one\n")
+        FailingDisk(monkeypatch, 1, operations=["fsync"])
+    assert (tmp_path / "out.partial").read_bytes() == b"one\n" and names(tmp_path) == ["out.partial"]
+    assert "out.partial" in caught.value.__notes__[0]
+
+
+def test_records_outlive_another_writer_of_the_same_file(tmp_path):
+    with pytest.raises(UsageError, match="exists already"), atomic_file.growing(tmp_path / "out") as write:
+        write(b"one\n")
+        (tmp_path / "out").write_bytes(OLD)
+    assert (tmp_path / "out.partial").read_bytes() == b"one\n" and (tmp_path / "out").read_bytes() == OLD

@@ -2,6 +2,7 @@
 import contextlib
 import io
 from typing import NamedTuple
+from unittest import mock
 
 from npvgg import cli, command_line
 
@@ -12,9 +13,9 @@ class Run(NamedTuple):
     err: str
 
 
-def npvgg(*arguments):
-    """`npvgg ARGUMENTS` → its exit status and what it printed."""
-    return run(cli.command, "npvgg", arguments)
+def npvgg(*arguments, stdin=b""):
+    """`npvgg ARGUMENTS` with these bytes on standard input → its exit status and what it printed."""
+    return run(cli.command, "npvgg", arguments, stdin)
 
 
 def weights_convert(*arguments):
@@ -24,12 +25,13 @@ def weights_convert(*arguments):
     return run(command, "weights-convert", arguments)
 
 
-def run(command, program, arguments):
-    out, err = io.StringIO(), io.StringIO()
-    out.fileno = err.fileno = lambda: -1
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+def run(command, program, arguments, stdin=b""):
+    """With standard streams as a shell in another locale opens them: neither UTF-8 nor unbuffered."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "cp1252", newline="") for _ in "12")
+    given = stdin if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch("sys.stdin", given):
         try:
             command_line.run(command, program, [str(argument) for argument in arguments])
         except SystemExit as end:
             status = end.code
-    return Run(status, out.getvalue(), err.getvalue())
+    return Run(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode("cp1252"))
