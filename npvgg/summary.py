@@ -12,12 +12,13 @@ POOLINGS = {"max": "maximum of 2×2", "avg": "average of 2×2"}
 BORDERS = {"zeros": "zeros", "reflect": "the map mirrored"}
 
 
-def table(name: str | Architecture, input_size: int | tuple | None = None) -> str:
+def table(name: str | Architecture, input_size: int | tuple | None = None, width: int | None = None) -> str:
     """An Architecture or its name → the lines of its table, the totals of parameters and MACs last.
 
     Parameters are the learned ones; the bytes of batch norm include its running mean and variance.  A receptive field
     is the side (height×width where they differ) of the input window that one output value depends on.  `input_size` is a
-    side or (H, W) in pixels, by default the network's own.  Errors: those of `architecture` and `describe`.
+    side or (H, W) in pixels, by default the network's own; `width` that of the terminal, see `text_table`.  Errors: those of
+    `architecture` and `describe`.
     """
     net = architecture(name)
     size = net.input_size if input_size is None else input_size
@@ -25,10 +26,11 @@ def table(name: str | Architecture, input_size: int | tuple | None = None) -> st
     lines = text_table.render(HEADINGS, [
         (row.layer.name, shape(row.output_shape), count(row.parameters), count(row.macs), side(row.receptive_field),
          count(row.parameter_bytes), f"{row.output_bytes:,}")
-        for row in rows], left=(0, 1))
+        for row in rows], left=(0, 1), width=width)
     picture = (net.input_channels, *((size, size) if isinstance(size, Integral) else size))
     departures = [f"{what}: {words}" for what, words in departures_of(net).items()]
-    return "\n".join([*lines, "", f"{net.name} on {shape(picture)}", *departures, *totals(rows)])
+    below = [f"{net.name} on {shape(picture)}", *departures, *totals(rows)]
+    return "\n".join([*lines, "", *(part for line in below for part in text_table.wrapped(line, width))])
 
 
 def totals(rows: Sequence[Row]) -> tuple:

@@ -31,18 +31,21 @@ class Inspection:
     tensors: tuple                            # every array: parameters, labels, self-test output
 
     def __str__(self) -> str:
+        return self.page()
+
+    def page(self, width: int | None = None) -> str:
+        """For people, on a terminal of so many columns (`text_table`)."""
         fields = {"file": self.path, "bytes": f"{self.size_bytes:,}"} | self.header
         if self.class_names:
             fields["labels"] = f"{len(self.class_names):,}: {text.listed(self.class_names, LISTED_LABELS)}"
         if self.self_test:
             fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
-        width = max(map(len, fields))
         # Texts are whatever the file says: their line breaks are kept, other control characters are shown as escapes.
-        lines = [text.shown(line) for name, value in fields.items() if value != ""
-                 for line in f"{name:<{width}}  {value}".split("\n")]
+        fields = {name: "\n".join(map(text.shown, value.split("\n"))) for name, value in fields.items() if value != ""}
+        lines = text_table.definitions(fields, width)
         table = text_table.render(("tensor", "shape", "dtype", "bytes", "SHA-256"),
                                   [(t.path, str(t.shape), t.dtype, f"{t.nbytes:,}", t.sha256) for t in self.tensors],
-                                  left=(0, 1, 2, 4))
+                                  left=(0, 1, 2, 4), width=width)
         return "\n".join([*lines, "", *table])
 
 

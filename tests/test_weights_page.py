@@ -36,7 +36,7 @@ def test_inspect_reads_as_a_page(path):
 
 def test_inspect_shows_no_control_characters_but_line_ends(tmp_path):
     page = str(weights_page.inspect(small_weights.write(tmp_path / "a.h5", notes="two\nlines \x1b]0;title\x07")))
-    assert r"two" "\n" r"lines \x1b]0;title\x07" in page
+    assert "two\n" + 15 * " " + r"lines \x1b]0;title\x07" in page
 
 
 def test_inspect_checks_no_digest_of_a_parameter(path):

@@ -66,7 +66,8 @@ def planned(plan):
     from npvgg import text_table
 
     return text_table.render(("tensor", "shape", "dtype", "parameter", "shape"),
-                             [tuple(map(str, row)) for row in plan], left=(0, 1, 2, 3, 4))
+                             [tuple(map(str, row)) for row in plan], left=(0, 1, 2, 3, 4),
+                             width=text_table.terminal_width())
 
 
 def read_names(path):

@@ -44,4 +44,5 @@ def command(model, batch, runs, threads, tier, algorithm):
         median = statistics.median(times[1:])
         rows.append((f"{size}", f"{median:.2f}", f"{min(times[1:]):.2f}", f"{1e3 / median:.1f}", f"{gap:.1e}"))
     print(f"{vgg.architecture.name} on {side}×{side}, {tier} tier, {number_of(threads)} threads")
-    print("\n".join(text_table.render(("batch", "ms an image", "fastest", "images/s", "error"), rows, left=())))
+    print("\n".join(text_table.render(("batch", "ms an image", "fastest", "images/s", "error"), rows, left=(),
+                                      width=text_table.terminal_width())))

@@ -14,12 +14,12 @@ def command(model):
     """
     from pathlib import Path
 
-    from npvgg import classify, hub, summary, weights_page
+    from npvgg import classify, hub, summary, text_table, weights_page
     from npvgg.architecture import Architecture
 
     path = Path(model) if classify.is_path(model) else hub.locate(model, offline=True)
     page = weights_page.inspect(path)
     facts = summary.facts(Architecture.from_json(page.header["architecture"]))
-    width = max(map(len, facts))
-    print("\n".join(f"{what:<{width}}  {words}" for what, words in facts.items()), end="\n\n")
-    print(page)
+    width = text_table.terminal_width()
+    print("\n".join(text_table.definitions(facts, width)), end="\n\n")
+    print(page.page(width))

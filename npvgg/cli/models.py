@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 import click
 
+from npvgg import text_table
+
 HEADINGS = ("name", "state", "MiB", "classes", "top-1", "top-5", "checked by")
 USUAL = ("npvgg", "torchvision")          # publishers whose networks are shown without --all
 
@@ -27,23 +29,22 @@ def command(is_all, as_json):
         return
     shown = [model for model in models if is_all or model.publisher in USUAL or model.state == "cached"]
     about = {"npvgg": "in this package; its accuracy is on CIFAR-10's test pictures"} | catalog.PUBLISHERS
-    print("\n".join(grouped(shown, about)))
+    width = text_table.terminal_width()
+    print("\n".join(grouped(shown, about, width)))
     if len(shown) < len(models):
         others = ", ".join(name for name in catalog.PUBLISHERS if name not in USUAL)
-        print(f"\n{len(models) - len(shown)} more of {others}: npvgg models --all")
+        print("", *text_table.wrapped(f"{len(models) - len(shown)} more of {others}: npvgg models --all", width), sep="\n")
 
 
-def grouped(models, about):
+def grouped(models, about, width=None):
     """ModelEntries, publisher → what to say of it → the lines of a table with a line before each publisher's."""
-    from npvgg import text_table
-
-    heading, rule, *rows = text_table.render(HEADINGS, [cells(model) for model in models], left=(0, 1, 6))
+    heading, rule, *rows = text_table.render(HEADINGS, [cells(model) for model in models], left=(0, 1, 6), width=width)
     yield from (heading, rule)
     publisher = None
     for model, row in zip(models, rows, strict=True):
         if model.publisher != publisher:
             publisher = model.publisher
-            yield f"{publisher}: {about[publisher]}"
+            yield from text_table.wrapped(f"{publisher}: {about[publisher]}", width)
         yield row
 
 

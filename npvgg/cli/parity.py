@@ -20,10 +20,10 @@ def command(ours, theirs, tolerance, model, as_json):
     The first layer that diverges stands on top, then one line a layer: largest gap, rms, distance in units of the last place,
     verdict.  Exit status 1 if a layer diverges; then mistakes that are often made there are tried and named if they fit.
     """
-    from npvgg import classify
+    from npvgg import classify, text_table
     from npvgg.parity import report, traces
 
     network = None if model is None else classify.load(model, offline=True)
     comparison = report.compare(traces.read(ours), traces.read(theirs), tolerance=tolerance, network=network)
-    print(json.dumps(comparison.as_dict()) if as_json else comparison.text())
+    print(json.dumps(comparison.as_dict()) if as_json else comparison.text(text_table.terminal_width()))
     return 1 if comparison.diverges else 0

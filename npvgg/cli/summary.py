@@ -16,9 +16,9 @@ def command(model, input_size):
     NAME is one of the ten networks (vgg11 … vgg19_bn, a_lrn, c, or a letter of the paper) and needs no weights; FILE is a
     weights file.
     """
-    from npvgg import classify, hub, summary, weights
+    from npvgg import classify, hub, summary, text_table, weights
 
     if classify.is_path(model) or model in hub.BUNDLED:
         path = Path(model) if classify.is_path(model) else hub.locate(model)
         model = weights.read(path, verify=False).architecture
-    print(summary.table(model, input_size))
+    print(summary.table(model, input_size, text_table.terminal_width()))

@@ -47,9 +47,10 @@ def command(models, test_data, threads, tier):
 
 def run_tests(vgg, folder):
     """Print a line for each test, and return whether all agree."""
+    from npvgg import text_table
     from npvgg.parity import recorded_answers, report
 
     outcomes = [recorded_answers.check(vgg, test) for test in recorded_answers.find(folder)]
     print(f"{folder}: recorded {vgg.source_output}")
-    print("\n".join(recorded_answers.table(outcomes)))
+    print("\n".join(recorded_answers.table(outcomes, text_table.terminal_width())))
     return all(outcome.verdict != report.DIVERGES for outcome in outcomes)

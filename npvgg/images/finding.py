@@ -28,7 +28,8 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
     patterns = [patterns] if is_one else list(patterns)
     wrong = [type(pattern).__name__ for pattern in patterns if not isinstance(pattern, (str, os.PathLike))]
     if wrong:
-        raise UsageError(f"one of the names is of type {wrong[0]}; give names of files, directories or patterns, as text or Path")
+        raise UsageError(f"one of the names is of type {wrong[0]}; give names of files, directories or patterns, as text or a "
+                         "Path")
     if not patterns:
         raise UsageError("no pictures were named; give files, directories or patterns")
     paths, seen = [], set()

@@ -87,9 +87,9 @@ def check(vgg, test):
     return Outcome(test.name or str(test), x.shape, gap, bound, flips, verdict)
 
 
-def table(outcomes):
-    """[Outcome, …] → the lines of a table."""
-    return text_table.render(HEADINGS, [cells(outcome) for outcome in outcomes], left=(0, 1, 6))
+def table(outcomes, width=None):
+    """[Outcome, …] → the lines of a table, on a terminal of so many columns."""
+    return text_table.render(HEADINGS, [cells(outcome) for outcome in outcomes], left=(0, 1, 6), width=width)
 
 
 def cells(outcome):

@@ -73,9 +73,10 @@ class Comparison:
         """Whether any layer diverges."""
         return self.first is not None
 
-    def text(self):
-        """The verdict, then one line a layer."""
-        return "\n".join([*self.headline(), "", *self.table()])
+    def text(self, width=None):
+        """The verdict, then one line a layer, on a terminal of so many columns (`text_table`)."""
+        verdict = [part for line in self.headline() for part in text_table.wrapped(line, width, 2)]
+        return "\n".join([*verdict, "", *self.table(width)])
 
     def headline(self):
         """The lines above the table."""
@@ -104,9 +105,9 @@ class Comparison:
         """The tolerances that were used, as text: "0.0001", or "1e-10 or 0.0001"."""
         return " or ".join(f"{tolerance:g}" for tolerance in sorted({row.tolerance for row in self.rows}))
 
-    def table(self):
+    def table(self, width=None):
         """The lines of the table: HEADINGS and a row for each layer."""
-        return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1))
+        return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1), width=width)
 
     def as_dict(self):
         """The same as plain values for JSON; infinite gaps, which JSON lacks, are null."""

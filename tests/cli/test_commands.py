@@ -11,7 +11,7 @@ import pytest
 from witnesses.command import npvgg
 
 import npvgg as npvgg_package
-from npvgg import cli, hub, images
+from npvgg import cli, hub, images, text_table
 from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe, operations
 from npvgg.errors import EXIT_STATUSES, INTERRUPTED, PARTIAL_SUCCESS, NpvggError, UsageError
@@ -146,6 +146,23 @@ def test_models_are_grouped_by_publisher_within_80_columns():
     groups = [line.partition(":")[0] for line in all_of_them if ":" in line]
     assert groups == ["npvgg", *catalog.PUBLISHERS]
     assert [line.split()[0] for line in all_of_them if "downloadable" in line] == list(catalog.CHECKPOINTS)
+
+
+@pytest.mark.parametrize("width", [80, 40])
+@pytest.mark.parametrize("command", ["models", "models --all", "summary vgg19", "summary FILE", "inspect FILE", "parity"])
+def test_tables_fit_the_terminal_and_leave_nothing_out(monkeypatch, tiny_file, pictures, tmp_path, command, width):
+    arguments = [tiny_file if word == "FILE" else word for word in command.split()]
+    if command == "parity":
+        arguments += [tmp_path / "a.h5"] * 2
+        assert npvgg("trace", pictures / "a.png", "-o", tmp_path / "a.h5", "--model", tiny_file).status == 0
+    whole = npvgg(*arguments).out
+    monkeypatch.setattr(text_table, "terminal_width", lambda: width)
+    narrow = npvgg(*arguments).out
+    assert sorted(narrow.replace("─", "").split()) == sorted(whole.replace("─", "").split())
+    paths = (str(tiny_file), str(tmp_path))                    # words that are wider than the terminal stay whole
+    wide = [line for line in narrow.splitlines() if len(line) > width and len(line.split()) > 1 and not any(
+        path in line for path in paths)]
+    assert wide == []
 
 
 def test_what_is_cached_is_listed_without_all(tmp_path, monkeypatch):
