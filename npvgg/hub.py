@@ -11,6 +11,7 @@ Environment: NPVGG_CACHE moves the cache, NPVGG_MIRROR=https://… fetches the s
 NPVGG_OFFLINE=1 nothing is fetched.  At any moment vgg16.h5 is a whole, converted file or absent: everything unfinished
 carries a temporary name.
 """
+import fnmatch
 import os
 import time
 import uuid
@@ -91,9 +92,15 @@ def download(name: str, *, force: bool = False, progress=None) -> Path:
     return made(entry, cached(entry), progress, force=True, offline=False)
 
 
-def list_models() -> list[ModelEntry]:
-    """Every network that has a name: [ModelEntry, …], the bundled ones first."""
+def list_models(pattern: str = "*") -> list[ModelEntry]:
+    """Every network whose name fits the pattern ("vgg16*", "*@keras"; * ? [ ] as in a shell), the bundled ones first.
+
+    A pattern that fits none gives an empty list; UsageError for what is no text.
+    """
     from npvgg.converter import catalog
+
+    if not isinstance(pattern, str):
+        raise UsageError(f"pattern is {pattern!r:.80}; give text such as 'vgg16*' or '*@keras'")
 
     models = [ModelEntry(name, "bundled", DATA / file, size_of(DATA / file), publisher="npvgg", checked_by="SHA-256", url=None,
                          opset=None, **BUNDLED_FACTS[name])
@@ -103,7 +110,7 @@ def list_models() -> list[ModelEntry]:
         here = ("cached", path, size_of(path)) if isfile(path) else ("downloadable", None, entry.size_bytes)
         models.append(ModelEntry(entry.name, *here, entry.num_classes, entry.top1, entry.top5, entry.dataset, entry.publisher,
                                  entry.checked_by, entry.preset, entry.accuracy_source, entry.url, entry.opset))
-    return models
+    return [model for model in models if fnmatch.fnmatchcase(model.name, pattern.lower())]
 
 
 # ------------------------------------------------------------------------------------------------- names

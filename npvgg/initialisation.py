@@ -8,6 +8,7 @@
 Batch norm starts as the identity: weight 1, bias 0, mean 0, variance 1.
 """
 import math
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
@@ -51,10 +52,12 @@ def normal(rng: np.random.Generator, shape: tuple) -> np.ndarray:
 INITIALISATIONS = {"torchvision": torchvision, "he": he, "glorot": glorot, "paper": paper}
 
 
-def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvision") -> dict[str, np.ndarray]:
+def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvision",
+            layers: Sequence[Layer] | None = None) -> dict[str, np.ndarray]:
     """An Architecture → {"conv1_1/weight": read-only float32 array, …}; the same seed gives the same bits (PCG64).
 
-    `how` is one of INITIALISATIONS.  UsageError for another, and for a seed that is no whole number of at least 0.
+    `how` is one of INITIALISATIONS; with `layers`, parameters of these alone are drawn.  UsageError for another `how`, and for a
+    seed that is no whole number of at least 0.
     """
     if not isinstance(how, str) or how not in INITIALISATIONS:
         raise UsageError(f"there is no initialisation {how!r}{meant(how, INITIALISATIONS)}; npvgg has "
@@ -62,7 +65,7 @@ def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvisio
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
     rng, parameters = np.random.Generator(np.random.PCG64(seed)), {}
-    for layer in architecture.layers:
+    for layer in architecture.layers if layers is None else layers:
         for kind, shape in layer.shapes:
             if kind == "weight" and layer.op in ("conv2d", "dense"):
                 values = INITIALISATIONS[how](rng, layer, shape).astype(np.float32, copy=False)

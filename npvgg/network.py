@@ -6,6 +6,7 @@
     vgg.trace("cat.jpg")                               → every intermediate array under its paper name
     vgg.predict("cat.jpg", top=3)                      → [Prediction(label, probability, logit, index), …]
     vgg.with_parameters({"fc8/bias": array})           another VGG
+    vgg.with_head("avg7 flatten 4096 relu drop 10")    another VGG: its features, and a head of fresh parameters
     vgg.using(tier="jit", threads=2)                   another VGG, of the same parameters
 
 The work is done by a Runner, made at the first call.  For other processes and machines `pickle` packs a VGG as the path and
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from npvgg import images, initialisation, labels, summary, weights
-from npvgg.architecture import Architecture, architecture
+from npvgg.architecture import BLOCKS, Architecture, architecture
 from npvgg.checks import check_choice
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
@@ -30,6 +31,7 @@ from npvgg.kernels import tiers
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
+from npvgg.storage import hdf5_writing
 from npvgg.storage.identity import FileIdentity, MappedFile, mapped_file
 
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
@@ -202,6 +204,23 @@ class VGG:
         return replace(self, parameters={**self.parameters, **parameters}, self_test=None,
                        source=f"{self.source or self.architecture.name} with other {', '.join(names)}{more}")
 
+    def with_head(self, head: str, *, output: str | None = None, class_names: Iterable[str] | None = None, seed: int = 0,
+                  how: str = "torchvision") -> "VGG":
+        """The same features, conv1_1 … pool5, under another head with fresh parameters: for new classes, before training.
+
+        `head` as in `npvgg.heads`, "avg7 flatten 4096 relu drop 10" for example; the other arguments as for `create`.  Kept
+        parameters are shared with this network.  Dense layers of the same name and shape can be kept too: `with_parameters`.
+        UsageError for an argument that makes no sense.
+        """
+        net = replace(self.architecture, head=head, output=output)
+        behind = [layer.name for layer in net.layers].index(f"pool{BLOCKS}") + 1
+        fresh = initialisation.initial(net, seed=seed, how=how, layers=net.layers[behind:])
+        parameters = {path: sealed(fresh[path].astype(self.dtype)) if path in fresh else self.parameters[path]
+                      for path in net.parameters}
+        return replace(self, architecture=net, parameters=parameters, class_names=checked_names(class_names, net),
+                       self_test=None, source_output="logits",
+                       source=f"{self.source or self.architecture.name} with a new head, seed {seed}")
+
     # --------------------------------------------------------------------------------------------- travelling
 
     def __copy__(self):
@@ -237,8 +256,13 @@ class VGG:
 
     def save(self, path: str | PathLike, *, source_name: str = "", source_sha256: str = "", notes: str = "",
              force: bool = False) -> Path:
-        """Write the network to an npvgg weights file, with a self-test computed in float64, and return its path."""
+        """Write the network to an npvgg weights file, with a self-test computed in float64, and return its path.
+
+        UsageError for a name such as x.pth, which another format has, and for a file that is there, unless `force`;
+        StorageError; BadFileError where the network's own file was changed.
+        """
         self.check_file()
+        hdf5_writing.destination(path, force)              # refused now rather than after the work
         seed = 0
         exact = self.using(dtype=np.float64)
         output = exact.forward(weights.self_test_input(self.architecture, seed).astype(np.float64))

@@ -43,7 +43,6 @@ CONVERTER_FLOORS = [
     ["schemes"],
     ["recognition", "verify", "export"],
     ["convert"],
-    ["__main__"],
 ]
 
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
@@ -83,7 +82,7 @@ FLOORS = [
     ["npvgg.parity"],
     ["weights_convert.record_trace"],
     ["npvgg.cli"],
-    ["npvgg.__main__"],
+    ["npvgg.__main__", "weights_convert.__main__"],
 ]
 # Packages whose own module says what is inside.
 ROOFS = ("npvgg", "npvgg.kernels", "weights_convert", "weights_convert.containers")

@@ -304,3 +304,16 @@ def test_a_file_that_is_none_leaves_nothing(server, models, monkeypatch):
     with pytest.raises(BadFileError):
         hub.locate("vgg16-7@onnx")
     assert server.requests == ["/vgg16-7.onnx"] and [path.name for path in models.iterdir()] == [".vgg16-7@onnx.lock"]
+
+
+@pytest.mark.parametrize("pattern, names", [
+    ("*-cifar10", ["vgg13_bn-cifar10"]), ("VGG16@keras", ["vgg16@keras"]), ("vgg1[69]", ["vgg16", "vgg19"]), ("resnet*", []),
+])
+def test_a_pattern_lists_the_names_that_fit(pattern, names):
+    assert [model.name for model in hub.list_models(pattern)] == names
+
+
+def test_every_model_fits_a_star_and_what_is_no_text_is_refused():
+    assert hub.list_models("*") == hub.list_models()
+    with pytest.raises(UsageError, match="pattern is 5; give text such as"):
+        hub.list_models(5)

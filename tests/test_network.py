@@ -301,3 +301,47 @@ def test_threads_of_python_may_share_it():
     with ThreadPoolExecutor(8) as pool:
         alone = list(pool.map(lambda n: vgg.forward(x[n:n + 1]), range(8)))
     assert np.array_equal(np.concatenate(alone), vgg.forward(x))
+
+
+# ------------------------------------------------------------------------------------------------- another head
+
+
+def test_another_head_keeps_the_features_and_draws_the_rest(tiny):
+    other = tiny.with_head("avg2 flatten 7 bn relu 3", class_names=("ant", "bee", "cow"), seed=4, how="he")
+    kept = [path for path in other.parameters if path in tiny.parameters and not path.startswith("fc")]
+    assert kept == [path for path in tiny.parameters if not path.startswith("fc")]
+    assert all(other.parameters[path] is tiny.parameters[path] for path in kept)
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
+    assert np.array_equal(other.forward(x, "pool5"), tiny.forward(x, "pool5")) and other.forward(x).shape == (2, 3)
+    assert (other.architecture.head, other.architecture.output) == ("avg2 flatten 7 bn relu 3", "softmax")
+    assert (other.class_names, other.self_test, other.preset, other.options) == (
+        ("ant", "bee", "cow"), None, tiny.preset, tiny.options)
+
+
+def test_a_fresh_head_is_drawn_by_its_seed_alone(tiny):
+    first, again, other = (tiny.with_head("avg1 flatten 5", seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.parameters["fc6/weight"], again.parameters["fc6/weight"])
+    assert not np.array_equal(first.parameters["fc6/weight"], other.parameters["fc6/weight"])
+    elsewhere = network.create("vgg11_bn", seed=9, width=1 / 16, input_size=32).with_head("avg1 flatten 5", seed=1)
+    assert np.array_equal(first.parameters["fc6/weight"], elsewhere.parameters["fc6/weight"])
+    assert 0.005 < first.parameters["fc6/weight"].std() < 0.02 and not first.parameters["fc6/bias"].any()
+
+
+def test_a_head_of_another_meaning_dtype_or_none_at_all(tiny, tmp_path):
+    assert tiny.with_head("avg1 flatten 4", output="sigmoid").architecture.output == "sigmoid"
+    assert tiny.with_head("").architecture.output == "none"
+    double = tiny.using(dtype=np.float64).with_head("avg1 flatten 4")
+    assert {array.dtype for array in double.parameters.values()} == {np.dtype(np.float64)}
+    again = network.load_file(tiny.with_head("avg1 flatten 2", class_names=("a", "b")).save(tmp_path / "new.h5"))
+    assert again.class_names == ("a", "b") and again.run_self_test() < 1e-5
+
+
+@pytest.mark.parametrize("head, options, words", [
+    ("avg1 4", {}, "put flatten before it"), (None, {}, "head is None"), ("avg1 flatten 4", {"seed": -1}, "seed is -1"),
+    ("avg1 flatten 4", {"class_names": ("a",)}, "1 class names were given for 4 classes"),
+    ("avg1 flatten 4", {"how": "xavier"}, "there is no initialisation 'xavier'"),
+    ("avg1 flatten 4", {"output": "tanh"}, "output is 'tanh'"),
+])
+def test_a_head_that_makes_no_sense_is_refused(tiny, head, options, words):
+    with pytest.raises(UsageError, match=words):
+        tiny.with_head(head, **options)

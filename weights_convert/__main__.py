@@ -5,11 +5,13 @@ from pathlib import Path
 import click
 
 from npvgg import command_line, heads
+from npvgg.cli import options, progress
+from npvgg.errors import StorageError, UsageError
 from npvgg.version import __version__
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|NAME", type=options.Model())
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @click.option("--from", "scheme", metavar="SCHEME",
               help="Whose names the tensors have, where the keys should not decide: torchvision, timm, mmpretrain, …")
@@ -32,9 +34,11 @@ from npvgg.version import __version__
 @click.option("--no-checksum", is_flag=True, help="Read a zip checkpoint that was saved with its CRC-32 switched off.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
-@click.version_option(__version__, prog_name="weights-convert")
+@click.version_option(__version__, "-V", "--version", prog_name="weights-convert")
 def command(file, out, labels, no_checksum, **options):
     """Convert the weights in FILE into the npvgg weights file OUT (default: FILE with .h5).
+
+    A NAME of `npvgg models` stands for that network's weights file, which is fetched where it is not here yet; give OUT then.
 
     Where OUT ends with .safetensors, .pth or .npz, it is written for others, under the keys that --keys names; where it
     ends with .onnx, as a graph.
@@ -46,7 +50,7 @@ def command(file, out, labels, no_checksum, **options):
     """
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
-    out = out or file.with_suffix(".h5")
+    file, out = located(file, out)
     report = convert(file, out, class_names=read_names(labels), checksum=not no_checksum, **options)
     net = report.architecture
     say(f"{file}: {report.container} of {report.scheme}, SHA-256 {report.sha256}")
@@ -61,6 +65,18 @@ def command(file, out, labels, no_checksum, **options):
     print(report.path or "\n".join(planned(report.plan)))
 
 
+def located(file, out):
+    """What was given as FILE|NAME and as OUT or None → their paths.  UsageError where a name comes without OUT."""
+    from npvgg import classify, hub
+
+    if classify.is_path(file):
+        return Path(file), out or Path(file).with_suffix(".h5")
+    if out is None:
+        raise UsageError(f"{file} is the name of a network, no file; say where to write, or run `npvgg download {file}` for "
+                         "its weights file")
+    return hub.locate(file, progress=progress.DownloadBar()), out
+
+
 def planned(plan):
     """The lines of a table: which tensor becomes which parameter."""
     from npvgg import text_table
@@ -72,8 +88,6 @@ def planned(plan):
 
 def read_names(path):
     """A text file of class names → a list, or None without a file."""
-    from npvgg.errors import StorageError
-
     try:
         return None if path is None else path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -22,10 +22,10 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     from npvgg import images as pictures
     from npvgg.cli import naming, progress
     from npvgg.parity import traces
-    from npvgg.storage import atomic_file
+    from npvgg.storage import hdf5_writing
     from npvgg.version import __version__
 
-    atomic_file.destination(output, force)                           # refused now rather than after the work
+    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     paths = naming.pictures(images)
     vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))

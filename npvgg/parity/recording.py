@@ -47,9 +47,9 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     torch = imported()
     from npvgg import converter, images
     from npvgg.parity import traces
-    from npvgg.storage import atomic_file
+    from npvgg.storage import hdf5_writing
 
-    atomic_file.destination(output, force)                           # refused now rather than after the work
+    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
         network = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)

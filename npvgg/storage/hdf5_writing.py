@@ -10,9 +10,22 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5p, h5s, h5t
 
+from npvgg import text
 from npvgg.errors import UsageError
 from npvgg.storage import atomic_file
 from npvgg.storage.hdf5_format import ALIGNMENT, FLOATS, MAXIMUM_TEXT, NUMBERS, VERSION, header_digest, sha256
+
+ENDINGS = (".h5", ".hdf5", "")
+
+
+def destination(path: str | bytes | os.PathLike, force: bool) -> str:
+    """The real path to write to; UsageError for a name that another format has, and what `atomic_file.destination` refuses."""
+    target = atomic_file.destination(path, force)
+    name = os.path.basename(os.fsdecode(path))
+    if os.path.splitext(name)[1].lower() not in ENDINGS or name.lower().endswith(".weights.h5"):
+        raise UsageError(f"{text.shown(path)} is called as files of another program are, where npvgg writes HDF5 of its own; "
+                         "give a name such as vgg.h5 (`weights-convert vgg.h5 OUT` then writes weights in other formats)")
+    return target
 
 
 def write(path: str | bytes | os.PathLike, kind: str, arrays: dict, attributes: dict, *, force: bool = False,
@@ -20,8 +33,9 @@ def write(path: str | bytes | os.PathLike, kind: str, arrays: dict, attributes: 
     """{"conv1_1/weight": array} and {"": {"notes": "…"}, "self_test": {"seed": 0}} → the file `path`.
 
     `attributes` are those of the root ("") and of groups.  `kind` begins the `format` attribute.  Text may have 60 000
-    bytes.  `check` and the errors are those of `atomic_file.writing`; UsageError for text that does not fit.
+    bytes.  `check` and the errors are those of `atomic_file.writing` and `destination`; UsageError for text that does not fit.
     """
+    destination(path, force)
     arrays = {name: plain(array) for name, array in arrays.items()}
     attributes = {group: {name: storable(name, value) for name, value in values.items()}
                   for group, values in attributes.items()}

@@ -148,6 +148,13 @@ def test_models_are_grouped_by_publisher_within_80_columns():
     assert [line.split()[0] for line in all_of_them if "downloadable" in line] == list(catalog.CHECKPOINTS)
 
 
+def test_models_of_a_pattern_are_listed_whoever_publishes_them():
+    rows = [line.split() for line in npvgg("models", "vgg16@*").out.splitlines() if "downloadable" in line]
+    assert [row[0] for row in rows] == [name for name in catalog.CHECKPOINTS if name.startswith("vgg16@")]
+    run = npvgg("models", "vgg61")
+    assert run.status == 2 and "no name fits 'vgg61' (did you mean 'vgg16'?)" in run.err
+
+
 @pytest.mark.parametrize("width", [80, 40])
 @pytest.mark.parametrize("command", ["models", "models --all", "summary vgg19", "summary FILE", "inspect FILE", "parity"])
 def test_tables_fit_the_terminal_and_leave_nothing_out(monkeypatch, tiny_file, pictures, tmp_path, command, width):

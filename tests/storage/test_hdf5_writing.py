@@ -95,3 +95,16 @@ def test_the_longest_text_comes_back(tmp_path):
 def test_a_name_with_bytes_that_are_no_text_is_stored_escaped(tmp_path):
     contents = round_trip(tmp_path / "a.h5", ARRAYS, {"": {"name": "caf\udce9.pth"}})
     assert contents.attributes[""]["name"] == r"caf\udce9.pth"
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.npz", "x.h5.onnx", "x.weights.h5", "X.WEIGHTS.H5", "x.keras", "vgg.2", "x."])
+def test_a_name_that_another_format_has_is_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(UsageError, match="another program.*give a name such as vgg.h5"):
+        hdf5_writing.write(tmp_path / name, "kind", {"a": np.zeros(3, np.float32)}, {"": {}}, force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.HDF5", "x", "a.b/x", ".h5", "vgg-0.5.h5"])
+def test_names_of_hdf5_and_names_without_an_ending_are_taken(tmp_path, name):
+    (tmp_path / "a.b").mkdir()
+    assert hdf5_writing.destination(tmp_path / name, False) == str(tmp_path / name)

@@ -26,12 +26,12 @@ def weights_convert(*arguments):
 
 
 def run(command, program, arguments, stdin=b""):
-    """With standard streams as a shell in another locale opens them: neither UTF-8 nor unbuffered."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "cp1252", newline="") for _ in "12")
+    """With a standard output as Windows opens it for a file; it is read as UTF-8."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for encoding in ("cp1252", "utf-8"))
     given = stdin if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch("sys.stdin", given):
         try:
             command_line.run(command, program, [str(argument) for argument in arguments])
         except SystemExit as end:
             status = end.code
-    return Run(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode("cp1252"))
+    return Run(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())

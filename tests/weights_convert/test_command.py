@@ -1,0 +1,28 @@
+"""The command line of the converter: files, and networks by name."""
+import numpy as np
+import pytest
+from witnesses.command import weights_convert
+
+from npvgg import hub, network
+
+
+def test_a_name_stands_for_the_networks_weights_file(tmp_path):
+    run = weights_convert(hub.DEFAULT, tmp_path / "out.npz")
+    assert (run.status, run.out) == (0, f"{tmp_path / 'out.npz'}\n")
+    vgg = network.load_file(hub.locate())
+    with np.load(tmp_path / "out.npz") as arrays:
+        assert all(np.array_equal(arrays[path], array) for path, array in vgg.parameters.items())
+
+
+@pytest.mark.parametrize("arguments, status, words", [
+    (["vgg16"], 2, "vgg16 is the name of a network, no file; say where to write, or run `npvgg download vgg16`"),
+    (["vgg61", "out.npz"], 2, "there is no model called 'vgg61' (did you mean 'vgg16'?)"),
+    (["nowhere.pth", "out.h5"], 7, "nowhere.pth: it cannot be read"),
+    (["vgg16", "out.npz"], 6, "vgg16 would have to be fetched"),
+])
+def test_what_cannot_be_converted_is_one_sentence(tmp_path, monkeypatch, arguments, status, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NPVGG_OFFLINE", "1")
+    run = weights_convert(*arguments)
+    assert (run.status, run.out, run.err.count("\n")) == (status, "", 1) and words in run.err
+    assert list(tmp_path.iterdir()) == []
