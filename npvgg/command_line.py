@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from npvgg import standard_streams, text
+from npvgg import standard_streams, text, text_table
 from npvgg.errors import INTERRUPTED, NpvggError, TierWarning, UncheckedWarning
 
 
@@ -80,13 +80,13 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        print(line(self.program, record.getMessage()), file=sys.stderr)
+        tell(self.program, record.getMessage())
 
 
 def show(program: str, otherwise, message, category, *where, **options) -> None:
     """A warning of npvgg's own as one line; of others as it was."""
     if issubclass(category, (TierWarning, UncheckedWarning)):
-        print(line(program, message), file=sys.stderr)
+        tell(program, message)
     else:
         otherwise(message, category, *where, **options)
 
@@ -97,10 +97,14 @@ def fail(program: str, message: str, status: int, error: BaseException) -> int:
         traceback.print_exc()
     for note in getattr(error, "__notes__", ()):
         print(note, file=sys.stderr)
-    print(line(program, message), file=sys.stderr)
+    tell(program, message)
     return status
 
 
-def line(program: str, message) -> str:
-    """One line for a terminal, which obeys nothing in it: a message may hold a file's name or a server's answer."""
-    return f"{program}: {text.shown(' '.join(str(message).split()))}"
+def tell(program: str, message: object) -> None:
+    """Print a message on standard error: one line, or on a terminal as many as it needs, cut between words.
+
+    A terminal obeys nothing in it: it may hold a file's name or a server's answer.
+    """
+    line = f"{program}: {text.shown(' '.join(str(message).split()))}"
+    print("\n".join(text_table.wrapped(line, text_table.terminal_width(sys.stderr), 2)), file=sys.stderr)

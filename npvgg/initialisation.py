@@ -56,8 +56,8 @@ def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvisio
             layers: Sequence[Layer] | None = None) -> dict[str, np.ndarray]:
     """An Architecture → {"conv1_1/weight": read-only float32 array, …}; the same seed gives the same bits (PCG64).
 
-    `how` is one of INITIALISATIONS; with `layers`, parameters of these alone are drawn.  UsageError for another `how`, and for a
-    seed that is no whole number of at least 0.
+    `how` is one of INITIALISATIONS; with `layers`, parameters of these alone are drawn.  UsageError for another `how`, and for
+    a seed that is no whole number of at least 0.
     """
     if not isinstance(how, str) or how not in INITIALISATIONS:
         raise UsageError(f"there is no initialisation {how!r}{meant(how, INITIALISATIONS)}; npvgg has "

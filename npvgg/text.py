@@ -59,6 +59,11 @@ def meant(name: object, names: Iterable[str]) -> str:
     return f" (did you mean {known[close[0]]!r}?)" if close else ""
 
 
+def counted(amount: int, noun: str) -> str:
+    """(3, "layer") → "3 layers", (1, "layer") → "1 layer"."""
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
 def listed(names: Iterable, most: int = 3) -> str:
     """Names → the first `most` of them, and how many more there are.
 

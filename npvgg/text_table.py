@@ -9,10 +9,12 @@ below, indented:
     conv1_1  64×224×224         1,792
           86,704,128                3
 """
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
 
 INDENT = 2
 
@@ -27,7 +29,9 @@ def render(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Sequenc
     heads, rows = [(heading,) for heading in headings], [tuple(row) for row in rows]
     widths, gap = measured(heads, rows), 2
     if width is not None and total(widths, gap) > width:
-        heads = [tuple(heading.split()) for heading in headings]
+        cells = measured([()] * len(headings), rows)
+        heads = [tuple(textwrap.wrap(heading, max(1, cells[column], *map(len, heading.split())), break_on_hyphens=False))
+                 for column, heading in enumerate(headings)]
         widths = measured(heads, rows)
         gap = 2 if total(widths, 2) <= width else 1
     lines = [range(len(widths))]
@@ -58,14 +62,21 @@ def wrapped(line: str, width: int | None, margin: int = 0) -> list[str]:
                          break_on_hyphens=False)
 
 
-def terminal_width() -> int | None:
-    """The columns of the terminal that standard output is; None where it is a file or a pipe, which get whole rows."""
-    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """The columns of the terminal that a stream is, by default standard output; None for a file or a pipe: whole lines."""
+    stream = stream or sys.stdout
+    if stream is None or not stream.isatty():
+        return None
+    try:
+        own = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        own = 0
+    return shutil.get_terminal_size(fallback=(own or 80, 24)).columns          # $COLUMNS goes first
 
 
 def measured(heads, rows):
     """The width of each column."""
-    return [max(map(len, [*head, *(row[column] for row in rows)])) for column, head in enumerate(heads)]
+    return [max(map(len, [*head, *(row[column] for row in rows)]), default=0) for column, head in enumerate(heads)]
 
 
 def total(widths, gap):

@@ -68,3 +68,7 @@ def test_the_closest_name_is_offered(name, suggestion):
 ])
 def test_lists_are_cut_and_counted(names, most, line):
     assert text.listed(names, most) == line
+
+
+def test_a_noun_agrees_with_its_number():
+    assert [text.counted(amount, "layer") for amount in (0, 1, 2)] == ["0 layers", "1 layer", "2 layers"]

@@ -90,6 +90,6 @@ def test_only_a_terminal_has_a_width(monkeypatch):
     assert text_table.terminal_width() is None
     monkeypatch.setattr(sys, "stdout", None)
     assert text_table.terminal_width() is None
-    monkeypatch.setattr(sys, "stdout", mock.Mock(isatty=lambda: True))
+    monkeypatch.setattr(sys, "stdout", mock.Mock(isatty=lambda: True, fileno=mock.Mock(side_effect=OSError)))
     monkeypatch.setenv("COLUMNS", "40")
     assert text_table.terminal_width() == 40

@@ -33,7 +33,7 @@ def command(images, files_from, null, model, top, as_json, as_csv, output, force
     find . -name '*.jpg' -print0 | npvgg predict -0 --files-from -
     curl -s https://example.org/cat.jpg | npvgg predict -
 
-    They are answered in the order in which they are named, a name that is given twice twice.
+    There is an answer for each, in the order in which they are named, and as often as they are named.
 
     Probabilities are what the network's output means: softmax, one class of several, where they sum to 1; or sigmoid, labels
     that do not exclude each other, each with a probability of its own, or with a single output two classes.  JSON and CSV say
@@ -49,7 +49,7 @@ def command(images, files_from, null, model, top, as_json, as_csv, output, force
         raise click.UsageError("--null was given without --files-from, whose list it is about; add that, or leave it out")
     import time
 
-    from npvgg import classify
+    from npvgg import classify, text
     from npvgg.cli import answers, naming, progress
 
     paths = naming.pictures(images, files_from, is_null=null, missing=True)
@@ -61,5 +61,6 @@ def command(images, files_from, null, model, top, as_json, as_csv, output, force
         start = time.perf_counter()
         status = answers.deliver(counted, len(paths), vgg.architecture, write)
     seconds = time.perf_counter() - start
-    progress.say(f"{len(paths)} pictures in {seconds:.2f} s, {1e3 * seconds / len(paths):.1f} ms each", progress.DETAIL)
+    progress.say(f"{text.counted(len(paths), 'picture')} in {seconds:.2f} s, {1e3 * seconds / len(paths):.1f} ms each",
+                 progress.DETAIL)
     return status

@@ -4,16 +4,16 @@ from contextlib import contextmanager
 
 import click
 
-from npvgg import hub
+from npvgg import command_line, hub
 
 ERROR, NOTE, DETAIL = range(-1, 2)        # what is said even with -q, without it, and only with -v
 VOLUME = "npvgg.volume"                   # the key of click's context under which -q and -v are remembered
 
 
 def say(text, level=NOTE):
-    """Print one line on standard error, with "npvgg: " before it, unless the command is to be quieter than `level`."""
+    """Print a message on standard error, with "npvgg: " before it, unless the command is to be quieter than `level`."""
     if is_said(level):
-        print(f"npvgg: {text}", file=sys.stderr)
+        command_line.tell("npvgg", text)
 
 
 def is_said(level):

@@ -20,6 +20,7 @@ from npvgg.cli import options
 def command(images, output, model, dtype, threads, tier, force, exif, background):
     """Run a network on pictures and write the prepared input and the output of every layer, for `npvgg parity`."""
     from npvgg import images as pictures
+    from npvgg import text
     from npvgg.cli import naming, progress
     from npvgg.parity import traces
     from npvgg.storage import hdf5_writing
@@ -32,5 +33,5 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,
                  made_by=f"npvgg {__version__}, {tier} tier, {dtype}", force=force)
     values = sum(array.size for array in arrays.values())
-    progress.say(f"{len(arrays)} arrays of {len(paths)} pictures, {values:,} values")
+    progress.say(f"{len(arrays)} arrays of {text.counted(len(paths), 'picture')}, {values:,} values")
     print(output)

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import click
 
+from npvgg import text_table
 from npvgg.cli import options
 
 # What neither digests nor self-test can see: whoever writes a file writes its digests too.
-NOT_SEEN = """\
-not covered: how pictures are prepared and what the classes are called, which the self-test goes around (`npvgg inspect` shows
-them), and changes of the weights, made before the file was written, that stay below the bound (--test-data runs more inputs)"""
+NOT_SEEN = ("not covered: how pictures are prepared and what the classes are called, which the self-test goes around (`npvgg "
+            "inspect` shows them), and changes of the weights, made before the file was written, that stay below the bound "
+            "(--test-data runs more inputs)")
 
 
 @click.command(short_help="Check a weights file: digests, self-test, recorded answers.")
@@ -41,13 +42,12 @@ def command(models, test_data, threads, tier):
         if test_data:
             diverges |= not run_tests(vgg, test_data)
     if not test_data:
-        print(NOT_SEEN)
+        print("\n".join(text_table.wrapped(NOT_SEEN, text_table.terminal_width())))
     return int(diverges)
 
 
 def run_tests(vgg, folder):
     """Print a line for each test, and return whether all agree."""
-    from npvgg import text_table
     from npvgg.parity import recorded_answers, report
 
     outcomes = [recorded_answers.check(vgg, test) for test in recorded_answers.find(folder)]

@@ -12,7 +12,7 @@ from npvgg.architecture import Architecture
 from npvgg.errors import UsageError
 from npvgg.gap import FLOAT32_BOUND
 from npvgg.parity import difference, suspects
-from npvgg.text import listed
+from npvgg.text import counted, listed
 
 # By the coarser dtype of the two arrays.  Rounding alone, through all layers of VGG-19, stays below 1e-12 in float64.
 TOLERANCE = {"float16": 1e-2, "float32": FLOAT32_BOUND, "float64": 1e-10}
@@ -82,17 +82,17 @@ class Comparison:
         """The lines above the table."""
         if self.first is None:
             worst = max(self.rows, key=lambda row: row.difference.largest_relative)
-            yield (f"agree: {count(len(self.rows), 'layer')} within {self.tolerances}; the largest gap is "
+            yield (f"agree: {counted(len(self.rows), 'layer')} within {self.tolerances}; the largest gap is "
                    f"{number(worst.difference.largest_relative)} of the largest value, at {worst.name}")
         else:
             agreed = self.rows.index(self.first)
             yield f"DIVERGE first at {self.first.name}: {reason(self.first)}"
             yield from (f"  {hint}" for hint in self.hints)
-            yield (f"  {count(agreed, 'layer')} before it {'agrees' if agreed == 1 else 'agree'}; "
-                   f"{sum(row.verdict == DIVERGES for row in self.rows)} of {count(len(self.rows), 'layer')} diverge")
+            yield (f"  {counted(agreed, 'layer')} before it {'agrees' if agreed == 1 else 'agree'}; "
+                   f"{sum(row.verdict == DIVERGES for row in self.rows)} of {counted(len(self.rows), 'layer')} diverge")
         logits = self.rows[-1]
         if logits.argmax_flips is not None:
-            yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {count(logits.shapes[0][0], 'picture')}"
+            yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {counted(logits.shapes[0][0], 'picture')}"
         for which, missing in (("A", self.only_in_a), ("B", self.only_in_b)):
             if missing:
                 yield f"not compared, only in {which}: {', '.join(missing)}"
@@ -179,8 +179,3 @@ def number(value):
 def shape(sizes):
     """(64, 224, 224) → "64×224×224"; () → "scalar"."""
     return "×".join(map(str, sizes)) or "scalar"
-
-
-def count(amount, noun):
-    """(3, "layer") → "3 layers"."""
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"

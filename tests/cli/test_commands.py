@@ -163,7 +163,7 @@ def test_tables_fit_the_terminal_and_leave_nothing_out(monkeypatch, tiny_file, p
         arguments += [tmp_path / "a.h5"] * 2
         assert npvgg("trace", pictures / "a.png", "-o", tmp_path / "a.h5", "--model", tiny_file).status == 0
     whole = npvgg(*arguments).out
-    monkeypatch.setattr(text_table, "terminal_width", lambda: width)
+    monkeypatch.setattr(text_table, "terminal_width", lambda stream=None: width)
     narrow = npvgg(*arguments).out
     assert sorted(narrow.replace("─", "").split()) == sorted(whole.replace("─", "").split())
     paths = (str(tiny_file), str(tmp_path))                    # words that are wider than the terminal stay whole
@@ -302,3 +302,10 @@ def test_after_warmup_nothing_is_compiled(tier, tmp_path, tiny_file, pictures):
         run = subprocess.run([*command, *map(str, arguments), "--model", str(tiny_file), "--tier", tier], env=environment,
                              capture_output=True, text=True, cwd=ROOT)
         assert run.returncode == 0 and "compiling" not in run.stderr, run.stderr
+
+
+def test_messages_are_one_line_in_a_pipe_and_cut_between_words_on_a_terminal(monkeypatch):
+    (whole,) = npvgg("summary", "resnet").err.splitlines()
+    monkeypatch.setattr(text_table, "terminal_width", lambda stream=None: 40)
+    first, *others = npvgg("summary", "resnet").err.splitlines()
+    assert " ".join([first, *map(str.strip, others)]) == whole and max(map(len, [first, *others])) <= 40
