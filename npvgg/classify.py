@@ -5,6 +5,7 @@
     stream    paths → one Answer each, in batches, a bad picture reported in its place
 """
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -99,7 +100,7 @@ def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, e
 
 def answers(paths, vgg, top, batch, options):
     """An iterator over paths → an Answer for each, in order; `batch` pictures are read and computed at a time."""
-    while part := list(islice(paths, batch)):
+    while part := list(islice(paths, min(batch, sys.maxsize))):
         wrong = [type(path).__name__ for path in part if not (isinstance(path, (str, os.PathLike)) or hasattr(path, "read"))]
         if wrong:
             raise UsageError(f"one of the paths is of type {wrong[0]}; {NAMES_ONLY}")

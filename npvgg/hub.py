@@ -66,6 +66,7 @@ def locate(name: str = DEFAULT, *, offline: bool = False, progress=None) -> Path
     `name`: one of `list_models`, or a letter of the paper.  Raises DownloadError where the file is not here and `offline` (or
     NPVGG_OFFLINE=1) forbids to fetch it; `progress` and the other errors are those of `download`.
     """
+    check_text(name)
     if name in BUNDLED:
         return bundled(name)
     entry = published(name)
@@ -86,6 +87,7 @@ def download(name: str, *, force: bool = False, progress=None) -> Path:
     Raises DownloadError (network, server), HashMismatchError, StorageError (disk), UsageError (no such name) and
     UnsupportedError (no such weights are published).  Warns with UncheckedWarning where no digest is published.
     """
+    check_text(name)
     if not force or name in BUNDLED:
         return locate(name, progress=progress)
     entry = published(name)
@@ -114,6 +116,12 @@ def list_models(pattern: str = "*") -> list[ModelEntry]:
 
 
 # ------------------------------------------------------------------------------------------------- names
+
+
+def check_text(name: str) -> None:
+    """UsageError unless the name of a model is text."""
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a model is {name!r:.80}; give text such as 'vgg16'")
 
 
 def bundled(name: str) -> Path:

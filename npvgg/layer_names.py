@@ -14,7 +14,7 @@ def canonical_layer(net: Architecture, name: str) -> str:
 
     UsageError with the names that there are for any other.
     """
-    if any(layer.name == name for layer in net.layers):
+    if isinstance(name, str) and any(layer.name == name for layer in net.layers):
         return name
     aliases = torchvision_names(net) | foreign_names(net)
     if isinstance(name, str) and name in aliases:

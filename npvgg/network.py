@@ -393,7 +393,7 @@ def checked_dtype(dtype):
     """None, or what NumPy reads as float32 or float64 → the dtype or None; UsageError for anything else."""
     try:
         checked = None if dtype is None else np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         checked = None
     if checked not in (np.float32, np.float64):
         shown = repr(dtype)[:80] if checked is None else checked

@@ -1,14 +1,17 @@
 """What `import npvgg` offers: exactly its public names, each at its first use, with types."""
 import ast
+import contextlib
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import npvgg
-from npvgg import initialisation, network, parameters, runner
+from npvgg import images, initialisation, network, parameters, runner
 from npvgg.storage import identity
 
 ROOT = Path(__file__).parents[1]
@@ -80,3 +83,27 @@ def test_public_functions_have_annotations_and_a_docstring(name, function):
     assert function.__doc__ and signature.return_annotation is not inspect.Signature.empty
     bare = [parameter.name for parameter in signature.parameters.values() if parameter.annotation is inspect.Parameter.empty]
     assert set(bare) <= {"self", "cls", "inputs", "path", "progress", "options"}
+
+
+ODD = (None, 5, b"x", [], np.zeros(3), "\udce9", 10**30)
+
+
+@pytest.mark.parametrize("call", [
+    lambda value: npvgg.load(value), lambda value: npvgg.load(verify=value), lambda value: npvgg.hub.locate(value),
+    lambda value: npvgg.hub.download(value), lambda value: npvgg.list_models(value), lambda value: npvgg.create(value),
+    lambda value: images.batch(np.zeros((1, 3, 32, 32), np.float32), images.preset("cifar10"), value),
+    lambda value: images.default_preset(value), lambda value: images.preset(value), lambda value: images.find(value),
+    lambda value: replace(images.preset("cifar10"), interpolation=value),
+    lambda value: npvgg.load().using(dtype=value), lambda value: npvgg.load().features("a.png", value),
+    lambda value: npvgg.load().forward(np.zeros((1, 3, 32, 32), np.float32), value),
+    lambda value: npvgg.load().with_head(value),
+    lambda value: list(npvgg.classify.stream([], npvgg.load(), batch=value)),
+    lambda value: npvgg.load().save(value),
+], ids=["load", "verify", "locate", "download", "list_models", "create", "dtype", "default_preset", "preset", "find",
+        "interpolation", "using", "features", "forward", "with_head", "stream", "save"])
+def test_an_odd_argument_is_answered_in_a_sentence(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("NPVGG_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    for value in ODD:
+        with contextlib.suppress(npvgg.NpvggError):
+            call(value)

@@ -37,6 +37,8 @@ def default_preset(net: Architecture) -> "Preset":
 
     3 channels torchvision, 1 grey, 4 rgba; `resized` to net.input_size.
     """
+    if not isinstance(net, Architecture):
+        raise UsageError(f"the network is of type {type(net).__name__}; give an Architecture, as architecture('vgg16')")
     return PRESETS[DEFAULTS[net.input_channels]].resized(net.input_size)
 
 
@@ -146,7 +148,7 @@ FIELDS = {
     "mean": (one_a_channel(is_number), "a tuple of 1, 3 or 4 numbers"),
     "std": (one_a_channel(is_scale), "a tuple of 1, 3 or 4 positive numbers"),
     "divisor": (is_scale, "a positive number"),
-    "interpolation": (lambda value: value in INTERPOLATIONS, "bilinear"),
+    "interpolation": (lambda value: type(value) is str and value in INTERPOLATIONS, "bilinear"),
     "order": (lambda value: type(value) is str and value in ORDERS, "L, RGB, BGR or RGBA"),
 }
 
