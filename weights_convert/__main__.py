@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from npvgg import command_line, heads
+from npvgg import command_line, heads, help_page
 from npvgg.cli import options, progress
 from npvgg.errors import StorageError, UsageError
 from npvgg.version import __version__
@@ -75,6 +75,9 @@ def located(file, out):
         raise UsageError(f"{file} is the name of a network, no file; say where to write, or run `npvgg download {file}` for "
                          "its weights file")
     return hub.locate(file, progress=progress.DownloadBar()), out
+
+
+command.context_class = help_page.Context
 
 
 def planned(plan):

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from npvgg import command_line, text
+from npvgg import command_line, help_page, text
 from npvgg.cli import options
 from npvgg.errors import EXIT_STATUSES
 from npvgg.version import __version__
@@ -16,13 +16,19 @@ COMMANDS = ("predict", "demo", "models", "download", "summary", "inspect", "veri
 class Commands(click.Group):
     """Imports a command's module when it is asked for; these import NumPy, Numba and h5py only when they run."""
 
+    context_class = help_page.Context
+
     def list_commands(self, context):
         """The names of the commands, in the order of `npvgg --help`."""
         return COMMANDS
 
     def get_command(self, context, name):
         """The command of that name, imported from its file; None where there is none."""
-        return import_module(f"npvgg.cli.{name}").command if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        found = import_module(f"npvgg.cli.{name}").command
+        found.context_class = help_page.Context
+        return found
 
     def resolve_command(self, context, arguments):
         """click's (name, command, rest) of the arguments; click.UsageError lists the commands where the name is none."""

@@ -309,3 +309,11 @@ def test_messages_are_one_line_in_a_pipe_and_cut_between_words_on_a_terminal(mon
     monkeypatch.setattr(text_table, "terminal_width", lambda stream=None: 40)
     first, *others = npvgg("summary", "resnet").err.splitlines()
     assert " ".join([first, *map(str.strip, others)]) == whole and max(map(len, [first, *others])) <= 40
+
+
+@pytest.mark.parametrize("columns", [40, 50, 80, 200])
+@pytest.mark.parametrize("name", [None, *cli.COMMANDS])
+def test_help_fits_the_terminal_but_for_command_lines_to_copy(monkeypatch, name, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = npvgg(*filter(None, [name]), "--help").out.splitlines()
+    assert [line for line in lines if len(line) > columns and not re.match(r"  (npvgg|find|curl) ", line)] == []
