@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from npvgg import command_line, heads, help_page
+from npvgg import command_line, heads, help_page, text
 from npvgg.cli import options, progress
 from npvgg.errors import StorageError, UsageError
 from npvgg.version import __version__
@@ -62,7 +62,7 @@ def command(file, out, labels, no_checksum, **options):
     say(f"{report.used} tensors used{left_out}")
     for remark in report.remarks:
         say(f"note: {remark}")
-    print(report.path or "\n".join(planned(report.plan)))
+    print(text.file_name(report.path) if report.path else "\n".join(planned(report.plan)))
 
 
 def located(file, out):
@@ -97,9 +97,9 @@ def read_names(path):
         raise StorageError(f"{path}: the class names cannot be read ({error}); give a UTF-8 text file") from None
 
 
-def say(text):
-    """Print one line on standard error."""
-    print(text, file=sys.stderr)
+def say(line):
+    """Print one line on standard error, where a file's name may stand in it."""
+    print(text.shown(line), file=sys.stderr)
 
 
 def main():

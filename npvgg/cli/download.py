@@ -14,9 +14,8 @@ def command(names, force):
     vgg16 is torchvision's, vgg16@keras what Keras publishes; `npvgg models --all` lists the names.  NPVGG_CACHE moves the
     cache; NPVGG_MIRROR names another server.
     """
-    from npvgg import hub
+    from npvgg import hub, text
     from npvgg.cli.progress import DownloadBar
 
     for name in names:
-        print(hub.download(name, progress=DownloadBar(), force=force) if force
-              else hub.locate(name, progress=DownloadBar()))
+        print(text.file_name(hub.download(name, progress=DownloadBar(), force=force)))

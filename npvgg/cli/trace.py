@@ -34,4 +34,4 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
                  made_by=f"npvgg {__version__}, {tier} tier, {dtype}", force=force)
     values = sum(array.size for array in arrays.values())
     progress.say(f"{len(arrays)} arrays of {text.counted(len(paths), 'picture')}, {values:,} values")
-    print(output)
+    print(text.file_name(output))

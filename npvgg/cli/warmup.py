@@ -18,7 +18,7 @@ def command(tier):
     """
     import numpy as np
 
-    from npvgg import network
+    from npvgg import network, text
     from npvgg.cli import progress
     from npvgg.kernels.compiling import code_files
 
@@ -30,4 +30,4 @@ def command(tier):
         x = np.zeros((1, vgg.architecture.input_channels, 32, 32), np.float32)
         vgg.forward(x)
         vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
-    print(code_files.folder())
+    print(text.file_name(code_files.folder()))

@@ -35,7 +35,8 @@ def command(checkpoint, images, output, model, preset, input_size, dtype, force)
     Then, with the same checkpoint converted:  npvgg trace IMAGE --model CONVERTED.h5 -o ours.h5,  and
     npvgg parity ours.h5 FILE  shows the first layer that differs.
     """
-    print(record(checkpoint, images, output, model=model, preset=preset, input_size=input_size, dtype=dtype, force=force))
+    written = record(checkpoint, images, output, model=model, preset=preset, input_size=input_size, dtype=dtype, force=force)
+    print(text.file_name(written))
 
 
 def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=None, dtype="float32", force=False):

@@ -26,3 +26,10 @@ def test_what_cannot_be_converted_is_one_sentence(tmp_path, monkeypatch, argumen
     run = weights_convert(*arguments)
     assert (run.status, run.out, run.err.count("\n")) == (status, "", 1) and words in run.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_obeys_nothing_in_a_files_name(tmp_path):
+    path = tmp_path / "a\x1b[2J.h5"
+    path.write_bytes(hub.locate().read_bytes())
+    run = weights_convert(path, tmp_path / "out.npz")
+    assert run.status == 0 and r"a\x1b[2J.h5: npvgg weights file" in run.err and "\x1b" not in run.err
