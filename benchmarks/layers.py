@@ -73,7 +73,8 @@ def run(options, typed):
                  for row in table_rows if row.layer.name in times]
     print(f"{vgg.architecture.name}, {options.batch} × {size}×{size}, {count} thread{'s' * (count != 1)}: peak {gflops:.0f} "
           f"GFLOP/s, memory {bytes_a_second / 1e9:.0f} GB/s")
-    print("\n".join(text_table.render(HEADINGS, [cells(row) for row in rows], left=(0, 1, 2, 7))))
+    print("\n".join(text_table.render(HEADINGS, [cells(row) for row in rows], left=(0, 1, 2, 7),
+                                      width=text_table.terminal_width())))
     for tier in options.tier:
         print(f"{tier}: {sum(row['ms'] for row in rows if row['tier'] == tier):.1f} ms in convolutions and dense layers")
     if options.output:

@@ -89,7 +89,7 @@ def show(rows):
               f"{row['ms']:.1f}", "—" if row["npvgg_ratio"] is None else f"{row['npvgg_ratio']:.2f}", f"{row['gap']:.1e}",
               *[f"{row['peak_mib']:.0f}" if "peak_mib" in row else "—"] * is_cold) for row in measured]
     if cells:
-        print("\n".join(text_table.render(headings, cells, left=(0, 1))))
+        print("\n".join(text_table.render(headings, cells, left=(0, 1), width=text_table.terminal_width())))
     for row in rows:
         if "left_out" in row:
             print(f"{runtimes.RUNTIMES[row['runtime']].label} is left out: {row['left_out']}")

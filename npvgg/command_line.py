@@ -91,8 +91,8 @@ def show(program: str, otherwise, message, category, *where, **options) -> None:
         otherwise(message, category, *where, **options)
 
 
-def fail(program: str, message: str, status: int, error: BaseException) -> int:
-    """Print the notes and the message of an error → its exit status."""
+def fail(program: str, message: str, status: int, error: BaseException | None = None) -> int:
+    """Print the notes of an error, if there is one, and the message → the exit status."""
     if os.environ.get("NPVGG_DEBUG"):
         traceback.print_exc()
     for note in getattr(error, "__notes__", ()):

@@ -10,9 +10,10 @@ from npvgg.errors import StorageError, UsageError
 from npvgg.version import __version__
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+               epilog="The exit statuses are those that `npvgg --help` lists.")
 @click.argument("file", metavar="FILE|NAME", type=options.Model())
-@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.argument("out", type=click.Path(readable=False, path_type=Path), required=False)
 @click.option("--from", "scheme", metavar="SCHEME",
               help="Whose names the tensors have, where the keys should not decide: torchvision, timm, mmpretrain, …")
 @click.option("--keys", metavar="SCHEME", help="Whose names the tensors of OUT get, if it is not .h5: torchvision, timm, …")
@@ -28,7 +29,7 @@ from npvgg.version import __version__
               help="What a convolution sees outside of its map.")
 @click.option("--eps", type=float, metavar="NUMBER", help="The ε of batch norm.")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the scheme does.")
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--labels", type=click.Path(readable=False, path_type=Path), metavar="FILE",
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
 @click.option("--key", metavar="KEY", help="Where the state dict is, if there are several.")

@@ -7,8 +7,8 @@ from npvgg.cli import options
 
 
 @click.command(short_help="Compare two traces layer by layer.")
-@click.argument("ours", type=click.Path(), metavar="A.h5")
-@click.argument("theirs", type=click.Path(), metavar="B.h5")
+@click.argument("ours", type=options.file, metavar="A.h5")
+@click.argument("theirs", type=options.file, metavar="B.h5")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="GAP",
               help="Largest gap allowed in a layer, over the largest value of B.")
 @click.option("--model", type=options.Model(), metavar="NAME|FILE",

@@ -5,8 +5,8 @@ from npvgg.cli import options
 
 
 @click.command(short_help="Say what is in pictures.")
-@click.argument("images", nargs=-1, type=click.Path(), metavar="[IMAGE|DIRECTORY|GLOB|-]...")
-@click.option("--files-from", type=click.Path(), metavar="FILE|-",
+@click.argument("images", nargs=-1, type=options.file, metavar="[IMAGE|DIRECTORY|GLOB|-]...")
+@click.option("--files-from", type=options.file, metavar="FILE|-",
               help="Also classify the pictures whose names FILE lists, one a line, as they are: no directories, no patterns.")
 @click.option("-0", "--null", is_flag=True, help="In that list a NUL character ends each name, as after find -print0.")
 @options.model

@@ -5,8 +5,8 @@ from npvgg.cli import options
 
 
 @click.command(short_help="Record every intermediate array of a run.")
-@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE|-...")
-@click.option("-o", "--output", required=True, type=click.Path(), metavar="FILE",
+@click.argument("images", nargs=-1, required=True, type=options.file, metavar="IMAGE|-...")
+@click.option("-o", "--output", required=True, type=options.file, metavar="FILE",
               help="The HDF5 file to write, one dataset a layer.")
 @options.model
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True,

@@ -14,7 +14,7 @@ NOT_SEEN = ("not covered: how pictures are prepared and what the classes are cal
 
 @click.command(short_help="Check a weights file: digests, self-test, recorded answers.")
 @click.argument("models", nargs=-1, required=True, type=options.Model(), metavar="NAME|FILE...")
-@click.option("--test-data", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--test-data", type=click.Path(readable=False, path_type=Path), metavar="DIR",
               help="Run the tests in DIR too: test_data_set_N/input_0.pb and output_0.pb, or .npz files with the arrays input "
                    "and output.")
 @options.threads

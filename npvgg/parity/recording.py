@@ -19,9 +19,9 @@ NESTED_UNDER = ("state_dict", "model_state_dict", "model")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+@click.argument("checkpoint", type=click.Path(readable=False, path_type=Path))
+@click.argument("images", type=click.Path(readable=False, path_type=Path), nargs=-1, required=True, metavar="IMAGE...")
+@click.option("-o", "--output", type=click.Path(readable=False, path_type=Path), required=True, metavar="FILE",
               help="The HDF5 file to write, one dataset a layer.")
 @click.option("--model", metavar="NAME", help="The network, where the keys should not decide: vgg16, vgg19_bn, D, …")
 @click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the source does.")

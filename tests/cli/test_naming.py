@@ -97,3 +97,12 @@ def test_a_folder_that_cannot_be_read_is_an_answer_among_the_others(pictures, mo
     monkeypatch.setattr(os, "scandir", refuse)
     found = naming.pictures([str(pictures)], missing=True)
     assert [path.name for path in found] == ["a.png", "b.jpg", "broken.jpg", "inner"]
+
+
+def test_rights_are_found_out_by_reading_and_one_file_without_them_ends_no_run(predict, pictures, monkeypatch):
+    """click would look first and refuse the whole command line."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert predict("a.png", "b.jpg") == (0, ["a.png", "b.jpg"], "")
+    (pictures / "names").write_text("a.png\n")
+    assert predict("--files-from", "names") == (0, ["a.png"], "")
+    (pictures / "names").unlink()

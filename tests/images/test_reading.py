@@ -76,7 +76,8 @@ def test_alpha_is_kept_in_rgba_and_255_where_there_is_none():
 
 @pytest.mark.parametrize("mode", ["BGR", "rgb", "CMYK", None, ("L",)], ids=str)
 def test_another_mode_is_a_usage_error(mode):
-    assert refusal(PICTURE, UsageError, mode=mode) == f"mode is {mode!r}; choose one of RGB, L, RGBA"
+    close = " (did you mean 'RGB'?)" if mode == "rgb" else ""
+    assert refusal(PICTURE, UsageError, mode=mode) == f"mode is {mode!r}{close}; choose one of RGB, L, RGBA"
 
 
 @pytest.mark.parametrize("content", [
