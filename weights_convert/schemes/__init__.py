@@ -1,5 +1,6 @@
 """Whose names a set of tensors carries."""
 from npvgg.errors import BadFileError, UsageError
+from npvgg.text import meant
 from weights_convert.refusals import quoted
 from weights_convert.schemes.caffe import CAFFE
 from weights_convert.schemes.caffe_in_pytorch import CAFFE_IN_PYTORCH
@@ -20,7 +21,7 @@ SCHEMES = {scheme.name: scheme for scheme in (
 def find(name: str) -> Scheme:
     """'timm' → Scheme; UsageError with the list for any other."""
     if name not in SCHEMES:
-        raise UsageError(f"there is no scheme {name!r}; npvgg knows {', '.join(SCHEMES)}")
+        raise UsageError(f"there is no scheme {name!r}{meant(name, SCHEMES)}; npvgg knows {', '.join(SCHEMES)}")
     return SCHEMES[name]
 
 
