@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import fields as fields_of
-from functools import cached_property
 from types import MappingProxyType
 
 from npvgg import heads
 from npvgg.checks import check_choice, check_size, is_number
+from npvgg.computed_once import computed_once
 from npvgg.errors import BadFileError, UsageError
 from npvgg.layer import Layer, norm_layer
 from npvgg.storage import strict_json
@@ -95,12 +95,12 @@ class Architecture:
         """Whether batch norm follows its convolutions."""
         return self.name.endswith("_bn")
 
-    @cached_property
+    @computed_once
     def layers(self) -> tuple:
         """Every layer in the order the data flows: a tuple of Layer."""
         return tuple(feature_layers(self)) + tuple(heads.layers(self.head, last_map(self), BLOCKS, self.eps))
 
-    @cached_property
+    @computed_once
     def parameters(self) -> Mapping[str, tuple]:
         """{"conv1_1/weight": (64, 3, 3, 3), …} in the order of the layers, read-only."""
         return MappingProxyType({f"{layer.name}/{kind}": shape for layer in self.layers for kind, shape in layer.shapes})

@@ -19,6 +19,7 @@ import numpy as np
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import ShapeError, TierWarning, UnsupportedError, UsageError
+from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.layer_names import canonical_layer
@@ -118,7 +119,8 @@ class Runner:
     def kernels(self) -> dict[str, Callable]:
         """{operation: function} of the loop, and of the soft-max."""
         if self.chosen is None:
-            self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
+            with MAKING:                    # imports the tier
+                self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
         return self.chosen
 
     def check(self, x: np.ndarray) -> None:
@@ -153,7 +155,8 @@ class PackedNetwork:
         """The engine's plan of the network, made once; None, with a TierWarning, where the engine has no step for a layer."""
         if "plan" not in self.made:
             try:
-                from npvgg import plan  # not at the top: the reference tier works without LLVM
+                with MAKING:
+                    from npvgg import plan  # not at the top: the reference tier works without LLVM
             except ImportError as error:
                 raise UnsupportedError(f"the engine tier cannot be imported ({error}); install what is missing, "
                                        f"or choose the {tiers.LADDER[0]} tier") from error

@@ -49,7 +49,7 @@ CONVERTER_FLOORS = [
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors", "npvgg.arithmetic", "npvgg.version"],
-    ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.text", "npvgg.text_table"],
+    ["npvgg.checks", "npvgg.computed_once", "npvgg.forking", "npvgg.gap", "npvgg.layer", "npvgg.text", "npvgg.text_table"],
     ["npvgg.storage", "npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts", "npvgg.parameters"],
     ["npvgg.architecture"],

@@ -14,18 +14,16 @@ import json
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
 
 import llvmlite
 from llvmlite import binding
 
-from npvgg import forking
 from npvgg.errors import StorageError
+from npvgg.forking import MAKING
 from npvgg.kernels.compiling import code_files
 from npvgg.kernels.compiling.target import processor, target_machine
 
 ENGINE = Path(__file__).parents[1] / "engine"
-LOADING = Lock()
 LOADED = {}                     # (module, name): function
 OWNERS = []                     # LLVM engines, in which the code lies
 
@@ -42,7 +40,7 @@ def entry(module, name, variant):
 
     `variant` names what it is compiled for beside the processor.
     """
-    with LOADING:
+    with MAKING:
         if (module, name) not in LOADED:
             LOADED[module, name] = loaded(content_of(module, name, variant))
         return LOADED[module, name]
@@ -60,15 +58,6 @@ def content_of(module, name, variant):
         with suppress(OSError, StorageError):           # no space, or no folder: the next process compiles again
             code_files.write(file, content)
     return content
-
-
-def after_fork():
-    """A lock held by a thread that does not exist here would never be released."""
-    global LOADING
-    LOADING = Lock()
-
-
-forking.in_child(after_fork)
 
 
 def compiled(module, name):
