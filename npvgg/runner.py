@@ -18,7 +18,7 @@ import numpy as np
 
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
-from npvgg.errors import ShapeError, TierWarning, UnsupportedError, UsageError
+from npvgg.errors import ShapeError, TierWarning, UsageError
 from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
@@ -157,9 +157,8 @@ class PackedNetwork:
             try:
                 with MAKING:
                     from npvgg import plan  # not at the top: the reference tier works without LLVM
-            except ImportError as error:
-                raise UnsupportedError(f"the engine tier cannot be imported ({error}); install what is missing, "
-                                       f"or choose the {tiers.LADDER[0]} tier") from error
+            except (ImportError, OSError) as error:
+                raise tiers.unloadable(ENGINE, error) from error
             lacking = plan.refused(self.architecture.layers)
             if lacking:
                 warnings.warn(f"the engine does not know {lacking}, so this {self.architecture.name} runs on the {BELOW} tier, "

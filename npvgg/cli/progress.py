@@ -14,23 +14,11 @@ def load(model, **options):
     """`classify.load` with a progress bar, and one line that says so where the bundled network stands in."""
     from npvgg import classify
 
-    announce_compilation()
     vgg = classify.load(model, progress=DownloadBar(), **options)
     if model is None:
         say(f"no --model given, so this is the bundled {hub.DEFAULT}: "
             f"{vgg.architecture.num_classes} classes ({', '.join(vgg.class_names)}); `npvgg models` lists others")
     return vgg
-
-
-def announce_compilation():
-    """Say once that kernels are being compiled, which takes seconds and happens at the first run on a machine."""
-    from npvgg.kernels.compiling.code_files import Announcement
-
-    def announce():
-        Announcement.make = staticmethod(lambda: None)
-        say("compiling the kernels for this machine; later runs start at once")
-
-    Announcement.make = staticmethod(announce)
 
 
 @contextmanager
