@@ -14,10 +14,11 @@ import numpy as np
 
 from npvgg import hub, images, labels, network
 from npvgg.checks import check_count
-from npvgg.errors import NpvggError, UsageError
+from npvgg.errors import ImageError, NpvggError, UsageError
 from npvgg.images.reading import rgb_of
 from npvgg.kernels import tiers
 from npvgg.runner import Options
+from npvgg.text import said, shown
 
 
 def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
@@ -107,6 +108,8 @@ def answers(paths, vgg, top, batch, options):
                 prepared[position] = images.prepare(path, vgg.preset, **options)
             except NpvggError as error:
                 errors[position] = error
+            except Exception as error:                               # whatever it is, the other pictures are answered
+                errors[position] = ImageError(f"{shown(path)}: cannot be read ({said(error)}); replace it or leave it out")
         predictions = {}
         if prepared:
             logits = vgg.forward(np.stack(list(prepared.values())).astype(vgg.dtype, copy=False))

@@ -31,11 +31,15 @@ ATTEMPTS = 2                    # where the server falters; not where it answers
 PAUSE_S = 1
 CHUNK = 1 << 20
 SPARE_BYTES = 64 << 20          # left free on the disk
+SWITCH = dict.fromkeys(("", "0", "false", "no", "off"), False) | dict.fromkeys(("1", "true", "yes", "on"), True)
 
 
 def is_offline() -> bool:
-    """Whether NPVGG_OFFLINE forbids the network."""
-    return os.environ.get("NPVGG_OFFLINE", "").lower() not in ("", "0", "false", "no")
+    """Whether NPVGG_OFFLINE forbids the network; UsageError where it says neither yes nor no."""
+    stated = os.environ.get("NPVGG_OFFLINE", "").strip().lower()
+    if stated not in SWITCH:
+        raise UsageError(f"NPVGG_OFFLINE is {stated!r:.80}; give 1 to forbid the network, or 0 to allow it")
+    return SWITCH[stated]
 
 
 def address(entry) -> str:

@@ -17,11 +17,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from os.path import getmtime, getsize, isfile
 from pathlib import Path
 
+from npvgg.architecture import architecture
 from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
-from npvgg.errors import DownloadError, StorageError, UsageError
+from npvgg.errors import BadFileError, DownloadError, StorageError, UsageError
 from npvgg.storage import file_lock
 from npvgg.storage.cache_folder import cache_folder
 
@@ -180,7 +182,20 @@ def write_weights(entry, checkpoint: Path, target: Path) -> None:
     from npvgg.converter import convert
 
     convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
-            notes=f"the download was compared with the published {entry.checked_by}", force=True)
+            notes=f"the download was compared with the published {entry.checked_by}", force=True,
+            accept=partial(require_published, entry))
+
+
+def require_published(entry, net) -> None:
+    """BadFileError unless the network that was found in a download is the one that the entry is of."""
+    expected = architecture(entry.architecture, num_classes=entry.num_classes)
+    have, want = ((one.name, one.width, one.input_channels, one.num_classes, one.dense_sizes if one.num_classes else ())
+                  for one in (net, expected))
+    if have != want:
+        classes = f"{entry.num_classes} classes" if entry.num_classes else "no classifier"
+        raise BadFileError(f"{entry.url} is published as {expected.name} with {classes} and holds {net.name} of width "
+                           f"{net.width:g} and {net.num_classes or 'no'} classes; nothing was kept: tell its publisher, or "
+                           "take another file of `npvgg models --all`")
 
 
 def remove_leftovers(folder: Path, entry) -> None:

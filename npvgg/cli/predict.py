@@ -37,8 +37,11 @@ def command(images, model, top, as_json, as_csv, output, force, batch, threads, 
     from npvgg import classify
     from npvgg import images as pictures
     from npvgg.cli import answers, progress
+    from npvgg.storage import atomic_file
 
     paths = pictures.find(images, missing=True)
+    if output not in (None, "-"):
+        atomic_file.refuse_inputs(output, [*paths, model])
     vgg = progress.load(model, threads=threads, tier=tier, algorithm=algorithm)
     stream = classify.stream(paths, vgg, top=top, batch=batch, exif=exif, background=background)
     form = "json" if as_json else "csv" if as_csv else None

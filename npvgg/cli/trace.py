@@ -25,6 +25,7 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
 
     atomic_file.destination(output, force)                           # refused now rather than after the work
     paths = pictures.find(images)
+    atomic_file.refuse_inputs(output, [*paths, model])
     vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,

@@ -4,9 +4,9 @@
 
 What is read back is executed, so it is read from a folder and a file that only their owner, us or the administrator, can write
 to, and only with a matching SHA-256: Numba's own cache checks neither, and of fifty single flipped bits eight ended the process
-and one changed an answer.  The name holds a digest of all that the code was compiled from and for, so there is no index that two
-processes would write at the same time.  Whatever goes wrong with a file or the folder, the kernel is compiled and the answer is
-the same; that it could not be kept is logged once, for then every process compiles again.
+and one changed an answer.  The name holds a digest of all that the code was compiled from and for, so there is no index that
+two processes would write at the same time.  Whatever goes wrong with a file or the folder, the kernel is compiled, and the
+answer is the same; that it could not be kept is logged once, for then every process compiles again.
 
 The folder is $NUMBA_CACHE_DIR or the cache folder / "kernels".
 """
