@@ -9,8 +9,9 @@
     vgg.using(tier="jit", threads=2)                   another VGG, of the same parameters
 
 The work is done by a Runner, made at the first call.  For other processes and machines `pickle` packs a VGG as the path and
-identity of its weights file, which is mapped again there, or by value where it came from no file.
+identity of its weights file, which is mapped again there, or by value where there is no file, or none any more.
 """
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -211,9 +212,9 @@ class VGG:
         return self
 
     def __reduce__(self):
-        """By path where the network is that of a file, by value otherwise."""
+        """By path where the network is that of a file which is still there, by value otherwise."""
         self.check_file()
-        if self.file is not None:
+        if self.file is not None and os.path.exists(self.file.identity.path):
             return mapped_again, (self.file.identity, self.source, self.options, self.dtype.str)
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
         return from_values, (values | {"parameters": dict(self.parameters)},)
