@@ -183,6 +183,12 @@ def paper_head(num_classes=1000, hidden=(4096, 4096), pooled_size=7) -> str:
     return " ".join([f"avg{pooled_size} flatten", *(f"{size} relu drop" for size in hidden), str(num_classes)])
 
 
+def check_architecture(net) -> None:
+    """UsageError unless it is an Architecture, not its name for example."""
+    if not isinstance(net, Architecture):
+        raise UsageError(f"the network is of type {type(net).__name__}; give an Architecture, as architecture('vgg16')")
+
+
 def canonical_name(name) -> str:
     """'D' → 'vgg16', 'VGG16_BN' → 'vgg16_bn'; UsageError with the list of names for any other."""
     lowered = str(name).lower()

@@ -23,7 +23,7 @@ import numpy as np
 
 from npvgg import images, initialisation, labels, summary, weights
 from npvgg.architecture import Architecture, architecture
-from npvgg.checks import check_choice
+from npvgg.checks import check_choice, refuse_unknown
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
@@ -170,12 +170,13 @@ class VGG:
     # --------------------------------------------------------------------------------------------- other networks
 
     def using(self, *, tier: str | Unchanged = UNCHANGED, threads: int | None | Unchanged = UNCHANGED,
-              algorithm: str | Unchanged = UNCHANGED, dtype: Any = UNCHANGED) -> "VGG":
+              algorithm: str | Unchanged = UNCHANGED, dtype: Any = UNCHANGED, **unknown: Any) -> "VGG":
         """The same network run otherwise: another kernel tier, number of threads (None: all), algorithm or dtype.
 
         `dtype` is float32 or float64, by its NumPy type or name; parameters of another one are converted, and rounded where
         they become float32.  UsageError for what is not possible.
         """
+        refuse_unknown("using", unknown, ("tier", "threads", "algorithm", "dtype"))
         changes = {"tier": tier, "threads": threads, "algorithm": algorithm}
         options = replace(self.options, **{name: value for name, value in changes.items() if value is not UNCHANGED})
         dtype = self.dtype if dtype is UNCHANGED else checked_dtype(dtype)

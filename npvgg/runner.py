@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from npvgg.architecture import Architecture
+from npvgg.checks import callers_level
 from npvgg.counting import describe
 from npvgg.errors import ShapeError, TierWarning, UsageError
 from npvgg.forking import MAKING
@@ -162,6 +163,7 @@ class PackedNetwork:
             lacking = plan.refused(self.architecture.layers)
             if lacking:
                 warnings.warn(f"the engine does not know {lacking}, so this {self.architecture.name} runs on the {BELOW} tier, "
-                              f"which is slower; choose tier={BELOW!r} where that is meant", TierWarning, stacklevel=6)
+                              f"which is slower; choose tier={BELOW!r} where that is meant", TierWarning,
+                              stacklevel=callers_level())
             self.made.setdefault("plan", None if lacking else plan.Plan(self.architecture.layers, self.parameters))
         return self.made["plan"]

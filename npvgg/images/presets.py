@@ -145,7 +145,7 @@ FIELDS = {
     "mean": (one_a_channel(is_number), "a tuple of 1, 3 or 4 numbers"),
     "std": (one_a_channel(is_scale), "a tuple of 1, 3 or 4 positive numbers"),
     "divisor": (is_scale, "a positive number"),
-    "interpolation": (lambda value: value in INTERPOLATIONS, "bilinear"),
+    "interpolation": (lambda value: type(value) is str and value in INTERPOLATIONS, "bilinear"),
     "order": (lambda value: type(value) is str and value in ORDERS, "L, RGB, BGR or RGBA"),
 }
 

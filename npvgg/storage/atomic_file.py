@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from npvgg.checks import check_choice
 from npvgg.errors import BadFileError, StorageError, UsageError
 
 CURES = {
@@ -65,6 +66,7 @@ def write(path: str | bytes | os.PathLike, data: bytes | str, *, force: bool = F
 
 def destination(path: str | bytes | os.PathLike, force: bool) -> str:
     """The real path to write to; UsageError for everything that can be refused before the work begins."""
+    check_choice("force", force, (True, False))
     try:
         name = os.fsdecode(path)
         target = os.path.realpath(name)
