@@ -11,6 +11,7 @@ Environment: NPVGG_CACHE moves the cache, NPVGG_MIRROR=https://… fetches the s
 NPVGG_OFFLINE=1 nothing is fetched.  At any moment vgg16.h5 is a whole, converted file or absent: everything unfinished
 carries a temporary name.
 """
+import logging
 import os
 import time
 import uuid
@@ -27,6 +28,7 @@ from npvgg.errors import BadFileError, DownloadError, StorageError, UsageError
 from npvgg.storage import file_lock
 from npvgg.storage.cache_folder import cache_folder
 
+LOG = logging.getLogger(__name__)
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}
 DEFAULT = "vgg13_bn-cifar10"
@@ -154,6 +156,8 @@ def made(entry, target: Path, progress, *, force: bool, offline: bool) -> Path:
         if isfile(target) and (not force or modified(target) != stamp):
             return target
         require_space(folder, entry)
+        LOG.warning("%s is downloaded, %s MiB, and converted; later runs find it in %s", entry.name,
+                    f"{entry.size_bytes / 2**20:,.0f}", folder)
         part = folder / f".{entry.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
         try:
             fetch(entry, part, target, progress)

@@ -78,6 +78,15 @@ def test_offline_can_be_switched_off(server, models, monkeypatch, value):
     assert hub.locate("vgg16").is_file()
 
 
+def test_a_download_is_said_with_its_size(server, models, caplog):
+    server.answers[:] = [send()]
+    published_size = catalog.CHECKPOINTS["vgg16"].size_bytes
+    hub.locate("vgg16")
+    hub.locate("vgg16")
+    said, = [record.getMessage() for record in caplog.records if "downloaded" in record.getMessage()]
+    assert f"{published_size / 2**20:,.0f} MiB" in said and str(models) in said
+
+
 def test_a_switch_that_says_neither_yes_nor_no_is_refused(models, monkeypatch):
     monkeypatch.setenv("NPVGG_OFFLINE", "perhaps")
     with pytest.raises(UsageError, match="NPVGG_OFFLINE is 'perhaps'; give 1 .* or 0"):
