@@ -115,7 +115,7 @@ def engine_times(vgg, x, _, runs):
         for number, owners in enumerate(made.owners):
             counters, step = program.new_counters(1), ready[number:number + 1]
             start = time.perf_counter()
-            team.together(lambda thread: program.walk(step, counters, thread), count)  # noqa: B023
+            team.together(program.walk(step, counters), count)
             if owners[0] in times:
                 times[owners[0]] += (time.perf_counter() - start) * 1e3
         samples.append(times)

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import fields as fields_of
-from functools import cached_property
 from types import MappingProxyType
 
 from npvgg import heads
 from npvgg.checks import check_choice, check_size, is_number
+from npvgg.computed_once import computed_once
 from npvgg.errors import BadFileError, UsageError
 from npvgg.layer import Layer, norm_layer
 from npvgg.storage import strict_json
@@ -96,12 +96,12 @@ class Architecture:
         """Whether batch norm follows its convolutions."""
         return self.name.endswith("_bn")
 
-    @cached_property
+    @computed_once
     def layers(self) -> tuple:
         """Every layer in the order the data flows: a tuple of Layer."""
         return tuple(feature_layers(self)) + tuple(heads.layers(self.head, last_map(self), BLOCKS, self.eps))
 
-    @cached_property
+    @computed_once
     def parameters(self) -> Mapping[str, tuple]:
         """{"conv1_1/weight": (64, 3, 3, 3), …} in the order of the layers, read-only."""
         return MappingProxyType({f"{layer.name}/{kind}": shape for layer in self.layers for kind, shape in layer.shapes})
@@ -182,6 +182,12 @@ def paper_head(num_classes=1000, hidden=(4096, 4096), pooled_size=7) -> str:
         return f"avg{pooled_size}"
     check_size("num_classes", num_classes, 1, 1 << 20)
     return " ".join([f"avg{pooled_size} flatten", *(f"{size} relu drop" for size in hidden), str(num_classes)])
+
+
+def check_architecture(net) -> None:
+    """UsageError unless it is an Architecture, not its name for example."""
+    if not isinstance(net, Architecture):
+        raise UsageError(f"the network is of type {type(net).__name__}; give an Architecture, as architecture('vgg16')")
 
 
 def canonical_name(name) -> str:

@@ -14,22 +14,23 @@ from typing import NamedTuple
 import numpy as np
 
 from npvgg import hub, images, labels, network
-from npvgg.checks import check_count
+from npvgg.checks import check_count, refuse_unknown
 from npvgg.errors import ImageError, NpvggError, UsageError
 from npvgg.images.reading import rgb_of
 from npvgg.kernels import tiers
 from npvgg.runner import Options
-from npvgg.text import shown
+from npvgg.text import said, shown
 
 
 def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
-         algorithm: str = "auto", verify: bool | str = "new", offline: bool = False, progress=None) -> network.VGG:
+         algorithm: str = "auto", verify: bool | str = "new", offline: bool = False, progress=None, **unknown) -> network.VGG:
     """A model's name or an npvgg weights file → VGG.
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the
     bundled network.  `verify`: True checks every digest, False none, "new" those of a file not seen before.  `progress`
     is shown while something is downloaded (see `hub.download`).  UsageError for an option that is not possible.
     """
+    refuse_unknown("load", unknown, ("tier", "threads", "algorithm", "verify", "offline", "progress"))
     Options(tier, threads, algorithm)                                # refused now rather than after a download
     if not isinstance(model, (str, os.PathLike, type(None))):
         raise UsageError(f"model is of type {type(model).__name__}; give a name from `npvgg models`, the path of a weights "
@@ -112,6 +113,9 @@ def answers(paths, vgg, top, batch, options):
                 errors[position] = error
             except MemoryError:
                 errors[position] = ImageError(f"{shown(name_of(path))}: not enough memory to prepare it; scale it down first")
+            except Exception as error:                               # whatever it is, the other pictures are answered
+                errors[position] = ImageError(f"{shown(name_of(path))}: cannot be read ({said(error)}); replace it or leave it "
+                                              "out")
         predictions = {}
         if prepared:
             logits = vgg.forward(np.stack(list(prepared.values())).astype(vgg.dtype, copy=False))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-from npvgg.architecture import BLOCKS, MINIMUM_INPUT, Architecture
+from npvgg.architecture import BLOCKS, MINIMUM_INPUT, Architecture, check_architecture
 from npvgg.arithmetic import ceil_div
 from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels import contracts
@@ -59,6 +59,7 @@ def describe(net: Architecture, input_size=None) -> tuple:
     ShapeError where the picture is too small, or a layer cannot take what the one before it gives; UsageError for a size that
     is neither.
     """
+    check_architecture(net)
     size = net.input_size if input_size is None else input_size
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):

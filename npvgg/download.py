@@ -11,7 +11,9 @@ import hashlib
 import math
 import os
 import shutil
+import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -27,15 +29,20 @@ from npvgg.architecture import architecture
 from npvgg.errors import DownloadError, HashMismatchError, NpvggError, StorageError, UncheckedWarning, UsageError
 
 TIMEOUT_S = 30                  # for a connection, and for the next bytes on it
-ATTEMPTS = 2                    # where the server falters; not where it answers something else than the file
+ATTEMPTS = 2                    # in a row, where the server falters; not where it answers something else than the file
+GRACE_S, SLOWEST = 60, 32 << 10                 # the whole may take a minute and 32 KiB a second, however often bytes come
 PAUSE_S = 1
 CHUNK = 1 << 20
 SPARE_BYTES = 64 << 20          # left free on the disk
+SWITCH = dict.fromkeys(("", "0", "false", "no", "off"), False) | dict.fromkeys(("1", "true", "yes", "on"), True)
 
 
 def is_offline() -> bool:
-    """Whether NPVGG_OFFLINE forbids the network."""
-    return os.environ.get("NPVGG_OFFLINE", "").lower() not in ("", "0", "false", "no")
+    """Whether NPVGG_OFFLINE forbids the network; UsageError where it says neither yes nor no."""
+    stated = os.environ.get("NPVGG_OFFLINE", "").strip().lower()
+    if stated not in SWITCH:
+        raise UsageError(f"NPVGG_OFFLINE is {stated!r:.80}; give 1 to forbid the network, or 0 to allow it")
+    return SWITCH[stated]
 
 
 def address(entry) -> str:
@@ -96,23 +103,24 @@ def fetch(entry, part: Path, target: Path, progress) -> None:
 
     `target` is where its weights file will be, for the messages; `progress` and the errors are those of `hub.download`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    arrival, left = Arrival(entry, address(entry), part, by_hand(entry, target)), ATTEMPTS
+    while True:
         try:
-            return receive(entry, part, target, progress)
+            return receive(arrival, progress)
         except Faltered:
-            if attempt == ATTEMPTS:
+            left = ATTEMPTS if arrival.has_gone_on else left - 1     # one that went on where the last broke off is none of them
+            if not left:
                 raise
             time.sleep(PAUSE_S)
 
 
-def receive(entry, part: Path, target: Path, progress) -> None:
+def receive(arrival: "Arrival", progress) -> None:
     """One attempt of `fetch`; Faltered where another is worth it."""
     import pooch
 
-    url, outside = address(entry), sys.exception()
-    arrival = Arrival(entry, url, part, by_hand(entry, target))
+    url, outside = arrival.url, sys.exception()
     load = pooch.HTTPDownloader(progressbar=progress or False, chunk_size=CHUNK, timeout=TIMEOUT_S,
-                                headers={"Accept-Encoding": "identity"}, hooks={"response": arrival.answered})
+                                headers=arrival.headers(), hooks={"response": arrival.answered})
     try:
         with arrival:
             load(url, arrival, None)
@@ -120,6 +128,7 @@ def receive(entry, part: Path, target: Path, progress) -> None:
     except NpvggError:
         raise
     except (OSError, ValueError) as error:                # requests' own errors, and a URL or header that is none
+        arrival.check_time()
         kind = DownloadError if arrival.response is None else Faltered
         raise kind(f"{url} could not be fetched ({innermost(error, outside)}); check the network and try again, or "
                    f"{arrival.otherwise}") from None
@@ -139,25 +148,43 @@ class Arrival:
     """The file that pooch writes to: counts and hashes what comes, and refuses what cannot be the checkpoint.
 
     A response of another size is refused at its first line, an endless one at the first byte too many, and a redirect
-    before it is followed if it leads away from https.
+    before it is followed if it leads away from https.  Where the connection breaks off, the next response goes on from there
+    (RFC 9110, Range and If-Range), if the server can and its file is the same; in the end the digest decides.
     """
 
     def __init__(self, entry, url: str, part: Path, otherwise: str):
         self.entry, self.url, self.part, self.otherwise = entry, url, part, otherwise
         self.algorithm, _, self.expected = (entry.digest or "SHA-256").partition(":")
+        self.until = time.monotonic() + GRACE_S + entry.size_bytes / SLOWEST
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Nothing has come."""
         # MD5 is not there for security: nothing that comes is run.  Where OpenSSL is in FIPS mode there is none otherwise.
         self.digest = hashlib.new(self.algorithm.replace("-", ""), usedforsecurity=False)
-        self.count, self.response = 0, None
+        self.count, self.response, self.validator, self.has_gone_on, self.is_plain = 0, None, None, False, True
+
+    def headers(self) -> dict[str, str]:
+        """What the next request says: uncompressed, and from where the last response broke off."""
+        headers = {"Accept-Encoding": "identity"}
+        if self.count and self.is_plain and (self.validator or self.entry.digest):
+            headers["Range"] = f"bytes={self.count}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        return headers
 
     def __enter__(self):
+        self.response, self.has_gone_on, self.timer = None, False, None
         try:
-            # Emptied, for a second attempt starts from nothing; its owner's alone (0600) until it is checked.
-            self.file = open(self.part, "wb", opener=partial(os.open, mode=0o600))
+            # Its owner's alone (0600) until it is checked.
+            self.file = open(self.part, "ab" if self.count else "wb", opener=partial(os.open, mode=0o600))
         except OSError as error:
             raise StorageError(unwritable(self.part, error)) from None
         return self
 
     def __exit__(self, *_):
+        if self.timer is not None:
+            self.timer.cancel()
         # After a failed write, close fails again for what is left in the buffer: the first error is the one to tell.
         with suppress(OSError):
             self.file.close()
@@ -175,20 +202,52 @@ class Arrival:
         status = f"{code} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else str(code)
         if code >= 500 or code == HTTPStatus.TOO_MANY_REQUESTS:
             raise Faltered(f"the server answered {status} for {self.url}; try again later, or {self.otherwise}")
-        if code != HTTPStatus.OK:
+        if code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or code == HTTPStatus.PARTIAL_CONTENT and self.count and \
+                not response.headers.get("content-range", "").startswith(f"bytes {self.count}-"):
+            self.start_over()
+            raise Faltered(f"the server answered {status} for {self.url}; try again later, or {self.otherwise}")
+        if code == HTTPStatus.OK and self.count:         # the whole, from its start
+            self.start_over()
+            self.stored(self.file.truncate, 0)
+            self.response = response
+        if code != HTTPStatus.OK and not (code == HTTPStatus.PARTIAL_CONTENT and self.count):
             raise DownloadError(f"the server answered {status} for {self.url}; {self.otherwise}")
-        length = response.headers.get("content-length")
+        self.watch(response)
         # Compressed on the way, the length is another; what is unpacked is counted in any case.
-        if length is not None and "content-encoding" not in response.headers and not self.entry.has_size(int(length)):
-            raise DownloadError(self.of_another_size(f"{int(length):,}"))
+        self.is_plain = "content-encoding" not in response.headers
+        total = self.count + int(response.headers.get("content-length", self.entry.size_bytes - self.count))
+        if self.is_plain and not self.entry.has_size(total):
+            raise DownloadError(self.of_another_size(f"{total:,}"))
+        etag = response.headers.get("etag", "")
+        self.validator = etag if etag.startswith('"') else response.headers.get("last-modified")
 
     def write(self, data: bytes) -> None:
         """Called by pooch for every piece; StorageError where the disk fails, DownloadError for one byte too many."""
+        self.check_time()
+        self.has_gone_on = self.response.status_code == HTTPStatus.PARTIAL_CONTENT
         self.count += len(data)
         if self.count > self.entry.size_bytes + self.entry.size_slack:
             raise DownloadError(self.of_another_size(f"more than {self.entry.size_bytes:,}"))
         self.digest.update(data)
         self.stored(self.file.write, data)
+
+    def check_time(self) -> None:
+        """DownloadError where all should have come by now."""
+        if time.monotonic() > self.until:
+            raise DownloadError(f"{self.url} gave {self.count:,} of {self.entry.size_bytes:,} bytes in the time that "
+                                f"{SLOWEST >> 10} KiB a second would take for all; try again later, or {self.otherwise}")
+
+    def watch(self, response) -> None:
+        """End the connection when all should have come: bytes that drip in never let a read time out."""
+        def end():
+            # There is no public way to the socket of a response that another thread is reading.
+            with suppress(AttributeError, OSError):
+                response.raw._fp.fp.raw._sock.shutdown(socket.SHUT_RDWR)
+
+        self.timer = threading.Timer(max(0.0, self.until - time.monotonic()), end)
+        self.timer.daemon = True
+        with suppress(RuntimeError):                     # no thread to be had: then `write` looks at the clock
+            self.timer.start()
 
     def flush(self) -> None:
         """Called by pooch after every piece."""

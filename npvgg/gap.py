@@ -29,9 +29,15 @@ def relative_gap(answer: np.ndarray, reference: np.ndarray) -> float:
 
 def float64_pair(answer: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both arrays as flat float64; ShapeError where their shapes differ."""
-    answer, reference = np.asarray(answer), np.asarray(reference)
+    try:
+        answer, reference = np.asarray(answer), np.asarray(reference)
+    except ValueError as error:                                      # lists of lists of several lengths
+        raise ShapeError(f"what is compared is no array ({error}); give two arrays of one shape") from None
     if answer.shape != reference.shape:
         raise ShapeError(f"arrays of shape {answer.shape} and {reference.shape} cannot be compared; give two of the same shape")
+    for array in (answer, reference):
+        if array.dtype.kind not in "fiub":
+            raise ShapeError(f"an array of {array.dtype} was given; give real numbers")
     return answer.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
 
 

@@ -12,21 +12,25 @@ NPVGG_OFFLINE=1 nothing is fetched.  At any moment vgg16.h5 is a whole, converte
 carries a temporary name.
 """
 import fnmatch
+import logging
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from os.path import getmtime, getsize, isfile
 from pathlib import Path
 
+from npvgg.architecture import architecture
 from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
-from npvgg.errors import DownloadError, StorageError, UsageError
+from npvgg.errors import BadFileError, DownloadError, StorageError, UsageError
 from npvgg.storage import file_lock
 from npvgg.storage.cache_folder import cache_folder
 from npvgg.text import meant
 
+LOG = logging.getLogger(__name__)
 DATA = Path(__file__).with_name("data")
 BUNDLED = {"vgg13_bn-cifar10": "vgg13_bn-cifar10.h5"}
 DEFAULT = "vgg13_bn-cifar10"
@@ -169,6 +173,8 @@ def made(entry, target: Path, progress, *, force: bool, offline: bool) -> Path:
         if isfile(target) and (not force or modified(target) != stamp):
             return target
         require_space(folder, entry)
+        LOG.warning("%s is downloaded, %s MiB, and converted; later runs find it in %s", entry.name,
+                    f"{entry.size_bytes / 2**20:,.0f}", folder)
         part = folder / f".{entry.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
         try:
             fetch(entry, part, target, progress)
@@ -197,7 +203,20 @@ def write_weights(entry, checkpoint: Path, target: Path) -> None:
     from npvgg.converter import convert
 
     convert(checkpoint, target, model=entry.architecture, preset=entry.preset, source_name=entry.url,
-            notes=f"the download was compared with the published {entry.checked_by}", force=True)
+            notes=f"the download was compared with the published {entry.checked_by}", force=True,
+            accept=partial(require_published, entry))
+
+
+def require_published(entry, net) -> None:
+    """BadFileError unless the network that was found in a download is the one that the entry is of."""
+    expected = architecture(entry.architecture, num_classes=entry.num_classes)
+    have, want = ((one.name, one.width, one.input_channels, one.num_classes, one.dense_sizes if one.num_classes else ())
+                  for one in (net, expected))
+    if have != want:
+        classes = f"{entry.num_classes} classes" if entry.num_classes else "no classifier"
+        raise BadFileError(f"{entry.url} is published as {expected.name} with {classes} and holds {net.name} of width "
+                           f"{net.width:g} and {net.num_classes or 'no'} classes; nothing was kept: tell its publisher, or "
+                           "take another file of `npvgg models --all`")
 
 
 def remove_leftovers(folder: Path, entry) -> None:

@@ -13,7 +13,8 @@ from numbers import Integral
 
 import numpy as np
 
-from npvgg.architecture import Architecture
+from npvgg.architecture import Architecture, check_architecture
+from npvgg.checks import check_memory
 from npvgg.errors import UsageError
 from npvgg.layer import Layer
 from npvgg.parameters import sealed
@@ -56,14 +57,16 @@ def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvisio
             layers: Sequence[Layer] | None = None) -> dict[str, np.ndarray]:
     """An Architecture → {"conv1_1/weight": read-only float32 array, …}; the same seed gives the same bits (PCG64).
 
-    `how` is one of INITIALISATIONS; with `layers`, parameters of these alone are drawn.  UsageError for another `how`, and for
-    a seed that is no whole number of at least 0.
+    `how` is one of INITIALISATIONS; with `layers`, parameters of these alone are drawn.  UsageError for another `how`, for a
+    seed that is no whole number of at least 0, and for more parameters than memory.
     """
     if not isinstance(how, str) or how not in INITIALISATIONS:
         raise UsageError(f"there is no initialisation {how!r}{meant(how, INITIALISATIONS)}; npvgg has "
                          f"{', '.join(INITIALISATIONS)}")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
+    check_architecture(architecture)
+    check_memory(architecture.name, sum(math.prod(shape) for shape in architecture.parameters.values()))
     rng, parameters = np.random.Generator(np.random.PCG64(seed)), {}
     for layer in architecture.layers if layers is None else layers:
         for kind, shape in layer.shapes:

@@ -4,7 +4,7 @@
     canonical_layer(net, "block5_pool")        "pool5"
     torchvision_names(net)                     {"features.0": "conv1_1", …, "classifier.6": "fc8"}
 """
-from npvgg.architecture import BLOCKS, Architecture
+from npvgg.architecture import BLOCKS, Architecture, check_architecture
 from npvgg.errors import UsageError
 from npvgg.text import meant
 
@@ -14,10 +14,13 @@ def canonical_layer(net: Architecture, name: str) -> str:
 
     UsageError with the names that there are for any other.
     """
-    if isinstance(name, str) and any(layer.name == name for layer in net.layers):
+    check_architecture(net)
+    if not isinstance(name, str):
+        raise UsageError(f"{name!r:.80} is no name of a layer; give text, for example 'relu5_3'")
+    if any(layer.name == name for layer in net.layers):
         return name
     aliases = torchvision_names(net) | foreign_names(net)
-    if isinstance(name, str) and name in aliases:
+    if name in aliases:
         return aliases[name]
     names = [layer.name for layer in net.layers]
     raise UsageError(f"{net.name} has no layer {name!r}{meant(name, [*names, *aliases])}; it has {', '.join(names)}")

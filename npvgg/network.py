@@ -10,8 +10,9 @@
     vgg.using(tier="jit", threads=2)                   another VGG, of the same parameters
 
 The work is done by a Runner, made at the first call.  For other processes and machines `pickle` packs a VGG as the path and
-identity of its weights file, which is mapped again there, or by value where it came from no file.
+identity of its weights file, which is mapped again there, or by value where there is no file, or none any more.
 """
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -23,7 +24,7 @@ import numpy as np
 
 from npvgg import images, initialisation, labels, summary, weights
 from npvgg.architecture import BLOCKS, Architecture, architecture
-from npvgg.checks import check_choice
+from npvgg.checks import check_choice, refuse_unknown
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
@@ -171,12 +172,13 @@ class VGG:
     # --------------------------------------------------------------------------------------------- other networks
 
     def using(self, *, tier: str | Unchanged = UNCHANGED, threads: int | None | Unchanged = UNCHANGED,
-              algorithm: str | Unchanged = UNCHANGED, dtype: Any = UNCHANGED) -> "VGG":
+              algorithm: str | Unchanged = UNCHANGED, dtype: Any = UNCHANGED, **unknown: Any) -> "VGG":
         """The same network run otherwise: another kernel tier, number of threads (None: all), algorithm or dtype.
 
         `dtype` is float32 or float64, by its NumPy type or name; parameters of another one are converted, and rounded where
         they become float32.  UsageError for what is not possible.
         """
+        refuse_unknown("using", unknown, ("tier", "threads", "algorithm", "dtype"))
         changes = {"tier": tier, "threads": threads, "algorithm": algorithm}
         options = replace(self.options, **{name: value for name, value in changes.items() if value is not UNCHANGED})
         dtype = self.dtype if dtype is UNCHANGED else checked_dtype(dtype)
@@ -230,9 +232,9 @@ class VGG:
         return self
 
     def __reduce__(self):
-        """By path where the network is that of a file, by value otherwise."""
+        """By path where the network is that of a file which is still there, by value otherwise."""
         self.check_file()
-        if self.file is not None:
+        if self.file is not None and os.path.exists(self.file.identity.path):
             return mapped_again, (self.file.identity, self.source, self.options, self.dtype.str)
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
         return from_values, (values | {"parameters": dict(self.parameters)},)

@@ -3,8 +3,7 @@
     checked(net, {"conv1_1/weight": array, …})       → the same as a read-only mapping of read-only arrays
     sealed(array)                                     an array that was just made → the same, read-only for good
 """
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -34,7 +33,32 @@ def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarra
     if faults:
         (what, remedy), more = faults[0], f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise ShapeError(f"the parameters are not those of {net.name}: {what}{more}; {remedy}")
-    return MappingProxyType({path: unchanging(parameters[path]) for path in net.parameters})
+    return Parameters({path: unchanging(parameters[path]) for path in net.parameters})
+
+
+class Parameters(Mapping):
+    """{path: array}, of which every look-up gives a new view: who sets its shape or dtype changes no other's."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self._arrays = arrays
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return self._arrays[path].view()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._arrays)
+
+    def __or__(self, others: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**self, **others}
+
+    def __repr__(self) -> str:
+        return repr({path: f"{array.dtype} {array.shape}" for path, array in self._arrays.items()})
 
 
 def fault_of(path, shape, parameters):

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from npvgg.architecture import Architecture
+from npvgg.checks import callers_level
 from npvgg.counting import describe
-from npvgg.errors import ShapeError, TierWarning, UnsupportedError, UsageError
+from npvgg.errors import ShapeError, TierWarning, UsageError
+from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.layer_names import canonical_layer
@@ -120,7 +122,8 @@ class Runner:
     def kernels(self) -> dict[str, Callable]:
         """{operation: function} of the loop, and of the soft-max."""
         if self.chosen is None:
-            self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
+            with MAKING:                    # imports the tier
+                self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
         return self.chosen
 
     def check(self, x: np.ndarray) -> None:
@@ -155,13 +158,14 @@ class PackedNetwork:
         """The engine's plan of the network, made once; None, with a TierWarning, where the engine has no step for a layer."""
         if "plan" not in self.made:
             try:
-                from npvgg import plan  # not at the top: the reference tier works without LLVM
-            except ImportError as error:
-                raise UnsupportedError(f"the engine tier cannot be imported ({error}); install what is missing, "
-                                       f"or choose the {tiers.LADDER[0]} tier") from error
+                with MAKING:
+                    from npvgg import plan  # not at the top: the reference tier works without LLVM
+            except (ImportError, OSError) as error:
+                raise tiers.unloadable(ENGINE, error) from error
             lacking = plan.refused(self.architecture.layers)
             if lacking:
                 warnings.warn(f"the engine does not know {lacking}, so this {self.architecture.name} runs on the {BELOW} tier, "
-                              f"which is slower; choose tier={BELOW!r} where that is meant", TierWarning, stacklevel=6)
+                              f"which is slower; choose tier={BELOW!r} where that is meant", TierWarning,
+                              stacklevel=callers_level())
             self.made.setdefault("plan", None if lacking else plan.Plan(self.architecture.layers, self.parameters))
         return self.made["plan"]

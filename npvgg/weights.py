@@ -110,8 +110,8 @@ def read(path: str | bytes | os.PathLike, *, verify: bool | str = "new") -> Weig
     and with "new" where this file (path, size, times, inode, header) has not passed before.  Raises BadFileError,
     HashMismatchError, UnsupportedError, StorageError; UsageError for another `verify`.
     """
-    if not isinstance(verify, (int, str)) or verify not in ("new", True, False):
-        raise UsageError(f"verify is {verify!r}; give True, False or 'new'")
+    if not (isinstance(verify, bool) or isinstance(verify, str) and verify == "new"):
+        raise UsageError(f"verify is {verify!r:.80}; give True, False or 'new'")
     contents, net = open_contents(path)
     if not verified_files.is_known(contents.memory.identity) if verify == "new" else verify:
         for name in net.parameters:

@@ -25,6 +25,19 @@ def test_predict_takes_a_network_or_a_file(tiny, tiny_file, pictures):
     assert classify.predict(pictures / "a.png", tiny) == classify.predict(pictures / "a.png", tiny_file)
 
 
+def test_an_error_of_another_kind_is_one_answer(tiny, pictures, monkeypatch):
+    prepare = images.prepare
+
+    def fails(path, *arguments, **options):
+        if path.name == "b.jpg":
+            raise ZeroDivisionError("of a library\x1b[2J")
+        return prepare(path, *arguments, **options)
+
+    monkeypatch.setattr(images, "prepare", fails)
+    first, second = classify.stream([pictures / "b.jpg", pictures / "a.png"], tiny)
+    assert isinstance(first.error, ImageError) and r"of a library\x1b[2J" in str(first.error) and second.predictions
+
+
 def test_the_public_names():
     assert npvgg.predict is classify.predict
     assert set(npvgg.__all__) <= set(dir(npvgg))

@@ -28,3 +28,34 @@ def test_it_is_called_in_the_child_only():
 def test_where_nobody_forks_nothing_happens(monkeypatch):
     monkeypatch.delattr(os, "register_at_fork", raising=False)
     assert forking.in_child(test_it_is_called_in_the_child_only) is test_it_is_called_in_the_child_only
+
+
+def test_a_fork_waits_for_who_is_making_something():
+    if not hasattr(os, "fork"):
+        pytest.skip("processes cannot be forked here")
+    code = """
+import os, signal, threading
+from npvgg import forking
+own, is_held, forked = threading.RLock(), threading.Event(), threading.Event()
+forking.waits_for(own)
+
+def hold():
+    with forking.MAKING, own:
+        is_held.set()
+        assert not forked.wait(0.2)
+
+other = threading.Thread(target=hold)
+other.start()
+is_held.wait()
+child = os.fork()
+forked.set()
+signal.alarm(10)
+with forking.MAKING, own:
+    pass
+if not child:
+    os._exit(0)
+other.join()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert child.returncode == 0 and not child.stderr, child.stderr

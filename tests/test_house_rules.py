@@ -56,7 +56,7 @@ CONVERTER_FLOORS = [
 # Ground floor first.  A module may import from the floors below its own and, within a package, from its neighbours there.
 FLOORS = [
     ["npvgg.errors", "npvgg.arithmetic", "npvgg.text", "npvgg.version"],
-    ["npvgg.checks", "npvgg.forking", "npvgg.gap", "npvgg.help_page", "npvgg.layer", "npvgg.text_table"],
+    ["npvgg.checks", "npvgg.computed_once", "npvgg.forking", "npvgg.gap", "npvgg.help_page", "npvgg.layer", "npvgg.text_table"],
     ["npvgg.storage"],
     ["npvgg.standard_streams"],
     ["npvgg.command_line"],

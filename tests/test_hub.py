@@ -49,6 +49,7 @@ def test_the_conversion_is_told_what_the_catalog_knows(server, models, monkeypat
     monkeypatch.setattr(convert, "convert", lambda *arguments, **options: told.append((arguments, options)))
     entry = catalog.CHECKPOINTS["vgg16_features"]
     hub.write_weights(entry, Path("a.part"), Path("b.h5"))
+    told[0][1].pop("accept")
     assert told == [((Path("a.part"), Path("b.h5")), {
         "model": "vgg16", "preset": "torchvision-features", "source_name": entry.url, "force": True,
         "notes": "the download was compared with the published SHA-256 (8/64)"})]
@@ -75,6 +76,33 @@ def test_offline_can_be_switched_off(server, models, monkeypatch, value):
     server.answers[:] = [send()]
     monkeypatch.setenv("NPVGG_OFFLINE", value)
     assert hub.locate("vgg16").is_file()
+
+
+def test_a_download_is_said_with_its_size(server, models, caplog):
+    server.answers[:] = [send()]
+    published_size = catalog.CHECKPOINTS["vgg16"].size_bytes
+    hub.locate("vgg16")
+    hub.locate("vgg16")
+    said, = [record.getMessage() for record in caplog.records if "downloaded" in record.getMessage()]
+    assert f"{published_size / 2**20:,.0f} MiB" in said and str(models) in said
+
+
+def test_a_switch_that_says_neither_yes_nor_no_is_refused(models, monkeypatch):
+    monkeypatch.setenv("NPVGG_OFFLINE", "perhaps")
+    with pytest.raises(UsageError, match="NPVGG_OFFLINE is 'perhaps'; give 1 .* or 0"):
+        hub.locate("vgg16")
+
+
+def test_a_file_of_another_network_is_no_success(tmp_path):
+    """Whatever its digest: 5 classes at a sixteenth of the width are not the entry's network."""
+    from npvgg.network import create
+
+    small = create("vgg11", seed=0, width=1 / 16, num_classes=5, tier="reference", input_size=32)
+    file = small.save(tmp_path / "small.h5")
+    entry = catalog.CHECKPOINTS["vgg11"]
+    with pytest.raises(BadFileError, match="is published as vgg11 with 1000 classes .* width 0.0625 and 5 classes"):
+        hub.write_weights(entry, file, tmp_path / "vgg11.h5")
+    assert not (tmp_path / "vgg11.h5").exists()
 
 
 def test_names_without_weights_say_what_to_do(models):
@@ -212,6 +240,7 @@ def test_the_list_needs_neither_cache_nor_network(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_from_a_server_to_logits(server, models, monkeypatch, tmp_path, zipped):
+    monkeypatch.setattr(hub, "require_published", lambda entry, net: None)              # ours is a smaller one
     torch = pytest.importorskip("torch")
     import numpy as np
 
@@ -277,6 +306,7 @@ def offered(name, content, monkeypatch):
 @pytest.mark.parametrize("name", ["vgg16@timm", "vgg13_bn@timm", "vgg11@mmpretrain", "vgg19_bn@mmpretrain", "vgg16@keras",
                                   "vgg19_features@keras", "vgg19@caffe", "vgg16_bn-7@onnx", "vgg19-caffe2-9@onnx"])
 def test_what_others_publish_is_fetched_by_name_and_converted(server, models, monkeypatch, tmp_path, name):
+    monkeypatch.setattr(hub, "require_published", lambda entry, net: None)              # ours is a smaller one
     import numpy as np
 
     from npvgg import network

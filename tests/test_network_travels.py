@@ -242,3 +242,10 @@ for vgg in [network.load_file({str(path)!r}, tier=tier) for tier in tiers.LADDER
 """
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert child.stdout == 3 * f"{path} was changed since it was opened; load it again\n", (child.returncode, child.stderr)
+
+
+def test_a_network_whose_file_is_gone_travels_by_value(tiny_file, tmp_path):
+    vgg = network.load_file(shutil.copy(tiny_file, tmp_path / "gone.h5"))
+    (tmp_path / "gone.h5").unlink()
+    again = pickle.loads(pickle.dumps(vgg))
+    assert again.file is None and all(np.array_equal(again.parameters[path], vgg.parameters[path]) for path in vgg.parameters)

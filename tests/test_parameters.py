@@ -1,5 +1,6 @@
 """Parameters are checked once, in a sentence that names the first wrong one, and nobody can write them afterwards."""
 import ctypes
+import warnings
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_something_else_than_a_mapping(vgg, parameters):
 
 
 def test_they_come_in_the_order_of_the_layers_and_nothing_can_be_put_among_them(vgg):
-    result = checked(vgg.architecture, dict(reversed(vgg.parameters.items())))
+    result = checked(vgg.architecture, {path: vgg.parameters[path] for path in reversed(vgg.parameters)})
     assert list(result) == list(vgg.architecture.parameters)
     with pytest.raises(TypeError):
         result["fc8/bias"] = np.zeros(5, np.float32)
@@ -168,3 +169,16 @@ def test_sealing_locks_what_an_array_is_a_view_of():
     base = np.zeros((3, 4))
     view = sealed(base[1:])
     assert not base.flags.writeable and is_sealed(view) and np.shares_memory(base, view)
+
+
+def test_a_view_that_is_changed_changes_no_other(tiny):
+    name = "conv1_1/weight"
+    before, shape = tiny.parameters[name].copy(), tiny.parameters[name].shape
+    view = tiny.parameters[name]
+    assert not view.flags.writeable and is_sealed(view)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)      # NumPy's, of setting them
+        view.shape, view.dtype = (-1,), np.int32
+    assert tiny.parameters[name].shape == shape and np.array_equal(tiny.parameters[name], before)
+    with pytest.raises(TypeError):
+        tiny.parameters[name] = before

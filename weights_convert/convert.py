@@ -37,7 +37,8 @@ class Report:
 
 
 def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None, key=None, checksum=True, source_name=None,
-            notes="", force=False, dry_run=False, opset=None, softmax=False, sigmoid=False, **network_options) -> Report:
+            notes="", force=False, dry_run=False, accept=None, opset=None, softmax=False, sigmoid=False,
+            **network_options) -> Report:
     """Read `file`, recognise the network, prove that every tensor has its place, write `out`.
 
     `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
@@ -47,14 +48,14 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     `class_names` and `network_options` (model, head, output, pooling, eps, padding_mode, input_size: recognition.Known) replace
     what the file says or npvgg assumes; where the file proves it they have to agree.  Every assumption is a remark of the
     Report, and stands in the weights file behind `notes`.  `key` chooses among several state dicts; `checksum=False` reads a
-    zip whose CRCs were left out on purpose.  Nothing is written unless everything fits.
+    zip whose CRCs were left out on purpose.  `accept` is called with the Architecture that was found, and may raise.  Nothing
+    is written unless everything fits.
 
     Raises BadFileError, UnsupportedError or StorageError (see `formats.read`, `export.write`); UsageError for an unknown
     scheme, option or ending, and where the tensors could be those of two networks.
     """
     file, out = Path(file), Path(out)
-    if out.exists() and file.exists() and out.samefile(file):
-        raise UsageError(f"{out} is the file that is read; give another name for the result")
+    atomic_file.refuse_inputs(out, [file])
     is_export = out.suffix.lower() not in WEIGHTS_FILE
     if out.name.lower().endswith(KERAS_FILE):
         raise UsageError(f"{out} is called as Keras' own weights are, which npvgg does not write; give a name such as "
@@ -77,6 +78,8 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         error.args = (f"{file}: {error}",)
         raise
     net, remarks = network.architecture, [*read.remarks, *sentences, *network.remarks]
+    if accept is not None:
+        accept(net)
     if any(array.dtype == np.float64 for array in read.tensors.values()):
         remarks.append("float64 values were rounded to float32")
     vgg = VGG(net, network.parameters, network.preset, named(class_names, net, read.metadata),

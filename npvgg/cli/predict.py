@@ -51,8 +51,11 @@ def command(images, files_from, null, model, top, as_json, as_csv, output, force
 
     from npvgg import classify, text
     from npvgg.cli import answers, naming, progress
+    from npvgg.storage import atomic_file
 
     paths = naming.pictures(images, files_from, is_null=null, missing=True)
+    if output not in (None, "-"):
+        atomic_file.refuse_inputs(output, [*paths, model, files_from])
     vgg = progress.load(model, **kernels)
     stream = classify.stream(paths, vgg, top=top, batch=batch, exif=exif, background=background)
     form = "json" if as_json else "csv" if as_csv else None

@@ -27,24 +27,12 @@ def load(model, **options):
     from npvgg import classify
     from npvgg.kernels.compiling.threads import number_of
 
-    announce_compilation()
     vgg = classify.load(model, progress=DownloadBar(), **options)
     if model is None:
         say(f"no --model given, so this is the bundled {hub.DEFAULT}: "
             f"{vgg.architecture.num_classes} classes ({', '.join(vgg.class_names)}); `npvgg models` lists others")
     say(f"{vgg!r}"[1:-1] + f", {number_of(vgg.options.threads)} threads", DETAIL)
     return vgg
-
-
-def announce_compilation():
-    """Say once that kernels are being compiled, which takes seconds and happens at the first run on a machine."""
-    from npvgg.kernels.compiling.code_files import Announcement
-
-    def announce():
-        Announcement.make = staticmethod(lambda: None)
-        say("compiling the kernels for this machine; later runs start at once")
-
-    Announcement.make = staticmethod(announce)
 
 
 @contextmanager

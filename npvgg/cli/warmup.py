@@ -2,6 +2,7 @@
 import click
 
 from npvgg.cli import options
+from npvgg.kernels import tiers
 
 
 @click.command(short_help="Compile the kernels, so that no later run has to.")
@@ -19,10 +20,11 @@ def command(tier):
     import numpy as np
 
     from npvgg import network, text
-    from npvgg.cli import progress
+    from npvgg.errors import StorageError
     from npvgg.kernels.compiling import code_files
 
-    progress.announce_compilation()
+    if tier != tiers.LADDER[0]:
+        code_files.require_folder()                                  # refused now rather than after the work
     sizes = {"width": 1 / 16, "input_size": 32, "tier": tier}
     others = {"head": "max1 flatten 8 bn relu 3", "pooling": "avg", "bias": False, "input_channels": 1}
     for name, fields in (("vgg11_bn", {}), ("a_lrn", {}), ("vgg11", others)):       # between them they have every operation
@@ -30,4 +32,6 @@ def command(tier):
         x = np.zeros((1, vgg.architecture.input_channels, 32, 32), np.float32)
         vgg.forward(x)
         vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
+    if code_files.UNKEPT:
+        raise StorageError(code_files.UNKEPT[0])
     print(text.file_name(code_files.folder()))

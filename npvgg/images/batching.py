@@ -37,8 +37,8 @@ def batch(inputs, preset: Preset, dtype=np.float32, *, exif: bool = False, backg
     Pictures are prepared in float32 whatever the dtype, so that float64 sees the very same numbers.  `exif` and
     `background` as in `read`.  UsageError or ShapeError for what the table does not know; the errors of `read`.
     """
-    if not isinstance(dtype, (str, type, np.dtype)) or dtype not in DTYPES:
-        raise UsageError(f"dtype {dtype!s:.80} is not possible; choose float32 or float64")
+    if not (isinstance(dtype, (str, type, np.dtype)) and dtype in DTYPES):
+        raise UsageError(f"dtype {dtype!r:.80} is not possible; choose float32 or float64")
     check_preset(preset)
     refuse_iterable(inputs)
     if not isinstance(inputs, (list, tuple)):

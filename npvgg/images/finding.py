@@ -17,11 +17,11 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
     """Names, directories or glob patterns → [Path, …], in the order of the patterns.
 
     A file that is named is taken whatever its suffix, and each time it is named; with `missing` also where there is none, for
-    whoever reads it says so in its place.  A directory gives the files below it whose suffix is a picture's, names in
-    natural order (2 before 10), without hidden ones and without entering linked directories; with `missing` also the
-    directories below it that cannot be read, for the same reason.  A pattern means what it means
-    in a shell, `**` any depth, linked directories left out; a name that exists is no pattern, whatever its characters.
-    Directories and patterns give no picture a second time.
+    whoever reads it says so in its place; so it is with a directory that cannot be read.  A directory gives the files below it
+    whose suffix is a picture's, names in natural order (2 before 10), without hidden ones and without entering linked
+    directories.  A pattern means what it means in a shell, `**` any depth, linked directories left out; a name that exists is
+    no pattern, whatever its characters.  Directories and patterns give no picture a second time.
+
     UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """
     is_one = isinstance(patterns, (str, os.PathLike)) or not isinstance(patterns, Iterable)
@@ -103,17 +103,17 @@ def pictures(name, missing):
     if not os.path.isdir(name):
         return [Path(name)]
     below = []
-    unreadable = (lambda error: below.append(Path(error.filename))) if missing else refuse_folder
+
+    def unreadable(error):
+        if not missing:
+            raise StorageError(f"{shown(error.filename)}: cannot be read: {error.strerror}; check the directory's rights")
+        below.append(Path(error.filename))
+
     for folder, folders, files in os.walk(name, onerror=unreadable):
         folders[:] = [inner for inner in folders if not inner.startswith(".")]
         below += [Path(folder, file) for file in files
                   if not file.startswith(".") and os.path.splitext(file)[1].lower() in SUFFIXES]
     return sorted(below, key=natural)
-
-
-def refuse_folder(error):
-    """The error of a directory that cannot be read, as StorageError."""
-    raise StorageError(f"{shown(error.filename)}: cannot be read: {error.strerror}; check the directory's rights")
 
 
 def natural(path):

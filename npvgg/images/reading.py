@@ -16,6 +16,7 @@ to its other threads; nothing here touches them.
 import errno
 import io
 import os
+import re
 import stat
 
 import numpy as np
@@ -41,7 +42,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 20                                           # 1×4000 would be resized to 256×1 024 000
-JPEG_SCANS, BYTES_PER_SCAN = 100, 2**15                   # see refuse_many_scans
+JPEG_SCANS, JPEG_EXIF = 100, 64                           # see refuse_many_segments
+MAX_RLE_BYTES = 8 * 2**20                                 # Pillow decodes run lengths in Python, 2.5 MiB a second
+SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e][\x01-\x04]")        # marker, length, components (ITU T.81, B.2.3)
 
 TARGETS = ("RGB", "L", "RGBA")                            # modes that a picture is read into
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
@@ -146,21 +149,31 @@ def opened(content, name):
         factory, accepts = Image.OPEN[format_name]
         if len(content) > 1 and accepts(content[:16]) is True:
             if format_name == "JPEG":
-                refuse_many_scans(content, name)
+                refuse_many_segments(content, name)
+            elif format_name == "BMP":
+                refuse_long_runs(content, name)
             return factory(io.BytesIO(content), "")
     raise ImageError(f"{name}: {file_kinds.kind(content[:file_kinds.ENOUGH]) or 'not a known picture format'}; "
                      "convert it to JPEG, PNG, WebP, GIF, BMP, TIFF or PPM first")
 
 
-def refuse_many_scans(content, name):
-    """Fourteen bytes can ask for one more pass over 50 million pixels: a file of 1 MB for seventy thousand of them.
+def refuse_many_segments(content, name):
+    """ImageError for a JPEG of more scans, or pieces of EXIF, than any camera or program writes.
 
-    A progressive JPEG has some ten scans.  Bytes that are not scans, a video appended by a telephone for example, look
-    like the start of one every 2¹⁶ bytes.
+    Fourteen bytes can ask for one more pass over 50 million pixels: a file of 1 MB for seventy thousand of them, where a
+    progressive JPEG has some ten.  Pillow joins pieces of EXIF one by one, so that time grows with their square.
     """
-    scans = content.count(b"\xff\xda")
-    if scans > JPEG_SCANS + len(content) // BYTES_PER_SCAN:
+    scans, pieces = len(SCAN.findall(content)), content.count(b"Exif\0\0")
+    if scans > JPEG_SCANS:
         raise ImageError(f"{name}: {scans} scans where a progressive JPEG has about ten; save it again")
+    if pieces > JPEG_EXIF:
+        raise ImageError(f"{name}: {pieces} pieces of EXIF where a JPEG has one; save it again without them")
+
+
+def refuse_long_runs(content, name):
+    """ImageError for a BMP of run lengths that would take many seconds; its compression stands behind 30 bytes."""
+    if len(content) > MAX_RLE_BYTES and content[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
+        raise ImageError(f"{name}: a BMP of run lengths larger than {MAX_RLE_BYTES // 2**20} MiB; save it as PNG")
 
 
 def refuse_size(size, name):

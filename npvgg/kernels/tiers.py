@@ -7,7 +7,7 @@ import os
 from importlib import import_module
 
 from npvgg.errors import UnsupportedError, UsageError
-from npvgg.text import meant
+from npvgg.text import meant, said
 
 LADDER = ("reference", "jit", "engine")   # each rung overrides the ones below it
 DEFAULT = LADDER[-1]
@@ -23,11 +23,16 @@ def choose(tier):
     for rung in rungs(tier):
         try:
             module = import_module(f"npvgg.kernels.{rung}")
-        except ImportError as error:
-            raise UnsupportedError(f"the {rung} tier cannot be imported ({error}); install what is missing, "
-                                   f"or choose the {LADDER[0]} tier") from error
+        except (ImportError, OSError) as error:
+            raise unloadable(rung, error) from error
         operations |= module.operations(operations)
     return operations
+
+
+def unloadable(tier: str, error: ImportError | OSError) -> UnsupportedError:
+    """The error for a tier whose modules or libraries do not load: OSError is LLVM's, which has the system's words below it."""
+    return UnsupportedError(f"the {tier} tier cannot be loaded ({said(error.__context__ or error)}); install what is missing, "
+                            f"give the process more memory, or choose the {LADDER[0]} tier")
 
 
 def rungs(tier):

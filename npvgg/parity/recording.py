@@ -48,15 +48,17 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     torch = imported()
     from npvgg import converter, images
     from npvgg.parity import traces
-    from npvgg.storage import hdf5_writing
+    from npvgg.storage import atomic_file, hdf5_writing
 
     hdf5_writing.destination(output, force)                           # refused now rather than after the work
+    pictures = list(pictures)
+    atomic_file.refuse_inputs(output, [checkpoint, *pictures])
     state, sha256 = loaded(torch, checkpoint)
     try:
         network = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
     except BadFileError as error:
         raise BadFileError(f"{checkpoint}: {error}") from None
-    x = images.batch(list(pictures), network.preset, dtype=getattr(np, dtype))
+    x = images.batch(pictures, network.preset, dtype=getattr(np, dtype))
     arrays = {"input": x}
     for layer, y in outputs(torch, network.architecture, network.parameters, x):
         arrays[layer.name] = y

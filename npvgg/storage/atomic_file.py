@@ -13,11 +13,12 @@ After an error the temporary file is removed, or kept as PATH.partial; only a ki
 import errno
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from npvgg import text
+from npvgg.checks import check_choice
 from npvgg.errors import BadFileError, StorageError, UsageError
 
 CURES = {
@@ -114,6 +115,7 @@ def write(path: str | bytes | os.PathLike, data: bytes | str, *, force: bool = F
 
 def destination(path: str | bytes | os.PathLike, force: bool) -> str:
     """The real path to write to; UsageError for everything that can be refused before the work begins."""
+    check_choice("force", force, (True, False))
     try:
         name = os.fsdecode(path)
         target = os.path.realpath(name)
@@ -128,6 +130,20 @@ def destination(path: str | bytes | os.PathLike, force: bool) -> str:
     if exists and not force:
         raise UsageError(already_there(path))
     return target
+
+
+def refuse_inputs(output: str | bytes | os.PathLike, inputs: Iterable) -> None:
+    """UsageError where `output` is one of the `inputs`, whatever names lead there; inputs that are no paths are passed over."""
+    if any(is_same(output, path) for path in inputs if isinstance(path, (str, bytes, os.PathLike))):
+        raise UsageError(f"{os.fsdecode(output)} is a file that is read; give another name for the result")
+
+
+def is_same(one: str | bytes | os.PathLike, other: str | bytes | os.PathLike) -> bool:
+    """Whether both names lead to one file; False where one leads nowhere."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def give_name(temporary: str, target: str, force: bool) -> None:

@@ -131,3 +131,5 @@ def test_a_directory_that_cannot_be_read_is_not_passed_over(folder, monkeypatch)
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(StorageError, match="photos/trip 2: cannot be read: Permission denied; check the directory's"):
         find("photos")
+    found = [path.as_posix() for path in find("photos", missing=True)]
+    assert "photos/trip 2" in found and len(found) > 1                       # answered in its place, and the walk goes on

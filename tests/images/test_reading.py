@@ -396,6 +396,27 @@ def test_a_jpeg_of_very_many_scans_is_refused():
                      refusal(content[:-2] + 5000 * last + content[-2:]))
 
 
+def test_scans_are_counted_in_large_files_too():
+    """Once a file of 58 MiB might have 1,900 of them: fourteen seconds."""
+    content = FILES["jpeg-progressive"]
+    last = content[content.rindex(b"\xff\xda"):-2]
+    more = 151 - content.count(b"\xff\xda")
+    assert "151 scans" in refusal(content[:-2] + more * last + content[-2:] + bytes(5 * 2**20))
+
+
+def test_a_jpeg_of_very_many_pieces_of_exif_is_refused():
+    content = FILES["jpeg"]
+    piece = b"\xff\xe1\x00\x10Exif\0\0" + bytes(8)
+    assert np.array_equal(levels(read(content[:2] + 20 * piece + content[2:])), levels(read(content)))
+    assert "900 pieces of EXIF where a JPEG has one" in refusal(content[:2] + 900 * piece + content[2:])
+
+
+def test_a_large_bmp_of_run_lengths_is_refused():
+    content = bytearray(FILES["bmp"])
+    content[30] = 1
+    assert "a BMP of run lengths larger than 8 MiB; save it as PNG" in refusal(bytes(content) + bytes(8 * 2**20))
+
+
 def test_a_video_behind_a_jpeg_is_not_taken_for_scans():
     content = FILES["jpeg"] + np.random.default_rng(0).bytes(30 * 2**20)
     assert np.array_equal(levels(read(content)), levels(read(FILES["jpeg"])))

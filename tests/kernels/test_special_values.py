@@ -96,6 +96,19 @@ def test_ties_of_zeros_and_infinities_are_decided_as_in_pytorch(tier, options):
     assert same_bits(answer, pytorch(Case("maxpool2d", (x.shape,), options), [x]))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("tier", tiers.LADDER)
+def test_ties_in_the_bins_of_adaptive_pooling_are_decided_as_in_pytorch(tier, size):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(size)
+    x = rng.choice(np.array([0.0, -0.0, -np.inf, np.nan, -1.0], np.float32), (2, 8, 9, 11), p=[0.4, 0.4, 0.1, 0.05, 0.05])
+    ours = tiers.choose(tier)["adaptive_maxpool2d"](x, size=size)
+    theirs = torch.nn.functional.adaptive_max_pool2d(torch.from_numpy(x), size).numpy()
+    assert np.array_equal(ours, theirs, equal_nan=True)
+    assert np.array_equal(np.signbit(ours)[~np.isnan(ours)], np.signbit(theirs)[~np.isnan(ours)])
+
+
+
 @each_tier
 def test_relu_keeps_nan_and_the_sign_of_zero(tier):
     x = np.array([np.nan, -0.0, 0.0, -np.inf, np.inf, -1e-45, 1e-45], np.float32)

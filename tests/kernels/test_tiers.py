@@ -56,7 +56,7 @@ def test_a_tier_without_its_compiler_says_so(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("npvgg.kernels.jit")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "npvgg.kernels.compiling.flags", None)   # what a missing Numba looks like from here
-    with pytest.raises(UnsupportedError, match="^the jit tier cannot be imported .* or choose the reference tier$"):
+    with pytest.raises(UnsupportedError, match="^the jit tier cannot be loaded .* or choose the reference tier$"):
         tiers.choose("jit")
 
 

@@ -215,6 +215,16 @@ def test_of_writers_at_once_one_wins_whole(tmp_path, force):
     assert names(tmp_path) == ["out"]
 
 
+def test_an_output_is_none_of_the_inputs_under_any_name(tmp_path):
+    (tmp_path / "cat.png").write_bytes(b"picture")
+    os.link(tmp_path / "cat.png", tmp_path / "other.png")
+    for inputs in ([tmp_path / "cat.png"], [None, 3, str(tmp_path / "other.png")],
+                   [os.fsencode(tmp_path / "cat.png")]):
+        with pytest.raises(UsageError, match="is a file that is read; give another name"):
+            atomic_file.refuse_inputs(tmp_path / "cat.png", inputs)
+    atomic_file.refuse_inputs(tmp_path / "new.png", [tmp_path / "cat.png", "a\0b"])
+
+
 # ------------------------------------------------------------------------------------------------- records
 
 

@@ -113,7 +113,7 @@ def test_a_named_model_that_does_not_fit_says_what_differs(tmp_path):
 
 def test_the_file_that_is_read_is_never_overwritten(tmp_path):
     path = save(tmp_path, state_dict(architecture("vgg11", **SMALL)))
-    with pytest.raises(UsageError, match="is the file that is read; give another name"):
+    with pytest.raises(UsageError, match="is a file that is read; give another name"):
         convert(path, path, force=True)
 
 

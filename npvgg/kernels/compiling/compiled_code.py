@@ -7,7 +7,6 @@ import llvmlite
 import numba
 from numba.core import caching, compiler
 
-from npvgg.errors import StorageError
 from npvgg.kernels.compiling import code_files
 
 
@@ -31,13 +30,12 @@ class CompiledCode:
             content = code_files.read(self.name(signature, context.codegen()))
             compiled = compiler.CompileResult._rebuild(context, *caching.pickle.loads(content))
         if compiled is None:
-            code_files.Announcement.make()
+            code_files.announce()
         return compiled
 
     def save_overload(self, signature, compiled):
-        """Keep a compiled function for the next process; nothing happens where it cannot be written."""
-        with suppress(OSError, StorageError):   # no space, or no folder: the kernel itself is compiled
-            code_files.write(self.name(signature, compiled.codegen), caching.dumps(compiled._reduce()))
+        """Keep a compiled function for the next process."""
+        code_files.keep(self.name(signature, compiled.codegen), caching.dumps(compiled._reduce()))
 
     def name(self, signature, codegen):
         """The file of this function for these types and this processor."""

@@ -5,15 +5,20 @@ Numba's threading layers differ in what they survive:
     workqueue   two Python threads at once: abort.  So one launch at a time there, and at the first launch of a
                 process, before which Numba does not say which layer it will use
     omp         a child forked after the first launch is killed at its own first launch.  So such a child runs serially
+
+A fork waits for the launch that is under way and for Numba's compiler.
 """
 from contextlib import nullcontext
-from threading import Lock
+from threading import RLock
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 from npvgg import forking
 
-TURN = Lock()
+TURN = RLock()
+forking.waits_for(TURN)
+forking.waits_for(global_compiler_lock)
 
 
 class Launcher:
@@ -40,9 +45,7 @@ def layer():
 
 
 def after_fork():
-    """A lock held by a thread that does not exist here would never be released."""
-    global TURN
-    TURN = Lock()
+    """Remember that the threads of this process are not there."""
     Launcher.forked = layer() == "omp"
 
 

@@ -14,19 +14,19 @@ import json
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
 
 import llvmlite
 from llvmlite import binding
 
-from npvgg import forking
-from npvgg.errors import StorageError
+from npvgg.forking import MAKING
 from npvgg.kernels.compiling import code_files
 from npvgg.kernels.compiling.target import processor, target_machine
 
 ENGINE = Path(__file__).parents[1] / "engine"
-LOADING = Lock()
 LOADED = {}                     # (module, name): function
+# The first bytes of ELF and of Mach-O for 64 bits, and the processors that COFF begins with: x86-64 and ARM64.  LLVM ends the
+# process over what is none of them.
+OBJECT_BEGINS = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa")
 OWNERS = []                     # LLVM engines, in which the code lies
 
 # Numba counts references to arrays; ours have no owner, so there is nothing to count and this is never called.
@@ -42,33 +42,22 @@ def entry(module, name, variant):
 
     `variant` names what it is compiled for beside the processor.
     """
-    with LOADING:
+    with MAKING:
         if (module, name) not in LOADED:
-            LOADED[module, name] = loaded(content_of(module, name, variant))
+            LOADED[module, name] = made(module, name, variant)
         return LOADED[module, name]
 
 
-def content_of(module, name, variant):
-    """The content of a file that was kept, or else of a new one."""
+def made(module, name, variant):
+    """The function from a file that was kept, or else compiled."""
     file = code_files.name(f"engine.{name}", code_files.sources(ENGINE), variant, processor(), binding.get_process_triple(),
                            llvmlite.__version__)
-    try:
-        content = code_files.read(file)
-    except (OSError, StorageError):
-        code_files.Announcement.make()
-        content = compiled(module, name)
-        with suppress(OSError, StorageError):           # no space, or no folder: the next process compiles again
-            code_files.write(file, content)
-    return content
-
-
-def after_fork():
-    """A lock held by a thread that does not exist here would never be released."""
-    global LOADING
-    LOADING = Lock()
-
-
-forking.in_child(after_fork)
+    with suppress(Exception):                   # none is there, or not one that can be read or loaded, whatever LLVM says of it
+        return loaded(code_files.read(file))
+    code_files.announce()
+    content = compiled(module, name)
+    code_files.keep(file, content)
+    return loaded(content)
 
 
 def compiled(module, name):
@@ -98,13 +87,16 @@ def loaded(content):
     """The content of a file → a function."""
     head, code = content.split(b"\n", 1)
     head = json.loads(head)
+    symbol, count = head["symbol"], head["arguments"]
+    if not code.startswith(OBJECT_BEGINS):
+        raise ValueError("no object file follows")
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     OWNERS.append(engine)
     # Numba's convention: a status, and two pointers for a result and for an exception before the arguments.
-    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * head["arguments"])(
-        engine.get_function_address(head["symbol"]))
+    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * count)(
+        engine.get_function_address(symbol))
 
     def function(*arguments):
         result, exception = ctypes.c_void_p(), ctypes.c_void_p()

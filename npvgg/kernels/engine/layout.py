@@ -1,6 +1,5 @@
 """How feature maps, pictures and rows of features lie in the arena: distances in floats."""
 from dataclasses import dataclass
-from functools import cached_property
 
 from npvgg.arithmetic import ceil_div
 from npvgg.kernels.engine.machine import CACHE_LINE, LANES, ROWS
@@ -24,22 +23,22 @@ class Map:
         """Of one picture."""
         return self.channels, self.height, self.width
 
-    @cached_property
+    @property
     def row(self):
         """Floats from a pixel to the one below it."""
         return room(self.width) * LANES
 
-    @cached_property
+    @property
     def plane(self):
         """Floats from one block of channels to the next."""
         return room(self.height) * self.row
 
-    @cached_property
+    @property
     def image(self):
         """Floats from one image to the next."""
         return self.blocks * self.plane
 
-    @cached_property
+    @property
     def blocks(self):
         """Blocks of LANES channels, the last filled up with zeros."""
         return ceil_div(self.channels, LANES)
@@ -76,7 +75,7 @@ class Rows:
         """Of one picture."""
         return (self.channels,)
 
-    @cached_property
+    @property
     def image(self):
         """Floats from one image to the next."""
         return ceil_div(self.channels, CACHE_LINE) * CACHE_LINE

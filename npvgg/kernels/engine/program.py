@@ -36,8 +36,8 @@ class Program:
     def run(self, x, outputs, arena):
         """x float32 and {name: array to write} → the arrays are written.  All C-contiguous and aligned."""
         ready = self.prepared(x, outputs, arena)
-        counters = new_counters(len(ready))
-        team.together(lambda thread: walk(ready, counters, thread), self.threads)
+        # The memory is the walk's too, for a helper of an interrupted call goes on after this has returned.
+        team.together(walk(ready, new_counters(len(ready)), (self, x, outputs, arena)), self.threads)
 
     def prepared(self, x, outputs, arena):
         """The steps with addresses in the place of places."""
@@ -51,10 +51,14 @@ class Program:
         return ready
 
 
-def walk(ready, counters, thread):
-    """Prepared steps, as one of the threads."""
-    native.entry("npvgg.kernels.engine.float32.run", "walk", str(SHAPE))(
-        ready.ctypes.data, len(ready), counters.ctypes.data, thread)
+def walk(ready, counters, memory=()):
+    """Prepared steps → function(thread), which does them as one of the threads; `memory` is whatever they read and write."""
+    walk = native.entry("npvgg.kernels.engine.float32.run", "walk", str(SHAPE))      # now, so that helpers only run it
+
+    def work(thread, memory=memory):
+        walk(ready.ctypes.data, len(ready), counters.ctypes.data, thread)
+
+    return work
 
 
 def new_counters(count):

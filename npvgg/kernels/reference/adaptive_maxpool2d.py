@@ -10,10 +10,13 @@ def adaptive_maxpool2d(x, *, size=7):
 
         y[n, c, i, j] = max of x[n, c, ⌊i·H/size⌋ … ⌈(i+1)·H/size⌉ − 1, ⌊j·W/size⌋ … ⌈(j+1)·W/size⌉ − 1]
 
-    The bins are those of adaptive_avgpool2d.  A NaN in a bin wins.
+    The bins are those of adaptive_avgpool2d.  A NaN in a bin wins; of equal values, −0.0 and 0.0, the first.
     """
     y = np.empty(contracts.adaptive_maxpool2d(x, size), x.dtype)
     for i, rows in enumerate(bins(x.shape[2], size)):
         for j, columns in enumerate(bins(x.shape[3], size)):
-            y[:, :, i, j] = x[:, :, rows, columns].max(axis=(2, 3), initial=-np.inf)
+            largest, *others = np.moveaxis(x[:, :, rows, columns].reshape(*x.shape[:2], -1), 2, 0)
+            for value in others:
+                largest = np.where((value > largest) | np.isnan(value), value, largest)
+            y[:, :, i, j] = largest
     return y

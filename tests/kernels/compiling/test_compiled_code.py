@@ -83,7 +83,7 @@ from npvgg.kernels.compiling import code_files
 random.seed(0)
 path, = Path(os.environ["NUMBA_CACHE_DIR"]).glob("*outer*")
 whole = path.read_bytes()
-assert code_files.read(path.name) == whole[32:]
+assert code_files.read(path.name) == whole[32:] and not path.stat().st_mode & 0o022
 for _ in range(300):
     place, bit = random.randrange(len(whole)), 1 << random.randrange(8)
     path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1:])
@@ -118,6 +118,31 @@ def test_code_of_another_user_is_not_executed(kernels):
     assert call(kernels) == (20.0, False)
 
 
+def test_a_file_that_others_could_have_written_is_not_executed(kernels):
+    if not hasattr(os, "getuid"):
+        pytest.skip("no owners here")
+    call(kernels)
+    for path in files(kernels):
+        path.chmod(0o666)
+    assert call(kernels) == (20.0, False)                   # … and a new one is in its place
+    assert call(kernels) == (20.0, True)
+    if os.getuid() == 0:                                    # only root can give files away
+        for path in files(kernels):
+            os.chown(path, 12345, 12345)
+        assert call(kernels) == (20.0, False)
+
+
+def test_the_code_of_another_kernel_is_not_executed(kernels):
+    call(kernels)
+    outer, = (path for path in files(kernels) if "outer" in path.name)
+    (kernels / "outer.py").write_text(OUTER.replace("10", "30"))
+    assert call(kernels) == (60.0, False)
+    for path in files(kernels):
+        if path != outer:
+            path.write_bytes(outer.read_bytes())
+    assert call(kernels) == (60.0, False)
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
 def test_a_link_is_not_followed(kernels):
     call(kernels)
@@ -138,6 +163,7 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(tmp_pa
     for nowhere in ({"NUMBA_CACHE_DIR": str(tmp_path / "file" / "in")}, {"NUMBA_CACHE_DIR": "", "NPVGG_CACHE": "/dev/null/x"}):
         child = run(code, ROOT, **nowhere)
         assert child.stdout == "[0. 2.]\n", child.stderr
+        assert child.stderr.count("\n") == 2 and "every run compiles them again" in child.stderr     # said once, not each time
 
 
 def test_a_full_disk_does_not_reach_the_caller(kernels):
@@ -149,6 +175,13 @@ code_files.write = full
 """ + CALL
     child = run(code, kernels, NUMBA_CACHE_DIR=str(kernels.parent / "cache"))
     assert child.stdout == "20.0 0\n", child.stderr
+    assert "No space left on device" in child.stderr and "the next run compiles them again" in child.stderr
+
+
+def test_compiling_is_said_once(kernels):
+    said, silent = (run(CALL, kernels, NUMBA_CACHE_DIR=str(kernels.parent / "cache")) for _ in range(2))
+    assert said.stderr.count("compiling the kernels") == 1 and "later runs start at once" in said.stderr
+    assert not silent.stderr
 
 
 def test_eight_processes_start_on_one_empty_cache(kernels):

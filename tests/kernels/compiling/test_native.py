@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from npvgg.kernels.compiling import code_files
+
 ROOT = Path(__file__).parents[3]
 ANSWER = """
 import sys
 import numpy as np
 from npvgg import network
-from npvgg.kernels.compiling.code_files import Announcement
+from npvgg.kernels.compiling import code_files
 compiled = []
-Announcement.make = staticmethod(lambda: compiled.append(1))
+code_files.announce = lambda: compiled.append(1)
 vgg = network.create("vgg11_bn", width=1/16, hidden=(10,), num_classes=5, input_size=32, seed=3, how="he")
 print(len(compiled), *vgg.forward(np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32))[0])
 """
@@ -45,6 +47,7 @@ def copy(warm, tmp_path):
     folder.mkdir(mode=0o700)
     for path in warm[0].iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
+        (folder / path.name).chmod(0o644)
     return folder
 
 
@@ -55,12 +58,18 @@ def test_a_later_process_needs_no_numba(warm):
 
 DAMAGES = {"empty": lambda raw: b"", "truncated": lambda raw: raw[:len(raw) // 2],
            "one bit": lambda raw: raw[:-99] + bytes([raw[-99] ^ 4]) + raw[-98:]}
+# Whoever wrote these knew the digest.
+REWRITTEN = {"no head": b"", "no JSON": b"{\n\x7fELF", "no object": b'{"symbol": "walk", "arguments": 4}\ngarbage' + bytes(999),
+             "a list": b"[]\n\x7fELF"}
+for title, content in REWRITTEN.items():
+    DAMAGES[title] = lambda raw, name, content=content: code_files.digest(name, content) + content
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_compiled_again(warm, copy, damage):
-    for path in copy.glob("*walk*"):
-        path.write_bytes(damage(path.read_bytes()))
+    for path in copy.glob("*filters*"):
+        raw = path.read_bytes()
+        path.write_bytes(damage(raw, path.name) if damage.__code__.co_argcount > 1 else damage(raw))
     assert run(copy) == (warm[1], 1, True)
     assert run(copy) == (warm[1], 0, False)
 
