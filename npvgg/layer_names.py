@@ -15,15 +15,13 @@ def canonical_layer(net: Architecture, name: str) -> str:
     UsageError with the names that there are for any other.
     """
     check_architecture(net)
-    if not isinstance(name, str):
-        raise UsageError(f"{name!r:.80} is no name of a layer; give text, for example 'relu5_3'")
-    if any(layer.name == name for layer in net.layers):
+    if isinstance(name, str) and any(layer.name == name for layer in net.layers):
         return name
     aliases = torchvision_names(net) | foreign_names(net)
-    if name in aliases:
+    if isinstance(name, str) and name in aliases:
         return aliases[name]
     names = [layer.name for layer in net.layers]
-    raise UsageError(f"{net.name} has no layer {name!r}{meant(name, [*names, *aliases])}; it has {', '.join(names)}")
+    raise UsageError(f"{net.name} has no layer {name!r:.80}{meant(name, [*names, *aliases])}; it has {', '.join(names)}")
 
 
 def torchvision_names(net: Architecture) -> dict:

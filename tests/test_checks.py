@@ -21,7 +21,7 @@ ARRAY = np.zeros(3)
     (lambda: npvgg.load(verify=ARRAY), "verify is array"),
     (lambda: describe("vgg16"), "the network is of type str; give an Architecture"),
     (lambda: canonical_layer("vgg16", "fc8"), "the network is of type str; give an Architecture"),
-    (lambda: canonical_layer(npvgg.load().architecture, ARRAY), "is no name of a layer"),
+    (lambda: canonical_layer(npvgg.load().architecture, ARRAY), "has no layer array"),
     (lambda: initial("vgg16"), "the network is of type str; give an Architecture"),
     (lambda: initial(npvgg.load().architecture, how=["he"]), "there is no initialisation"),
     (lambda: npvgg.create("vgg11", head="flatten 1048576 1048576"), "1,125,[0-9,]* parameters, 4,[0-9,.]* GiB in float32"),

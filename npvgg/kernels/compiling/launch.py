@@ -15,6 +15,8 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from npvgg import forking
+from npvgg.errors import UsageError
+from npvgg.text import said
 
 TURN = RLock()
 forking.waits_for(TURN)
@@ -33,7 +35,13 @@ class Launcher:
         if Launcher.forked:
             return self.alone(*arguments)
         with TURN if layer() in (None, "workqueue") else nullcontext():
-            return self.together(*arguments)
+            try:
+                return self.together(*arguments)
+            except ValueError as error:
+                if layer() is not None:
+                    raise
+                raise UsageError(f"Numba starts no threads ({said(error)}); leave NUMBA_THREADING_LAYER out, or give "
+                                 "workqueue") from None
 
 
 def layer():

@@ -51,3 +51,15 @@ def test_four_python_threads_at_once(layer):
 def test_a_forked_child_computes_too(layer):
     child = run(FORK, layer)
     assert child.stdout == f"{layer} 0\n", (child.returncode, child.stderr)
+
+
+def test_a_threading_layer_that_does_not_exist_is_a_sentence(monkeypatch):
+    from npvgg.errors import UsageError
+    from npvgg.kernels.compiling import launch
+
+    def unknown():
+        raise ValueError("The threading layer requested 'nonsense' is unknown to Numba.")
+
+    monkeypatch.setattr(launch, "layer", lambda: None)
+    with pytest.raises(UsageError, match="'nonsense' is unknown to Numba.*leave NUMBA_THREADING_LAYER out"):
+        launch.Launcher(unknown, None)()
