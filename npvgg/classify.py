@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from npvgg.text import said, shown
 
 
 def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
-         algorithm: str = "auto", verify: bool | str = "new", offline: bool = False, progress=None, **unknown) -> network.VGG:
+         algorithm: str = "auto", verify: bool | str = "new", offline: bool = False, progress=None,
+         **unknown: Any) -> network.VGG:
     """A model's name or an npvgg weights file → VGG.
 
     `model` is a name that `npvgg models` lists (downloaded and converted at its first use), a path, or None for the

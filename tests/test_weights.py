@@ -304,8 +304,6 @@ def test_a_file_is_verified_when_it_is_new_always_or_never(path, hashed, settled
     assert checks(path, hashed, "new") is True
     assert checks(path, hashed, "new") is False
     assert checks(path, hashed, True) is True
-    assert checks(path, hashed, 1) is True
-    assert checks(path, hashed, 0) is False
 
 
 @pytest.mark.parametrize("event", ["touched", "replaced", "changed in place", "copied over with its old time"])
