@@ -45,7 +45,7 @@ CONVERTER_FLOORS = [
     ["formats"],
     ["schemes.heads"],
     ["schemes.naming"],
-    ["schemes.npvgg", "schemes.torchvision", "schemes.caffe", "schemes.pytorchvggnet", "schemes.caffe_in_pytorch"],
+    ["schemes.npvgg", "schemes.torchvision", "schemes.caffe", "schemes.pytorchvggnet"],
     ["schemes.timm", "schemes.mmpretrain", "schemes.onnx", "schemes.keras"],
     ["schemes"],
     ["keys", "recognition", "verify"],

@@ -206,7 +206,7 @@ def test_from_forces_the_scheme(tmp_path):
     assert convert(path, tmp_path / "out.h5", scheme="mmpretrain", dry_run=True).scheme == "mmpretrain"
     with pytest.raises(BadFileError, match=r"no convolution among its 22 tensors .* under the names of timm"):
         convert(path, tmp_path / "out.h5", scheme="timm")
-    with pytest.raises(UsageError, match=f"there is no scheme 'keras3'; npvgg knows {', '.join(schemes.SCHEMES)}"):
+    with pytest.raises(UsageError, match=f"there is no scheme 'keras3'.*'keras'.*; npvgg knows {', '.join(schemes.SCHEMES)}"):
         convert(path, tmp_path / "out.h5", scheme="keras3")
 
 

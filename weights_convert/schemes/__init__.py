@@ -2,8 +2,7 @@
 from npvgg.errors import BadFileError, UsageError
 from npvgg.text import meant
 from weights_convert.refusals import quoted
-from weights_convert.schemes.caffe import CAFFE
-from weights_convert.schemes.caffe_in_pytorch import CAFFE_IN_PYTORCH
+from weights_convert.schemes.caffe import CAFFE, CAFFE_IN_PYTORCH
 from weights_convert.schemes.keras import KERAS, KERAS_BY_CLASS, KERAS_MODEL
 from weights_convert.schemes.mmpretrain import MMPRETRAIN
 from weights_convert.schemes.naming import Scheme
