@@ -6,7 +6,7 @@ import click
 
 from npvgg import architecture, command_line, heads, help_page, text
 from npvgg.cli import options, progress
-from npvgg.errors import StorageError, UsageError
+from npvgg.errors import BadFileError, StorageError, UsageError
 from npvgg.version import __version__
 
 
@@ -28,7 +28,9 @@ from npvgg.version import __version__
 @click.option("--padding", "padding_mode", type=click.Choice(architecture.PADDING_MODES),
               help="What a convolution sees outside of its map.")
 @click.option("--eps", type=float, metavar="NUMBER", help="The ε of batch norm.")
-@click.option("--preset", metavar="NAME", help="How pictures are prepared: torchvision, caffe, …; default: as the scheme does.")
+@click.option("--preset", metavar="NAME|FILE",
+              help="How pictures are prepared: torchvision, caffe, keras, …, or a .json file with the "
+                   "fields of a preset; default: as the scheme does.")
 @click.option("--labels", type=click.Path(readable=False, path_type=Path), metavar="FILE",
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
@@ -38,7 +40,7 @@ from npvgg.version import __version__
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say where each tensor would go; write nothing.")
 @click.version_option(__version__, "-V", "--version", prog_name="weights-convert")
-def command(file, out, labels, no_checksum, **options):
+def command(file, out, labels, preset, no_checksum, **options):
     """Convert the weights in FILE into the npvgg weights file OUT (default: FILE with .h5).
 
     FILE may be an index of shards, and a folder as the Hugging Face hub has them.  A NAME of `npvgg models` stands for that
@@ -55,7 +57,7 @@ def command(file, out, labels, no_checksum, **options):
     from weights_convert.convert import convert  # after --help has had its chance: Numba is slow
 
     file, out = located(file, out)
-    report = convert(file, out, class_names=read_names(labels), checksum=not no_checksum, **options)
+    report = convert(file, out, class_names=read_names(labels), preset=read_preset(preset), checksum=not no_checksum, **options)
     net = report.architecture
     say(f"{file}: {report.container} of {report.scheme}, SHA-256 {report.sha256}")
     answers = (f"{net.num_classes} {'classes' if net.output == 'softmax' else 'labels' if net.num_classes > 1 else 'label'}"
@@ -107,6 +109,20 @@ def read_names(path):
         return None if path is None else path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: the class names cannot be read ({error}); give a UTF-8 text file") from None
+
+
+def read_preset(preset):
+    """NAME|FILE → the name as it is, or the Preset that a .json file holds."""
+    from npvgg import images
+
+    if preset is None or not preset.endswith(".json"):
+        return preset
+    try:
+        return images.Preset.from_json(Path(preset).read_bytes())
+    except OSError as error:
+        raise StorageError(f"{preset}: the preset cannot be read ({error.strerror or error}); check the name") from None
+    except BadFileError as error:
+        raise BadFileError(f"{preset}: {error}") from None
 
 
 def say(line):

@@ -44,12 +44,12 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
     the scheme `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` or `sigmoid` at its end or without.
 
-    `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset`,
-    `class_names` and `network_options` (model, head, output, pooling, eps, padding_mode, input_size: recognition.Known) replace
-    what the file says or npvgg assumes; where the file proves it they have to agree.  Every assumption is a remark of the
-    Report, and stands in the weights file behind `notes`.  `key` chooses among several state dicts; `checksum=False` reads a
-    zip whose CRCs were left out on purpose.  `accept` is called with the Architecture that was found, and may raise.  Nothing
-    is written unless everything fits.
+    `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset` (a name of
+    `images.PRESETS`, or a Preset), `class_names` and `network_options` (model, head, output, pooling, eps, padding_mode,
+    input_size: recognition.Known) replace what the file says or npvgg assumes; where the file proves it they have to agree.
+    Every assumption is a remark of the Report, and stands in the weights file behind `notes`.  `key` chooses among several
+    state dicts; `checksum=False` reads a zip whose CRCs were left out on purpose.  `accept` is called with the Architecture
+    that was found, and may raise.  Nothing is written unless everything fits.
 
     Raises BadFileError, UnsupportedError or StorageError (see `formats.read`, `export.write`); UsageError for an unknown
     scheme, option or ending, and where the tensors could be those of two networks.
@@ -145,6 +145,8 @@ def preset_of(scheme, net, is_without_classifier, name, stated, input_size):
     """How pictures are prepared: as the option says, as the file says, or as the scheme does."""
     if name is None and "preset" in stated:
         return stated["preset"].resized(input_size) if input_size else stated["preset"]
+    if isinstance(name, images.Preset):
+        return name
     # A NaN classifier marks torchvision's IMAGENET1K_FEATURES, which has its own mean and scale.
     chosen = images.preset(name or ("torchvision-features" if is_without_classifier else scheme.preset))
     if name is not None:

@@ -40,8 +40,10 @@ def pixels(image, preset: Preset, **options) -> np.ndarray:
 
 
 def resized(picture, preset):
-    """The shorter side becomes preset.resize, the longer one its proportion, cut down to a whole number."""
+    """The shorter side becomes preset.resize, the longer one its proportion, cut down to a whole number, or the same."""
     width, height = picture.size
+    if preset.crop_mode == "squash":
+        width = height = preset.resize
     short, long = min(width, height), max(width, height)
     longer = int(preset.resize * long / short)
     if longer * preset.resize > MAX_PIXELS:

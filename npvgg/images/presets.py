@@ -1,6 +1,7 @@
 """How a picture becomes the input of a network, as data that travels in its weights file.
 
-    resize      the shorter side becomes `resize` pixels (None: as it is), the longer one int(resize · long / short)
+    resize      the shorter side becomes `resize` pixels (None: as it is), the longer one int(resize · long / short); with the
+                crop mode "squash" both do, whatever the proportions
     crop        the central crop × crop square; outside the picture every channel is 0
     normalise   x[c] = (level[c] / divisor − mean[c]) / std[c], levels 0 … 255, channels in `order`
     order       L: one channel, Pillow's grey, (299 R + 587 G + 114 B) / 1000; RGB; BGR; RGBA: the fourth is alpha, 255 where a
@@ -8,8 +9,9 @@
 
 A preset serves networks of as many input channels as its order has letters.
 
-Resizing is Pillow's: each new pixel weighs every old pixel under a triangle that grows with the reduction
-(antialiasing), rounded to 8 bits after each direction.
+Resizing is Pillow's: bilinear, each new pixel weighs every old pixel under a triangle that grows with the reduction
+(antialiasing), rounded to 8 bits after each direction; bicubic and lanczos have other curves in its place; nearest takes the
+pixel in the middle.
 """
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,7 +23,9 @@ from npvgg.text import meant
 
 MAX_SIDE = 4096
 MAX_FACTOR = 1e6                                          # keeps every normalised value finite in float32
-INTERPOLATIONS = ("bilinear",)
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
+AGAIN = "write it as Preset.to_json does, or convert the weights again"
+CROP_MODES = ("center", "squash")                         # as timm calls them
 ORDERS = {"L": "L", "RGB": "RGB", "BGR": "RGB", "RGBA": "RGBA"}        # → Pillow's mode of the picture
 
 
@@ -71,6 +75,7 @@ class Preset:
     divisor: float = 255.0
     interpolation: str = "bilinear"
     order: str = "RGB"
+    crop_mode: str = "center"
 
     def __post_init__(self):
         for field, (is_valid, expected) in FIELDS.items():
@@ -99,8 +104,8 @@ class Preset:
         return replace(self, crop=input_size, resize=self.resize and round(self.resize * input_size / self.crop))
 
     def to_json(self) -> str:
-        """→ one line of JSON with every field, which `from_json` reads back."""
-        return json.dumps(asdict(self))
+        """→ one line of JSON with every field but the usual crop mode, as in 0.1.0; `from_json` reads it back."""
+        return json.dumps({name: value for name, value in asdict(self).items() if (name, value) != ("crop_mode", "center")})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Preset":
@@ -108,16 +113,16 @@ class Preset:
         try:
             values = strict_json.read(text)
         except (ValueError, TypeError) as error:
-            raise BadFileError(f"the preset is not JSON ({error}); convert the weights again") from None
+            raise BadFileError(f"the preset is not JSON ({error}); {AGAIN}") from None
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or values.keys() != names:
+        if not isinstance(values, dict) or {"crop_mode", *values} != names:
             content = sorted(values) if isinstance(values, dict) else values
             raise BadFileError(f"the preset holds {content!r:.200}; expected the fields {sorted(names)}; "
-                               "convert the weights again")
+                               f"{AGAIN}")
         try:
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
         except UsageError as error:
-            raise BadFileError(f"{error}; convert the weights again") from None
+            raise BadFileError(f"{error}; {AGAIN}") from None
 
 
 def is_side(value):
@@ -148,8 +153,10 @@ FIELDS = {
     "mean": (one_a_channel(is_number), "a tuple of 1, 3 or 4 numbers"),
     "std": (one_a_channel(is_scale), "a tuple of 1, 3 or 4 positive numbers"),
     "divisor": (is_scale, "a positive number"),
-    "interpolation": (lambda value: type(value) is str and value in INTERPOLATIONS, "bilinear"),
+    "interpolation": (lambda value: type(value) is str and value in INTERPOLATIONS,
+                      "bilinear, bicubic, lanczos or nearest"),
     "order": (lambda value: type(value) is str and value in ORDERS, "L, RGB, BGR or RGBA"),
+    "crop_mode": (lambda value: type(value) is str and value in CROP_MODES, "center or squash"),
 }
 
 PRESETS = {recipe.name: recipe for recipe in (
@@ -161,6 +168,9 @@ PRESETS = {recipe.name: recipe for recipe in (
     Preset("mmpretrain", 256, 224, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), divisor=1),
     # The Oxford models, and Keras' preprocess_input(mode="caffe"): BGR levels minus their mean over the training set.
     Preset("caffe", 256, 224, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), divisor=1, order="BGR"),
+    # The same as keras.utils.load_img(path, target_size=(224, 224)) prepares pictures for it.
+    Preset("keras", 224, 224, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), divisor=1, interpolation="nearest",
+           order="BGR", crop_mode="squash"),
     # CellEight/PytorchVGGNet, train.py: ToTensor, Normalize(0.5, 0.5); its pictures are 224×224 already.
     Preset("pytorchvggnet", 224, 224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     # The means and deviations of CIFAR-10's training pictures.

@@ -12,6 +12,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg.errors import ImageError
 from npvgg.images import PRESETS, pixels, prepare, preset, read
 from npvgg.images.preparing import offset
+from npvgg.images.presets import CROP_MODES, INTERPOLATIONS
 
 # Shorter side below, at and above 256; both orientations; halves that round up and down; long sides cut down.
 SIZES = [(224, 224), (256, 256), (256, 301), (257, 256), (255, 254), (480, 640), (641, 479), (37, 53), (1, 1), (1, 20),
@@ -23,7 +24,8 @@ def theirs(picture, recipe):
     functional = torchvision().transforms.functional
     picture = picture.convert({"L": "L", "RGBA": "RGBA"}.get(recipe.order, "RGB"))
     if recipe.resize is not None:
-        picture = functional.resize(picture, [recipe.resize], antialias=True)
+        size = [recipe.resize] * (2 if recipe.crop_mode == "squash" else 1)
+        picture = functional.resize(picture, size, functional.InterpolationMode(recipe.interpolation), antialias=True)
     picture = functional.center_crop(picture, [recipe.crop])
     levels = functional.pil_to_tensor(picture)
     x = functional.convert_image_dtype(levels) if recipe.divisor == 255 else levels.float() / recipe.divisor
@@ -43,6 +45,21 @@ def assert_equal_to_torchvision(picture, recipe):
 @pytest.mark.parametrize("name", PRESETS)
 def test_pixels_and_floats_equal_torchvision(name, size):
     assert_equal_to_torchvision(noise(*size), preset(name))
+
+
+@pytest.mark.parametrize("size", [(300, 227), (37, 53)], ids=str)
+@pytest.mark.parametrize("crop_mode", CROP_MODES)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_every_way_of_resizing_equals_torchvision(interpolation, crop_mode, size):
+    assert_equal_to_torchvision(noise(*size), replace(preset("torchvision"), interpolation=interpolation, crop_mode=crop_mode))
+
+
+def test_the_preset_keras_prepares_as_keras_does():
+    """load_img(target_size=(224, 224)) is Pillow's resize with NEAREST; preprocess_input turns to BGR and subtracts means."""
+    picture = noise(281, 333)
+    levels = np.asarray(picture.resize((224, 224), Image.Resampling.NEAREST), np.float32)[:, :, ::-1]
+    expected = (levels - np.float32([103.939, 116.779, 123.68])).transpose(2, 0, 1)
+    assert np.array_equal(prepare(picture, preset("keras")), expected)
 
 
 @pytest.mark.parametrize("size", [(300, 227), (37, 53), (224, 250)], ids=str)

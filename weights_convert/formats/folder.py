@@ -9,12 +9,14 @@ from pathlib import Path
 
 from npvgg import images
 from npvgg.errors import BadFileError, StorageError, UsageError
+from npvgg.images.presets import CROP_MODES, INTERPOLATIONS
 from npvgg.storage import strict_json
 from weights_convert.refusals import printable, quoted
 
 USUAL = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 ENDINGS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".h5", ".npz", ".onnx", ".caffemodel", ".pkl")
-OURS = {"interpolation": "bilinear", "crop_mode": "center"}     # how npvgg resizes and crops, as timm calls it
+# How timm resizes and crops where nothing is said, and what npvgg has of it.
+USUALLY = {"interpolation": ("bicubic", INTERPOLATIONS), "crop_mode": ("center", CROP_MODES)}
 CONFIG, LONGEST_CONFIG = "config.json", 4 << 20
 
 
@@ -56,19 +58,25 @@ def described(path: Path) -> tuple:
     except (OSError, ValueError, TypeError, AttributeError, KeyError, ArithmeticError, UsageError) as error:
         return {}, {}, (f"{CONFIG} beside it was not understood ({printable(str(error), 200)}); without --preset pictures are "
                         "prepared as its scheme does",)
-    other = [f"{field} {printable(str(recipe[field]))}" for field, ours in OURS.items() if recipe.get(field, ours) != ours]
+    other = [f"{field} {printable(str(recipe[field]))}" for field, (usual, ours) in USUALLY.items()
+             if recipe.get(field, usual) not in ours]
     sentence = f"pictures are prepared as {CONFIG} beside it says" + (
         f", but for {' and '.join(other)}, which npvgg has not: bilinear, from the centre" if other else "")
     return {"preset": preset, "input_size": preset.crop}, metadata, (sentence,)
 
 
 def preset_of(recipe):
-    """timm's {"mean", "std", "input_size", "crop_pct"} → the Preset; ValueError or UsageError where that makes none."""
+    """timm's {"mean", "std", "input_size", "crop_pct", "interpolation", "crop_mode"} → the Preset.
+
+    ValueError or UsageError where that makes none.
+    """
     _, height, width = recipe.get("input_size", (3, 224, 224))
     if height != width or type(height) is not int or height < 1:
         raise ValueError(f"pictures of {height}×{width}")
     mean, std = (tuple(map(float, recipe[field])) for field in ("mean", "std"))
-    usual = images.preset("torchvision")
+    usual, ways = images.preset("torchvision"), {}
+    for field, (default, ours) in USUALLY.items():
+        ways[field] = recipe.get(field, default) if recipe.get(field, default) in ours else getattr(usual, field)
     name = usual.name if (mean, std) == (usual.mean, usual.std) else CONFIG
     return images.Preset(name, int(height / float(recipe.get("crop_pct", 0.875))), height, mean, std,
-                         order={1: "L", 3: "RGB", 4: "RGBA"}[len(mean)])
+                         order={1: "L", 3: "RGB", 4: "RGBA"}[len(mean)], **ways)

@@ -132,14 +132,27 @@ def test_timms_config_says_how_pictures_are_prepared(tmp_path, whole):
 def test_usual_numbers_are_torchvisions_preset(tmp_path):
     from npvgg import images
 
-    usual = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "input_size": [3, 224, 224], "crop_pct": 0.875}
+    usual = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "input_size": [3, 224, 224], "crop_pct": 0.875,
+             "interpolation": "bilinear"}
     found = formats.read(described(tmp_path, {"pretrained_cfg": usual}))
     assert found.stated["preset"] == images.preset("torchvision")
 
 
 def test_what_the_config_asks_for_and_npvgg_has_not_is_said(tmp_path):
-    found = formats.read(described(tmp_path, CONFIG | {"interpolation": "bicubic", "crop_mode": "squash"}))
-    assert "but for interpolation bicubic and crop_mode squash" in found.remarks[0]
+    found = formats.read(described(tmp_path, CONFIG | {"interpolation": "random", "crop_mode": "border"}))
+    assert "but for interpolation random and crop_mode border" in found.remarks[0]
+
+
+@pytest.mark.parametrize("said, expected", [({"interpolation": "lanczos", "crop_mode": "squash"}, ("lanczos", "squash")),
+                                            ({}, ("bilinear", "center"))])
+def test_ways_of_resizing_come_along(tmp_path, said, expected):
+    preset = formats.read(described(tmp_path, CONFIG | said)).stated["preset"]
+    assert (preset.interpolation, preset.crop_mode) == expected
+
+
+def test_timm_resizes_bicubically_where_nothing_is_said(tmp_path):
+    config = {key: value for key, value in CONFIG.items() if key not in ("interpolation", "crop_mode")}
+    assert formats.read(described(tmp_path, config)).stated["preset"].interpolation == "bicubic"
 
 
 @pytest.mark.parametrize("config", ["no json", "[]", CONFIG | {"mean": [1]}, CONFIG | {"std": [0, 1, 1]},
