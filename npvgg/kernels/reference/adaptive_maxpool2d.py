@@ -15,8 +15,10 @@ def adaptive_maxpool2d(x, *, size=7):
     y = np.empty(contracts.adaptive_maxpool2d(x, size), x.dtype)
     for i, rows in enumerate(bins(x.shape[2], size)):
         for j, columns in enumerate(bins(x.shape[3], size)):
-            largest, *others = np.moveaxis(x[:, :, rows, columns].reshape(*x.shape[:2], -1), 2, 0)
-            for value in others:
+            window = x[:, :, rows, columns]
+            largest = window[:, :, 0, 0]
+            for u, v in np.ndindex(window.shape[2:]):
+                value = window[:, :, u, v]
                 largest = np.where((value > largest) | np.isnan(value), value, largest)
             y[:, :, i, j] = largest
     return y
