@@ -110,8 +110,9 @@ class Understood:
 def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **network_options) -> Understood:
     """{key: array} → Understood; `scheme`, `preset` and `network_options` as in `convert`.
 
-    `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
-    "source_output"; the "order" of its layers; the "places" of its modules, {"features.0": "conv1_1", …}.
+    `stated` is what the file says beside its tensors: FACTS and "input_size"; "is_head_assumed", where --head may say
+    another; the whole "architecture"; "preset"; "source_output"; the "order" of its layers; the "places" of its modules,
+    {"features.0": "conv1_1", …}.
 
     Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is
     another or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
@@ -162,7 +163,8 @@ def known(network_options):
 
 def architecture_of(scheme, tensors, stated, asked):
     """→ (Architecture, what was assumed, keys of a useless classifier)."""
-    facts = {name: stated[name] for name in FACTS if name in stated}
+    is_head_assumed = stated.get("is_head_assumed", False)
+    facts = {name: stated[name] for name in FACTS if name in stated and not (name == "head" and is_head_assumed and asked.head)}
     for name in ("pooling", "eps", "output", "padding_mode"):
         said, option = getattr(asked, name), f"--{name.removesuffix('_mode')}"
         if said is not None and facts.get(name, said) != said:
@@ -182,7 +184,8 @@ def architecture_of(scheme, tensors, stated, asked):
         if not recognition.computes_the_same(wanted, net) and asked.head:
             raise UsageError(f"--head says {wanted.head!r} and the file shows {net.head!r}; leave --head out")
         net = wanted
-    return net, recognised.assumptions, recognised.useless
+    of_code = (f"the head {net.head!r}, for what is computed between its modules is in its code (--head)",)
+    return net, (*(of_code if is_head_assumed and "head" in facts else ()), *recognised.assumptions), recognised.useless
 
 
 def changed(net, asked):

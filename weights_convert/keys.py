@@ -96,7 +96,7 @@ def by_modules(tensors: dict, places: dict, origin: Scheme | None = None) -> Spe
     for name, array in plain.items():
         module, _, field = name.rpartition(".")
         layer, kind = places.get(module), fields.get(f".{field}")
-        if layer and field == "num_batches_tracked":
+        if layer and field == "num_batches_tracked" or field in COUNTERS and array.size == 1:
             counters.append(name)
             continue
         key = f"{layer}/{kind}" if layer and kind else name
