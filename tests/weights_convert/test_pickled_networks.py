@@ -186,7 +186,7 @@ REFUSED = {
                            "with padding_mode 'replicate'"),
     "a part of somebody's own": (lambda: with_module("classifier", 1, torch_networks.Swish()), "torch_networks.Swish"),
     "two borders": (lambda: with_module("features", 0, nn.Sequential(nn.ReflectionPad2d(1), nn.ZeroPad2d(1),
-                                                                     nn.Conv2d(3, 4, 3))), "'features.0.1' is a ZeroPad2d behind another border"),
+                                                                     nn.Conv2d(3, 4, 3))), "a ZeroPad2d behind another border"),
     "a pooling that multiplies": (lambda: with_module("features", 2, nn.Sequential(nn.AvgPool2d(1, 1, divisor_override=2),
                                                       nn.MaxPool2d(2))), "'features.2.0' is a AvgPool2d"),
     "padding without a convolution": (lambda: with_module("features", 1, nn.ReflectionPad2d(1)), "a ReflectionPad2d and"),
