@@ -79,6 +79,8 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     net, remarks = network.architecture, [*read.remarks, *sentences, *network.remarks]
     if any(array.dtype == np.float64 for array in read.tensors.values()):
         remarks.append("float64 values were rounded to float32")
+    if any(array.dtype == np.float16 for array in read.tensors.values()):
+        remarks.append("npvgg computes in float32 with its float16 values; who computes in float16 gets other digits")
     vgg = VGG(net, network.parameters, network.preset, named(class_names, net, read.metadata),
               source_output=network.source_output)
     report = Report(None, net, network.preset.name, network.scheme.name, network.source_output, read.container, read.sha256,
@@ -112,7 +114,7 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
 
     `stated` is what the file says beside its tensors: FACTS and "input_size"; "is_head_assumed", where --head may say
     another; the whole "architecture"; "preset"; "source_output"; the "order" of its layers; the "places" of its modules,
-    {"features.0": "conv1_1", …}.
+    {"features.0": "conv1_1", …}; biases that they have not, as "without_bias", ["fc6/bias", …].
 
     Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is
     another or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
@@ -125,12 +127,15 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     if "order" in stated:
         verify.ordered(stated["order"], net, "its graph" if scheme.name in GRAPHS else "it")
+    # Dense layers of npvgg's have a bias, convolutions all or none.
+    tensors = tensors | {path: np.zeros(net.parameters[path], np.float32) for path in stated.get("without_bias", ())
+                         if path in net.parameters}
     parameters = verify.placed(tensors, places, net.parameters, ignorable, spelled.names)
     chosen = preset_of(origin, net, bool(useless), preset, stated, network_options.get("input_size"))
     if preset is None and "preset" not in stated:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
-    plan = tuple((spelled.names[key], tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
-                 for key, place in places.items())
+    plan = tuple((spelled.names.get(key, "(zeros)"), tensors[key].shape, tensors[key].dtype.name, place.path,
+                  net.parameters[place.path]) for key, place in places.items())
     remarks = [f"not shown by the tensors, and so assumed: {'; '.join(assumptions)}"] if assumptions else []
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")

@@ -131,6 +131,20 @@ def test_an_averaged_network_as_a_whole(tmp_path):
     assert agrees(report.path, model, report.architecture) and report.left_out == ("n_averaged",)
 
 
+def with_dense_without_bias():
+    model = twin()
+    model.classifier[0], model.classifier[6] = nn.Linear(128, 12, bias=False), nn.Linear(9, 5, bias=False)
+    return model
+
+
+@pytest.mark.parametrize("make", [with_dense_without_bias, lambda: with_module("features", 3, nn.Conv2d(4, 8, 3, padding=1,
+                                                                                                       bias=False))])
+def test_layers_without_a_bias_have_zeros(tmp_path, make):
+    model = torch_networks.stirred(make())
+    report = converted(tmp_path, model, input_size=64)
+    assert agrees(report.path, model, report.architecture)
+
+
 @pytest.mark.parametrize("fields", [{"pooling": "avg"}, {"eps": 1e-3}, {"padding_mode": "reflect"}, {"bias": False},
                                     {"input_channels": 1}], ids=str)
 @pytest.mark.parametrize("name", ["vgg13_bn", "a_lrn"])

@@ -103,8 +103,8 @@ def way(config, layers):
 
 
 def one_end(ends, which):
-    """["x", 0, 0] or [["x", 0, 0]] → ("x", 0)."""
-    ends = [ends] if isinstance(ends[0], str) else ends
+    """["x", 0, 0], [["x", 0, 0]] or {"a": ["x", 0, 0]} → ("x", 0)."""
+    ends = list(ends.values()) if isinstance(ends, dict) else [ends] if isinstance(ends[0], str) else ends
     if len(ends) != 1:
         raise UnsupportedError(f"it has {len(ends)} {which}s; give the network with one")
     return ends[0][0], ends[0][1]
@@ -115,7 +115,7 @@ def source(name, inbound):
     if isinstance(inbound, dict):                       # Keras 3
         tensors, options = inbound["args"], inbound.get("kwargs") or {}
         tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list) else tensors
-        calls = [tensor["config"]["keras_history"] if isinstance(tensor, dict) else (None,) for tensor in tensors]
+        calls = [tensor["config"].get("keras_history", (None,)) if isinstance(tensor, dict) else (None,) for tensor in tensors]
     else:
         calls, options = inbound, {key: value for call in inbound for key, value in (call[3] if len(call) > 3 else {}).items()}
     if len(calls) != 1 or calls[0][0] is None:

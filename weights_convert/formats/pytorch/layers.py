@@ -13,6 +13,7 @@ import math
 from npvgg import heads
 from npvgg.architecture import BLOCKS, MINIMUM_INPUT
 from npvgg.errors import UnsupportedError
+from weights_convert.formats.pytorch import modules
 from weights_convert.formats.pytorch.modules import Step
 from weights_convert.refusals import quoted
 
@@ -46,8 +47,8 @@ def read(steps: list) -> tuple:
     """[Step, …] → (stated, remarks) of FileContents: what they prove of the network, and what they leave open.
 
     stated: "padding_mode", "has_lrn", "pooling", "eps"; where the order is known "order", "places", "head", "output" and
-    "source_output" too, and with "head" either "input_size" or "is_head_assumed".  UnsupportedError for a module
-    that no VGG has.
+    "source_output" too, and with "head" either "input_size" or "is_head_assumed", and "without_bias".  UnsupportedError for
+    a module that no VGG has.
     """
     for step in steps:
         check(step)
@@ -75,7 +76,14 @@ def read(steps: list) -> tuple:
     stated |= shown
     parts = [step.path for step in behind if kind(step) in ("conv", "dense", "norm")]
     names = [layer.name for layer in heads.layers(stated["head"], (1, 1, 1), BLOCKS, eps) if layer.shapes]
-    return stated | {"places": places | dict(zip(parts, names, strict=True))}, remarks
+    places |= dict(zip(parts, names, strict=True))
+    without_bias = [f"{places[step.path]}/bias" for step in steps if step.path in places and has_no_bias(step)]
+    return stated | {"places": places, "without_bias": without_bias}, remarks
+
+
+def has_no_bias(step):
+    """Whether it was made with bias=False."""
+    return kind(step) in ("conv", "dense") and modules.members(step.module, "_parameters").get("bias", "") is None
 
 
 def is_free_pooling(step):

@@ -252,7 +252,9 @@ def test_python_2_gave_ordered_dictionaries_a_list():
     "complex": ({"w": torch.zeros(2, dtype=torch.complex64)}, "ComplexFloatStorage"),
     "negative bit": ({"w": torch._neg_view(torch.ones(3))}, "negative bit"),
     "float8": ({"w": torch.ones(3).to(torch.float8_e4m3fn)}, "float8_e4m3fn"),
-}.values(), ids=["complex", "negative bit", "float8"])
+    "meta": ({"w": torch.ones(3, device="meta")}, "keeps shapes and no numbers"),
+    "compiled": (torch.compile(torch.nn.Linear(2, 2)), "torch.compile wrapped it"),
+}.values(), ids=["complex", "negative bit", "float8", "meta", "compiled"])
 def test_what_no_vgg_has_is_not_supported(state, text):
     with pytest.raises(UnsupportedError, match=text):
         ours(save(state, "zip"))
