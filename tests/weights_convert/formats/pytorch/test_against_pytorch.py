@@ -267,7 +267,8 @@ def test_a_whole_model_gives_its_state_dict(container, recwarn):
     assert_same(found.tensors, as_arrays(model.state_dict()))
     assert found.stated == {"padding_mode": "zeros", "has_lrn": False, "eps": 1e-5, "head": "flatten 5",
                             "order": ["conv1_1", "bn1_1", "relu1_1"],
-                            "places": {"features.0": "conv1_1", "features.1": "bn1_1", "classifier": "fc6"}}
+                            "places": {"features.0": "conv1_1", "features.1": "bn1_1", "classifier": "fc6"},
+                            "without_bias": []}
     sentence = "it holds a whole torch.nn.modules.container.Sequential, whose modules were read"
     assert any(sentence in remark for remark in found.remarks)
 
