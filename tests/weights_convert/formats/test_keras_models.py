@@ -172,6 +172,15 @@ def test_what_does_nothing_in_inference_is_left_out():
     assert has_bits_of(result, drawn())
 
 
+def test_augmentation_that_keras_3_calls_with_its_default():
+    vgg = drawn()
+    found, arrays = keras_models.layers(vgg)
+    config = keras_models.functional([make("RandomFlip", "flip", mode="horizontal"), *found], vgg.architecture)
+    config["config"]["layers"][1]["inbound_nodes"][0]["kwargs"] = {"training": True}
+    result, _ = in_memory(config, arrays)
+    assert has_bits_of(result, vgg)
+
+
 def test_layers_that_compute_in_float16_are_said():
     result, read = changed(option("Dense", dtype={"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}))
     assert any("mixed_float16" in remark and "float32" in remark for remark in read.remarks)
