@@ -264,6 +264,20 @@ def test_modules_beside_the_classifier_are_not_taken_for_its_end(tmp_path, make,
         converted(tmp_path, model)
 
 
+def test_what_torchvisions_class_does_not_run_is_passed_over(tmp_path):
+    model = torch_networks.stirred(torchvision_network())
+    model.other = nn.AdaptiveMaxPool2d(1)
+    report = converted(tmp_path, model, input_size=64)
+    assert report.architecture.head == "avg1 flatten 9 relu 5" and agrees(report.path, model, report.architecture)
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(1), nn.Sigmoid()], ids=str)
+def test_an_end_that_code_may_leave_out_is_said(tmp_path, end):
+    model = twin()
+    model.end = end
+    assert any(f"ends with its {type(end).__name__} was assumed" in remark for remark in converted(tmp_path, model).remarks)
+
+
 def torchvision_network():
     model = torchvision().models.VGG(nn.Sequential(*torch_networks.plain("vgg11")), num_classes=7, init_weights=False)
     model.avgpool, model.classifier = nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.Linear(32, 9), nn.ReLU(), nn.Linear(9, 5))

@@ -67,6 +67,8 @@ def read(steps: list) -> tuple:
         return stated, ("how it uses the modules of its head is in its code; the usual order was assumed (--head)",)
     channels = next((step.module.state.get("out_channels") for step in reversed(body) if kind(step) == "conv"), None)
     remarks = ("its LogSoftmax at the end was left out",) if "log softmax" in map(kind, behind) else ()
+    remarks += tuple(f"that it ends with its {step.kind} was assumed; its code decides" for step in behind
+                     if step.chain is None and kind(step) in ENDS)
     eps = stated.get("eps", EPS)
     shown = head(behind, channels, eps)
     remarks += (IN_ITS_CODE,) if len({step.chain for step in body}) > 1 else ()
