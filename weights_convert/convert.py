@@ -82,6 +82,8 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         accept(net)
     if any(array.dtype == np.float64 for array in read.tensors.values()):
         remarks.append("float64 values were rounded to float32")
+    if any(array.dtype == np.float16 for array in read.tensors.values()):
+        remarks.append("npvgg computes in float32 with its float16 values; who computes in float16 gets other digits")
     vgg = VGG(net, network.parameters, network.preset, named(class_names, net, read.metadata),
               source_output=network.source_output)
     report = Report(None, net, network.preset.name, network.scheme.name, network.source_output, read.container, read.sha256,
@@ -113,8 +115,9 @@ class Understood:
 def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **network_options) -> Understood:
     """{key: array} → Understood; `scheme`, `preset` and `network_options` as in `convert`.
 
-    `stated` is what the file says beside its tensors: FACTS and "input_size"; the whole "architecture"; "preset";
-    "source_output"; the "order" of its layers; the "places" of its modules, {"features.0": "conv1_1", …}.
+    `stated` is what the file says beside its tensors: FACTS and "input_size"; "is_head_assumed", where --head may say
+    another; the whole "architecture"; "preset"; "source_output"; the "order" of its layers; the "places" of its modules,
+    {"features.0": "conv1_1", …}; biases that they have not, as "without_bias", ["fc6/bias", …].
 
     Raises BadFileError where the tensors are those of no network or do not fit it, UnsupportedError where their order is
     another or they are computed from others, UsageError for an unknown scheme, and where an option contradicts the file.
@@ -127,12 +130,15 @@ def understood(tensors: dict, *, scheme=None, preset=None, stated=None, **networ
     ignorable, places = scheme.ignorable(net) | useless, scheme.places(net)
     if "order" in stated:
         verify.ordered(stated["order"], net, "its graph" if scheme.name in GRAPHS else "it")
+    # Dense layers of npvgg's have a bias, convolutions all or none.
+    tensors = tensors | {path: np.zeros(net.parameters[path], np.float32) for path in stated.get("without_bias", ())
+                         if path in net.parameters}
     parameters = verify.placed(tensors, places, net.parameters, ignorable, spelled.names)
     chosen = preset_of(origin, net, bool(useless), preset, stated, network_options.get("input_size"))
     if preset is None and "preset" not in stated:
         assumptions = (*assumptions, f"pictures prepared as {chosen.name} does (--preset)")
-    plan = tuple((spelled.names[key], tensors[key].shape, tensors[key].dtype.name, place.path, net.parameters[place.path])
-                 for key, place in places.items())
+    plan = tuple((spelled.names.get(key, "(zeros)"), tensors[key].shape, tensors[key].dtype.name, place.path,
+                  net.parameters[place.path]) for key, place in places.items())
     remarks = [f"not shown by the tensors, and so assumed: {'; '.join(assumptions)}"] if assumptions else []
     if useless:
         remarks.append("the classifier holds nothing but NaN: the result gives features and cannot name what it sees")
@@ -167,7 +173,8 @@ def known(network_options):
 
 def architecture_of(scheme, tensors, stated, asked):
     """→ (Architecture, what was assumed, keys of a useless classifier)."""
-    facts = {name: stated[name] for name in FACTS if name in stated}
+    is_head_assumed = stated.get("is_head_assumed", False)
+    facts = {name: stated[name] for name in FACTS if name in stated and not (name == "head" and is_head_assumed and asked.head)}
     for name in ("pooling", "eps", "output", "padding_mode"):
         said, option = getattr(asked, name), f"--{name.removesuffix('_mode')}"
         if said is not None and facts.get(name, said) != said:
@@ -187,7 +194,8 @@ def architecture_of(scheme, tensors, stated, asked):
         if not recognition.computes_the_same(wanted, net) and asked.head:
             raise UsageError(f"--head says {wanted.head!r} and the file shows {net.head!r}; leave --head out")
         net = wanted
-    return net, recognised.assumptions, recognised.useless
+    of_code = (f"the head {net.head!r}, for what is computed between its modules is in its code (--head)",)
+    return net, (*(of_code if is_head_assumed and "head" in facts else ()), *recognised.assumptions), recognised.useless
 
 
 def changed(net, asked):

@@ -96,7 +96,7 @@ def by_modules(tensors: dict, places: dict, origin: Scheme | None = None) -> Spe
     for name, array in plain.items():
         module, _, field = name.rpartition(".")
         layer, kind = places.get(module), fields.get(f".{field}")
-        if layer and field == "num_batches_tracked":
+        if layer and field == "num_batches_tracked" or field in COUNTERS and array.size == 1:
             counters.append(name)
             continue
         key = f"{layer}/{kind}" if layer and kind else name
@@ -193,7 +193,7 @@ def as_sequentials(names, tensors):
     if len(changed) != len(names):
         raise BadFileError("two of its keys name the same module of a VGG; give a checkpoint of one network")
     if (features, where) not in (("features", "classifier"), ("features", None)):
-        behind = f", its dense layers under {quoted([where])}" if where not in (None, features) else ""
+        behind = f", its dense layers under {quoted([where])}" if where not in (None, "", features) else ""
         numbers = f"under {quoted([features])}" if features else "numbered without a name"
         remarks.append(f"its convolutions are {numbers}{behind}")
     if any("." in module.removeprefix(f"{where}.") for module in new if where != module):
@@ -240,8 +240,8 @@ def dense_places(dense, tensors, features):
 def numbered(where, features, tensors, dense):
     """The modules of the Sequential `where` → torchvision's: those of a Sequential in it counted on.
 
-    They count from the first dense layer where the convolutions are in the same one; None where a Sequential in it is not its
-    last module.
+    They count from the first dense layer where the convolutions are in the same one, or in a Sequential of it; None where
+    another Sequential in it is not its last module.
     """
     front = f"{where}." if where else ""
     positions, first = {}, 0
@@ -250,7 +250,9 @@ def numbered(where, features, tensors, dense):
         path = module.removeprefix(front).split(".")
         if module.startswith(front) and all(part.isdigit() for part in path):
             positions[tuple(map(int, path))] = module
-    if where == features:
+    if where != features:
+        positions = {path: module for path, module in positions.items() if not module.startswith(f"{features}.")}
+    if f"{features}.".startswith(front):
         first = min(path[0] for path, module in positions.items() if f"{module}.weight" in dense)
         positions = {path: module for path, module in positions.items() if path[0] >= first}
     if any(path[:depth] == other[:depth] and other[depth:depth + 1] > path[depth:depth + 1]

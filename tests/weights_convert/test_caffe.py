@@ -55,7 +55,8 @@ def conv(version=1, **options):
 @pytest.mark.parametrize("options, text", [
     ({"stride": 2}, "stride .2. where a VGG has 1"), ({"group": 2}, "groups .2. where"),
     ({"pad": 0}, "padding .0. where a VGG has 1"), ({"dilation": 2}, "dilation .2. where"),
-], ids=["stride", "groups", "padding", "dilation"])
+    ({"axis": 2}, "axis .2. where"),
+], ids=["stride", "groups", "padding", "dilation", "axis"])
 def test_convolutions_that_no_vgg_has_are_not_supported(version, options, text):
     assert read(conv(version))
     with pytest.raises(UnsupportedError, match=f"its convolution 'c' has the {text}"):
@@ -104,11 +105,20 @@ def pooled(how):
     "tanh": (replaced("ReLU", ("TanH", "t", [], b"")), "'t' .'TanH'. is none of a VGG's"),
     "leaky": (replaced("ReLU", ("ReLU", "r", [], b"\x0d" + np.float32(0.1).tobytes())), "has the slope 0.1 below zero"),
     "no relu": (replaced("ReLU"), "its graph has pool1 behind conv1_1, where vgg11 has relu1_1"),
+    "softmax over the pictures": (replaced("Softmax", ("Softmax", "s", [], builder.number(2, 0))), "axis than the classes"),
+    "flattened from axis 2 on": (replaced("Dropout", ("Flatten", "f", [], builder.number(1, 2))), "flattens other axes"),
     "softmax early": (replaced("ReLU", ("Softmax", "s", [], b""), at=-1), "behind the end of a VGG"),
 }.values(), ids=str)
 def test_what_no_vgg_has_is_refused_by_its_name(change, text):
     with pytest.raises(UnsupportedError, match=text):
         changed(change=change)
+
+
+@pytest.mark.parametrize("last", [1, (1 << 64) - 1])
+def test_axes_may_be_named(last):
+    flatten = ("Flatten", "f", [], builder.number(1, 1) + builder.number(2, (1 << 64) - 1))
+    read, vgg, _ = changed(change=replaced("Softmax", flatten, ("Softmax", "s", [], builder.number(2, last))))
+    assert read.architecture == vgg.architecture and read.source_output == "probabilities"
 
 
 def test_a_branch_is_refused():

@@ -53,9 +53,11 @@ def test_a_nested_state_dict_with_training_leftovers(tmp_path, nest):
 def test_other_precisions_become_float32_as_torch_would(tmp_path, dtype):
     net = architecture("vgg11", **SMALL)
     tensors = {key: tensor.to(getattr(torch, dtype)) for key, tensor in state_dict(net).items()}
-    vgg = network.load_file(convert(save(tmp_path, tensors), tmp_path / "out.h5").path)
+    report = convert(save(tmp_path, tensors), tmp_path / "out.h5")
+    vgg = network.load_file(report.path)
     for key, path in TORCHVISION.paths(net).items():
         assert np.array_equal(vgg.parameters[path], tensors[key].float().numpy())
+    assert any(f"{dtype} values" in remark for remark in report.remarks) == (dtype != "bfloat16")
 
 
 def test_provenance_is_kept(tmp_path):

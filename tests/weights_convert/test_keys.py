@@ -73,6 +73,15 @@ def test_one_sequential_holds_everything():
     assert is_same(under(state(PLAIN), counted), PLAIN)
 
 
+def test_a_sequential_of_convolutions_in_the_one_that_holds_the_dense_layers():
+    """nn.Sequential(features, nn.Flatten(), nn.Linear(…), …)."""
+    def counted(key):
+        section, position, field = key.split(".")
+        return f"0.{position}.{field}" if section == "features" else f"{int(position) + 2}.{field}"
+
+    assert is_same(under(state(PLAIN), counted), PLAIN) and is_same(under(state(ONE), counted), ONE)
+
+
 def test_features_alone():
     features = {key.removeprefix("features."): array for key, array in state(PLAIN).items() if key.startswith("features")}
     assert understood(features).architecture.head == "avg7"

@@ -42,10 +42,107 @@ HEADS = [PAPER, "avg2 flatten 5", "flatten 5", "avg2 drop flatten 12 relu drop 9
 @pytest.mark.parametrize("head", HEADS)
 def test_the_head_is_read_from_its_modules(tmp_path, head):
     net = architecture("vgg11", head=head, **SMALL)
-    model = torch_networks.stirred(torch_networks.Twin(net))
+    twin = torch_networks.stirred(torch_networks.Twin(net))
+    behind = [nn.Flatten(), twin.classifier] if twin.is_flat else []
+    model = nn.Sequential(twin.features, twin.avgpool, *behind)
     report = converted(tmp_path, model, input_size=64)
     assert report.architecture == net and agrees(report.path, model, net)
     assert not any("--head" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("head", [head for head in HEADS if "flatten" in head and "bn flatten" not in head])
+def test_the_head_is_assumed_where_code_joins_its_modules(tmp_path, head):
+    """A class of somebody's own may pool between its two Sequentials."""
+    net = architecture("vgg11", head=head, **SMALL)
+    model = torch_networks.stirred(torch_networks.Twin(net))
+    report = converted(tmp_path, model, input_size=64)
+    assert agrees(report.path, model, net) and heads_without_pooling(report.architecture) == heads_without_pooling(net)
+    assert any("--head" in remark for remark in report.remarks)
+
+
+def heads_without_pooling(net):
+    return [token for token in net.head.split() if not token.startswith(("avg", "max"))]
+
+
+class PoolsInItsCode(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features, self.classifier = twin().features, nn.Sequential(nn.Linear(32, 9), nn.ReLU(), nn.Linear(9, 5))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).amax((2, 3)))
+
+
+def test_pooling_in_code_leaves_head_and_size_to_the_options(tmp_path):
+    model = torch_networks.stirred(PoolsInItsCode())
+    report = converted(tmp_path, model)
+    assert report.architecture.head == "avg1 flatten 9 relu 5"
+    assert any("--head" in remark and "--input-size" in remark for remark in report.remarks)
+    report = converted(tmp_path, model, input_size=64, head="max1 flatten 9 relu 5")
+    assert agrees(report.path, model, report.architecture) and report.architecture.input_size == 64
+    assert not any("--head" in remark for remark in report.remarks)
+
+
+class PoolsLast(torch_networks.Twin):
+    """Its modules are not in the order in which it runs them."""
+
+    def __init__(self, net):
+        super().__init__(net)
+        del self.avgpool
+        self.avgpool = nn.AdaptiveMaxPool2d(1)
+
+
+def test_a_pooling_behind_the_classifier_stands_in_front_of_it(tmp_path):
+    model = torch_networks.stirred(PoolsLast(architecture("vgg11", head="max1 flatten 12 relu 5", **SMALL)))
+    report = converted(tmp_path, model, input_size=64)
+    assert agrees(report.path, model, report.architecture) and any("--head" in remark for remark in report.remarks)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(x) * 2
+
+
+@pytest.mark.parametrize("make", [lambda: with_module("features", 1, Scaled()), lambda: Blocks()], ids=["part", "blocks"])
+def test_code_among_the_convolutions_is_said(tmp_path, make):
+    report = converted(tmp_path, torch_networks.stirred(make()))
+    assert any("in which order it uses its modules is in its code" in remark for remark in report.remarks)
+
+
+class Blocks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.ModuleList([nn.Sequential(*twin().features[:9]), nn.Sequential(*twin().features[9:])])
+        self.classifier = twin().classifier
+
+    def forward(self, x):
+        for block in self.features:
+            x = block(x)
+        return self.classifier(x.flatten(1))
+
+
+def test_an_averaged_network_as_a_whole(tmp_path):
+    model = torch_networks.stirred(torch.optim.swa_utils.AveragedModel(twin()))
+    report = converted(tmp_path, model, input_size=64)
+    assert agrees(report.path, model, report.architecture) and report.left_out == ("n_averaged",)
+
+
+def with_dense_without_bias():
+    model = twin()
+    model.classifier[0], model.classifier[6] = nn.Linear(128, 12, bias=False), nn.Linear(9, 5, bias=False)
+    return model
+
+
+@pytest.mark.parametrize("make", [with_dense_without_bias, lambda: with_module("features", 3, nn.Conv2d(4, 8, 3, padding=1,
+                                                                                                       bias=False))])
+def test_layers_without_a_bias_have_zeros(tmp_path, make):
+    model = torch_networks.stirred(make())
+    report = converted(tmp_path, model, input_size=64)
+    assert agrees(report.path, model, report.architecture)
 
 
 @pytest.mark.parametrize("fields", [{"pooling": "avg"}, {"eps": 1e-3}, {"padding_mode": "reflect"}, {"bias": False},
@@ -102,6 +199,10 @@ REFUSED = {
     "replicated borders": (lambda: with_module("features", 0, nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate")),
                            "with padding_mode 'replicate'"),
     "a part of somebody's own": (lambda: with_module("classifier", 1, torch_networks.Swish()), "torch_networks.Swish"),
+    "two borders": (lambda: with_module("features", 0, nn.Sequential(nn.ReflectionPad2d(1), nn.ZeroPad2d(1),
+                                                                     nn.Conv2d(3, 4, 3))), "a ZeroPad2d behind another border"),
+    "a pooling that multiplies": (lambda: with_module("features", 2, nn.Sequential(nn.AvgPool2d(1, 1, divisor_override=2),
+                                                      nn.MaxPool2d(2))), "'features.2.0' is a AvgPool2d"),
     "padding without a convolution": (lambda: with_module("features", 1, nn.ReflectionPad2d(1)), "a ReflectionPad2d and"),
 }
 
@@ -161,6 +262,20 @@ def test_modules_beside_the_classifier_are_not_taken_for_its_end(tmp_path, make,
     model.aux = extra
     with pytest.raises(BadFileError, match="aux.weight .*has no place|those of none of|of no VGG"):
         converted(tmp_path, model)
+
+
+def test_what_torchvisions_class_does_not_run_is_passed_over(tmp_path):
+    model = torch_networks.stirred(torchvision_network())
+    model.other = nn.AdaptiveMaxPool2d(1)
+    report = converted(tmp_path, model, input_size=64)
+    assert report.architecture.head == "avg1 flatten 9 relu 5" and agrees(report.path, model, report.architecture)
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(1), nn.Sigmoid()], ids=str)
+def test_an_end_that_code_may_leave_out_is_said(tmp_path, end):
+    model = twin()
+    model.end = end
+    assert any(f"ends with its {type(end).__name__} was assumed" in remark for remark in converted(tmp_path, model).remarks)
 
 
 def torchvision_network():

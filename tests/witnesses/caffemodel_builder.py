@@ -41,18 +41,20 @@ def layer(name, kind, arrays, version, options=b"", bottom="bottom", top=None, *
     if version == 1:
         types = {"Convolution": 4, "InnerProduct": 14, "ReLU": 18, "Pooling": 17, "Softmax": 20, "LRN": 15, "Bias": 2,
                  "Dropout": 6, "TanH": 23, "Data": 5, "SoftmaxWithLoss": 21, "Split": 22, "Sigmoid": 19}
-        at = {"Convolution": 10, "InnerProduct": 17, "Pooling": 19, "Dropout": 12}.get(kind, 30)
+        at = {"Convolution": 10, "InnerProduct": 17, "Pooling": 19, "Dropout": 12, "Softmax": 39}.get(kind, 30)
         return piece(2, piece(2, bottom) + piece(3, top) + piece(4, name) + number(5, types[kind])
                      + b"".join(piece(6, content) for content in blobs) + (piece(at, options) if options else b""))
-    at = {"Convolution": 106, "InnerProduct": 117, "Pooling": 121, "Dropout": 108}.get(kind, 123)
+    at = {"Convolution": 106, "InnerProduct": 117, "Pooling": 121, "Dropout": 108, "Softmax": 125, "Flatten": 135}.get(
+        kind, 123)
     return piece(100, piece(1, name) + piece(2, kind) + piece(3, bottom) + piece(4, top)
                  + b"".join(piece(7, content) for content in blobs) + (piece(at, options) if options else b""))
 
 
-def convolution_options(shape, version, pad=None, group=1, stride=1, dilation=1):
+def convolution_options(shape, version, pad=None, group=1, stride=1, dilation=1, axis=1):
     pad = shape[2] // 2 if pad is None else pad
     parts = [number(1, shape[0]), number(3, pad) if version == 1 else piece(3, varint(pad)), number(4, shape[2])]
     parts += [number(5, group)] * (group != 1) + [number(6, stride)] * (stride != 1) + [number(18, dilation)] * (dilation != 1)
+    parts += [number(16, axis)] * (axis != 1)
     return b"".join(parts)
 
 

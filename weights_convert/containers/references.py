@@ -7,7 +7,7 @@ harm elsewhere means that somebody prepared the file, and the file is refused.
 import re
 import sys
 
-from npvgg.errors import BadFileError
+from npvgg.errors import BadFileError, UnsupportedError
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LONGEST_NAME = 256
@@ -50,6 +50,10 @@ HARMFUL = (
 )
 
 
+# Of these, what people save without meaning harm.
+WRAPPED = {"torch._dynamo.eval_frame.OptimizedModule": "torch.compile"}
+
+
 class Reference:
     """A name in the file."""
 
@@ -72,7 +76,10 @@ class Inert:
 
 
 def reference(module, name):
-    """'torch._utils', '_rebuild_tensor' → Reference.  Raises BadFileError for what is no name or could do harm."""
+    """'torch._utils', '_rebuild_tensor' → Reference.
+
+    BadFileError for what is no name or could do harm, UnsupportedError for what is in WRAPPED.
+    """
     parts = module.split(".")
     if len(module) + len(name) > LONGEST_NAME or not all(NAME.fullmatch(part) for part in [*parts, name]):
         raise BadFileError(f"file refers to {module[:80]!r} {name[:80]!r}, which is no name of a class or function; "
@@ -83,6 +90,8 @@ def reference(module, name):
         harmful = name not in HARMLESS.get(module, "").split()
     else:
         harmful = any(full == start or full.startswith(start + ".") for start in HARMFUL)
+    if full in WRAPPED:
+        raise UnsupportedError(f"it holds a whole network as {WRAPPED[full]} wrapped it; save its state_dict() with PyTorch")
     if harmful:
         raise BadFileError(f"file refers to {full}; this is not a normal checkpoint (do not load it elsewhere)")
     return Reference(full)

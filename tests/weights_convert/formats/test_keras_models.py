@@ -133,6 +133,8 @@ REFUSED = {
     "channels first": (option("Conv2D", data_format="channels_first"), "the data format 'channels_first'"),
     "whole numbers": (option("Dense", dtype={"class_name": "QuantizedDTypePolicy", "config": {"name": "int8_from_float32"}}),
                       "'int8_from_float32'"),
+    "whole numbers as Keras 3.15 has it": (option("Dense", dtype={"class_name": "QuantizedDTypePolicy",
+                                           "config": {"mode": "int8", "source_name": "float32"}}), "the dtype 'int8'"),
     "lora": (option("Dense", lora_rank=4), "has the option 'lora_rank'"),
     "preparation": (lambda found, arrays: [make("Normalization", "n", axis=-1), *found], r"'n' \(Normalization\) is none of"),
     "rescaling later": (inserted("conv1_1", make("Rescaling", "scale", scale=2.0)), "once, in front of the network"),
@@ -165,8 +167,24 @@ def test_what_makes_probabilities(activation, output, how):
 
 def test_what_does_nothing_in_inference_is_left_out():
     result, _ = changed(lambda found, arrays: [
-        make("RandomFlip", "flip", mode="horizontal"), make("RandomRotation", "turn", factor=0.1), *found])
+        make("RandomFlip", "flip", mode="horizontal"), make("RandomRotation", "turn", factor=0.1), *found,
+        make("AlphaDropout", "drop", rate=0.3), make("Identity", "same")])
     assert has_bits_of(result, drawn())
+
+
+def test_augmentation_that_keras_3_calls_with_its_default():
+    vgg = drawn()
+    found, arrays = keras_models.layers(vgg)
+    config = keras_models.functional([make("RandomFlip", "flip", mode="horizontal"), *found], vgg.architecture)
+    config["config"]["layers"][1]["inbound_nodes"][0]["kwargs"] = {"training": True}
+    result, _ = in_memory(config, arrays)
+    assert has_bits_of(result, vgg)
+
+
+def test_layers_that_compute_in_float16_are_said():
+    result, read = changed(option("Dense", dtype={"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}))
+    assert any("mixed_float16" in remark and "float32" in remark for remark in read.remarks)
+    assert not any("float16" in remark for remark in changed(lambda found, arrays: None)[1].remarks)
 
 
 @pytest.mark.parametrize("outer, inner, size", [(64, None, 64), (None, 64, 64), (None, None, 224)])
@@ -223,6 +241,17 @@ def test_batch_norm_without_scale_or_shift():
     assert np.array_equal(result.parameters["bn1_1/mean"], vgg.parameters["bn1_1/mean"])
 
 
+def reversing(config):
+    """preprocess_input in front of the first convolution: x[..., ::-1], whose arguments are no tensors."""
+    call = config["config"]["layers"][1]["inbound_nodes"][0]
+    call["args"].append([{"class_name": "__ellipsis__", "config": {}}, 2])
+
+
+def asking(config):
+    """The same, with the argument beside the tensor."""
+    config["config"]["layers"][1]["inbound_nodes"][0]["args"].append({"class_name": "__slice__", "config": {"step": -1}})
+
+
 def branching(config):
     """The last dense layer also takes what the one before it takes."""
     calls = config["config"]["layers"][-1]["inbound_nodes"][0]["args"]
@@ -231,6 +260,10 @@ def branching(config):
 
 @pytest.mark.parametrize("change, text", {
     "branches": (branching, "joins 2 branches"),
+    "channels in another order": (reversing, "joins 2 branches or numbers"),
+    "a slice": (asking, "joins 2 branches or numbers"),
+    "two outputs by name": (lambda config: config["config"].update(output_layers={"a": ["fc7", 0, 0], "b": ["fc6", 0, 0]}),
+                            "it has 2 outputs"),
     "two outputs": (lambda config: config["config"].update(output_layers=[["fc7", 0, 0], ["fc6", 0, 0]]), "it has 2 outputs"),
     "training": (lambda config: config["config"]["layers"][-1]["inbound_nodes"][0].update(kwargs={"training": True}),
                  "is called with"),

@@ -256,6 +256,18 @@ def test_onnx_runtimes_fused_nodes(tmp_path, activation, text):
     assert gap_to_onnx_runtime(tmp_path, model, found) < 1e-5
 
 
+def test_a_condition_is_named(tmp_path):
+    model = plain(lively("vgg11", **SMALL))
+    relu = nodes(model, "Relu")[0]
+    branch = onnx.helper.make_graph([make("Relu", list(relu.input), ["z"])], "branch", [], [
+        onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)])
+    put(model, place(model, relu), make("If", [constant(model, "yes", np.array(True))], list(relu.output), then_branch=branch,
+                                        else_branch=branch))
+    model.graph.node.remove(relu)
+    with pytest.raises(UnsupportedError, match=r"\('If'\) holds graphs of its own"):
+        arrived(tmp_path, model)
+
+
 def test_a_layout_for_one_processor_is_named(tmp_path):
     model = plain(lively("vgg11", **SMALL))
     nodes(model, "Conv")[0].domain = "com.microsoft.nchwc"

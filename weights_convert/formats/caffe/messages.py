@@ -24,9 +24,9 @@ LONGEST_LIST = 100                        # bytes of numbers in an option; a con
 # The numbers of a layer's fields in each version; the options by what they are of.
 V1_LAYERS, V2_LAYER = 2, 100
 NUMBERS = {V1_LAYERS: {"name": 4, "type": 5, "bottom": 2, "top": 3, "blobs": 6, 10: "convolution", 12: "dropout", 17: "dense",
-                       19: "pooling", 30: "relu"},
+                       19: "pooling", 30: "relu", 39: "softmax"},
            V2_LAYER: {"name": 1, "type": 2, "bottom": 3, "top": 4, "blobs": 7, 106: "convolution", 108: "dropout",
-                      117: "dense", 121: "pooling", 123: "relu"}}
+                      117: "dense", 121: "pooling", 123: "relu", 125: "softmax", 135: "flatten"}}
 # V1's numbers of types that V2 names.
 TYPES = {1: "Accuracy", 4: "Convolution", 5: "Data", 6: "Dropout", 8: "Flatten", 9: "HDF5Data", 12: "ImageData",
          14: "InnerProduct", 15: "LRN", 17: "Pooling", 18: "ReLU", 19: "Sigmoid", 20: "Softmax", 21: "SoftmaxWithLoss",

@@ -50,7 +50,7 @@ def arrays(layer):
     return found
 
 
-PAD, KERNEL, GROUP, STRIDE, DILATION, TRANSPOSE = 3, 4, 5, 6, 18, 6
+PAD, KERNEL, GROUP, STRIDE, DILATION, CONVOLVED, TRANSPOSE = 3, 4, 5, 6, 18, 16, 6
 
 
 def check_convolution(layer, side):
@@ -60,7 +60,7 @@ def check_convolution(layer, side):
         return
     # A convolution that covers the map, as fc6 may be one, has no padding.
     expected = {PAD: ("padding", (side // 2, 0) if side > 3 else (side // 2,), 0), GROUP: ("groups", (1,), 1),
-                STRIDE: ("stride", (1,), 1), DILATION: ("dilation", (1,), 1)}
+                STRIDE: ("stride", (1,), 1), DILATION: ("dilation", (1,), 1), CONVOLVED: ("axis", (1,), 1)}
     for number, (what, right, default) in expected.items():
         values = options.get(number, [default])
         if set(values) - set(right):
@@ -187,7 +187,13 @@ def flatten(network, layer):
     """Flatten."""
     if not network.is_head:
         raise unsupported(layer, "stands before the last of five poolings, where a VGG has none")
+    first, last = (layer.options.get("flatten", {}).get(number, [usual]) for number, usual in ((1, 1), (2, LAST)))
+    if first != [1] or last not in ([3], [LAST]):
+        raise unsupported(layer, "flattens other axes than a map's")
     network.flatten()
+
+
+LAST = (1 << 64) - 1                      # −1, as a protocol buffer has it
 
 
 def dropout(network, layer):
@@ -200,6 +206,8 @@ def end(network, layer):
     """What makes probabilities of a dense layer's outputs, or the loss in its place."""
     if [kind for kind, _ in network.steps if not kind.startswith("drop")][-1:] != ["dense"]:
         raise unsupported(layer, "makes probabilities of something other than a dense layer's outputs")
+    if layer.options.get("softmax", {}).get(2, [1]) not in ([1], [LAST]):
+        raise unsupported(layer, "runs along another axis than the classes")
     output = LOSSES.get(layer.kind, layer.kind.lower())
     if network.has_ended and network.output != output:
         raise unsupported(layer, f"makes probabilities by {output} where another layer does by {network.output}")

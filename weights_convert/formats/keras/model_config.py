@@ -95,7 +95,7 @@ def way(config, layers):
     (start, _), (name, at) = one_end(config["input_layers"], "input"), one_end(config["output_layers"], "output")
     order = [name]
     while name != start:
-        name, at = source(name, layers[name]["inbound_nodes"][at])
+        name, at = source(name, layers[name], at)
         if name in order:
             raise damaged("its layers run in a circle")
         order.append(name)
@@ -103,23 +103,29 @@ def way(config, layers):
 
 
 def one_end(ends, which):
-    """["x", 0, 0] or [["x", 0, 0]] → ("x", 0)."""
-    ends = [ends] if isinstance(ends[0], str) else ends
+    """["x", 0, 0], [["x", 0, 0]] or {"a": ["x", 0, 0]} → ("x", 0)."""
+    ends = list(ends.values()) if isinstance(ends, dict) else [ends] if isinstance(ends[0], str) else ends
     if len(ends) != 1:
         raise UnsupportedError(f"it has {len(ends)} {which}s; give the network with one")
     return ends[0][0], ends[0][1]
 
 
-def source(name, inbound):
-    """One call of a layer → (the layer whose output it takes, which of that one's calls).  UnsupportedError for several."""
+def source(name, layer, at):
+    """A layer and the number of its call → (the layer whose output it takes, which of that one's calls).
+
+    UnsupportedError where it takes several.
+    """
+    inbound = layer["inbound_nodes"][at]
     if isinstance(inbound, dict):                       # Keras 3
         tensors, options = inbound["args"], inbound.get("kwargs") or {}
         tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list) else tensors
-        calls = [tensor["config"]["keras_history"] if isinstance(tensor, dict) else (None,) for tensor in tensors]
+        calls = [tensor["config"].get("keras_history", (None,)) if isinstance(tensor, dict) else (None,) for tensor in tensors]
     else:
         calls, options = inbound, {key: value for call in inbound for key, value in (call[3] if len(call) > 3 else {}).items()}
     if len(calls) != 1 or calls[0][0] is None:
         raise UnsupportedError(f"its layer {quoted([name])} joins {len(calls)} branches or numbers; a VGG has none")
+    if isinstance(inbound, dict) and layer["class_name"].startswith("Random") and options.get("training") is True:
+        options = options | {"training": None}          # Keras 3 writes its default down, which predict() overrides
     wrong = sorted(key for key, value in options.items() if value not in (None, False) or key not in ("training", "mask"))
     if wrong:
         raise UnsupportedError(f"its layer {quoted([name])} is called with {quoted(wrong)}; no VGG's is")

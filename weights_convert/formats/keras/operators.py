@@ -7,7 +7,7 @@
 
 Every layer and every option of it has to be one that a VGG has.  Source: keras/src/layers.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Walk(Layers):
     """The layers so far, and (scale, offset) of the pictures' levels in front of the network."""
 
     rescaling: tuple = ()
+    precisions: set = field(default_factory=set)      # "float32", "mixed_float16", …: of its layers
 
 
 def read(nodes, arrays):
@@ -47,6 +48,7 @@ def read(nodes, arrays):
             if is_last not in (None, "channels_last") or dtype_of(last) not in FLOATS:
                 raise unsupported(node, f"has the data format {short(is_last)} and the dtype {short(dtype_of(last))}; npvgg "
                                         "reads channels_last and floating point")
+            layers.precisions.add(dtype_of(last))
             if layers.border and node.kind != "Conv2D":
                 raise unsupported(node, "stands where a VGG has none")
             OPERATORS[node.kind](layers, node, arrays)
@@ -59,6 +61,8 @@ def read(nodes, arrays):
         if left and node.kind not in NOTHING:
             raise unsupported(node, f"has the option {short(left[0])}, which npvgg does not know")
     layers.finish(size)
+    low = sorted(name for name in layers.precisions if name.endswith("float16"))
+    layers.remarks += [f"its layers compute in {', '.join(low)}; npvgg does in float32, so that digits differ"] if low else []
     return layers
 
 
@@ -73,8 +77,9 @@ def short(value):
 
 
 def dtype_of(said):
-    """"float32", or Keras 3's description of a policy → its name."""
-    return said["config"]["name"] if isinstance(said, dict) else "float32" if said is None else said
+    """"float32", or Keras 3's description of a policy → its name, or how it quantises."""
+    config = said["config"] if isinstance(said, dict) else {"name": "float32" if said is None else said}
+    return config["name"] if "name" in config else config["mode"]
 
 
 def shape_of(node):
@@ -304,7 +309,8 @@ def nothing(layers, node, arrays):
     """In inference it hands on what it gets."""
 
 
-NOTHING = dict.fromkeys(("InputLayer", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization",
+NOTHING = dict.fromkeys(("InputLayer", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "Identity",
+                         "ActivityRegularization",
                          "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast",
                          "RandomBrightness"), nothing) | {"Dropout": dropout}
 OPERATORS = {

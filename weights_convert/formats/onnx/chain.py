@@ -59,6 +59,9 @@ def data_input(node, constants):
     if len(moving) > 1:
         raise UnsupportedError(f"its node {attributes.shown(node)} joins {len(moving)} branches, and a VGG has none; if they "
                                "are PyTorch's local response normalisation, convert the checkpoint instead")
+    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        raise UnsupportedError(f"its node {attributes.shown(node)} holds graphs of its own, and a VGG has none; export it "
+                               "without conditions and loops")
     if not moving:
         raise damaged(f"its node {attributes.shown(node)} has no input")
     return moving[0] if moving[0] == 0 or node.op_type in (*COMMUTATIVE, *SECOND) else refuse_order(node)

@@ -13,6 +13,7 @@ import math
 from npvgg import heads
 from npvgg.architecture import BLOCKS, MINIMUM_INPUT
 from npvgg.errors import UnsupportedError
+from weights_convert.formats.pytorch import modules
 from weights_convert.formats.pytorch.modules import Step
 from weights_convert.refusals import quoted
 
@@ -36,37 +37,66 @@ KINDS = {
      ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")}
 PACKAGE = "torch.nn.modules."
 PADDING_MODES = ("zeros", "reflect")
+OF_FEATURES = ("conv", "norm", "relu", "max", "avg", "lrn", "reflect", "zeros")
 ENDS = ("softmax", "log softmax", "sigmoid")
 EPS = 1e-5                                # PyTorch's
+IN_ITS_CODE = "in which order it uses its modules is in its code; that of a VGG was assumed"
 
 
 def read(steps: list) -> tuple:
     """[Step, …] → (stated, remarks) of FileContents: what they prove of the network, and what they leave open.
 
-    stated: "padding_mode", "has_lrn", "pooling", "eps"; where the order is proven "order", "places", "head", "input_size",
-    "output" and "source_output" too.  UnsupportedError for a module that no VGG has.
+    stated: "padding_mode", "has_lrn", "pooling", "eps"; where the order is known "order", "places", "head", "output" and
+    "source_output" too, and with "head" either "input_size" or "is_head_assumed", and "without_bias".  UnsupportedError for
+    a module that no VGG has.
     """
     for step in steps:
         check(step)
     steps = [step for step in steps if kind(step) != "nothing" and not is_one_by_one(step)]
-    convolutions = [step for step in steps if kind(step) == "conv"]
-    if not convolutions or not all(step.is_in_order for step in convolutions):
+    last = max((number for number, step in enumerate(steps) if kind(step) == "conv"), default=-1)
+    if last < 0 or any(step.chain is None and kind(step) in OF_FEATURES for step in steps[:last + 1]):
         return in_any_order(steps)
-    order, end, padding_modes, places = features(steps)
-    body, behind = steps[:end], steps[end:]
+    order, end, padding_modes, places = features([step for step in steps if step.chain is not None])
+    body = [step for step in steps if step.chain is not None][:end]
+    behind = sorted((step for step in steps if step not in body), key=lambda step: not is_free_pooling(step))
     stated = facts(body, padding_modes) | {"order": order}
-    free = [kind(step) for step in behind if not step.is_in_order and kind(step) in ("dense", "norm", "relu", *ENDS)]
-    has_dense = any(step.is_in_order and kind(step) in ("dense", "conv") for step in behind)
+    free = [kind(step) for step in behind if step.chain is None and kind(step) in ("dense", "norm", "relu", *ENDS)]
+    has_dense = any(step.chain is not None and kind(step) in ("dense", "conv") for step in behind)
     known = ([], *([end] for end in ENDS), *([] if has_dense else [["dense"], *(["dense", end] for end in ENDS)]))
     if free not in known:
         return stated, ("how it uses the modules of its head is in its code; the usual order was assumed (--head)",)
     channels = next((step.module.state.get("out_channels") for step in reversed(body) if kind(step) == "conv"), None)
     remarks = ("its LogSoftmax at the end was left out",) if "log softmax" in map(kind, behind) else ()
+    remarks += tuple(f"that it ends with its {step.kind} was assumed; its code decides" for step in behind
+                     if step.chain is None and kind(step) in ENDS)
     eps = stated.get("eps", EPS)
-    stated |= head(behind, channels, eps)
+    shown = head(behind, channels, eps)
+    remarks += (IN_ITS_CODE,) if len({step.chain for step in body}) > 1 else ()
+    chains = {step.chain for step in steps}
+    if behind and (len(chains) > 1 or None in chains):
+        shown = pooled(shown)
+    stated |= shown
     parts = [step.path for step in behind if kind(step) in ("conv", "dense", "norm")]
     names = [layer.name for layer in heads.layers(stated["head"], (1, 1, 1), BLOCKS, eps) if layer.shapes]
-    return stated | {"places": places | dict(zip(parts, names, strict=True))}, remarks
+    places |= dict(zip(parts, names, strict=True))
+    without_bias = [f"{places[step.path]}/bias" for step in steps if step.path in places and has_no_bias(step)]
+    return stated | {"places": places, "without_bias": without_bias}, remarks
+
+
+def has_no_bias(step):
+    """Whether it was made with bias=False."""
+    return kind(step) in ("conv", "dense") and modules.members(step.module, "_parameters").get("bias", "") is None
+
+
+def is_free_pooling(step):
+    """Whether it is an adaptive pooling that a class of its own runs, which can only stand in front of dense layers."""
+    return step.chain is None and kind(step).startswith("adaptive")
+
+
+def pooled(shown):
+    """What `head` gives → the same where code may pool between the modules: then nothing proves the picture's size."""
+    side = shown.pop("input_size", 0) // MINIMUM_INPUT
+    return shown | {"head": f"avg{side} {shown['head']}" if side else shown["head"], "is_head_assumed": True}
 
 
 def in_any_order(steps):
@@ -79,7 +109,7 @@ def in_any_order(steps):
         if kind(step) == "conv" and border(step, None) and kernel(step) > 1:
             modes.setdefault(border(step, None), step.path)
     ends = {"output": "sigmoid"} if [kind(step) for step in steps if kind(step) in ENDS] == ["sigmoid"] else {}
-    return facts(steps, modes) | ends, ("in which order it uses its modules is in its code; that of a VGG was assumed",)
+    return facts(steps, modes) | ends, (IN_ITS_CODE,)
 
 
 def facts(steps, padding_modes):
@@ -101,8 +131,9 @@ def kind(step: Step) -> str:
 
 def is_one_by_one(step):
     """Whether it is a pooling of one pixel each, which changes nothing."""
-    sides = [pair(step.module.state.get(name)) for name in ("kernel_size", "stride")]
-    return kind(step) in ("max", "avg") and sides == [(1, 1), (1, 1)]
+    state = step.module.state
+    sides = [pair(state.get(name)) for name in ("kernel_size", "stride")]
+    return kind(step) in ("max", "avg") and sides == [(1, 1), (1, 1)] and state.get("divisor_override") is None
 
 
 def pair(value):
@@ -119,9 +150,11 @@ def features(steps):
     order, block, position, pad, modes, places = [], 1, 0, None, {}, {}
     for number, step in enumerate(steps):
         what = kind(step)
-        if block > BLOCKS or what not in ("conv", "norm", "relu", "max", "avg", "lrn", "reflect", "zeros", "drop"):
+        if block > BLOCKS or what not in (*OF_FEATURES, "drop"):
             return order, number, modes, places
         if what in ("reflect", "zeros"):
+            if pad is not None:
+                raise refused(step, "behind another border")
             pad = step
             continue
         if what == "conv":

@@ -42,7 +42,7 @@ class Step:
 
     path: str                             # "features.0"
     module: Inert
-    is_in_order: bool                     # whether it is run where it stands, by one of CHAINS
+    chain: str | None                     # path of the outermost of CHAINS that runs it where it stands; None: code does
 
     @property
     def kind(self):
@@ -61,9 +61,9 @@ def opened(module):
     BadFileError for modules without end, UnsupportedError for one whose `forward` was replaced or has hooks.
     """
     tensors, steps, classes, count = {}, [], set(), 0
-    waiting = [("", module, 0, False)]
+    waiting = [("", module, 0, None, True)]
     while waiting:
-        prefix, current, depth, is_in_order = waiting.pop(0)
+        prefix, current, depth, chain, is_run = waiting.pop(0)
         count += 1
         classes.add(current.name)
         own = "a forward" if "forward" in current.state else "hooks" if any(members(current, name) for name in HOOKS) else ""
@@ -76,10 +76,12 @@ def opened(module):
             own = members(current, group)
             tensors |= {f"{prefix}{name}": value for name, value in own.items() if isinstance(value, Tensor)}
         inner = {name: value for name, value in members(current, "_modules").items() if is_module(value)}
-        if not inner and current.name not in CHAINS:
-            steps.append(Step(prefix[:-1], current, is_in_order))
+        if is_run and not inner and current.name not in CHAINS:
+            steps.append(Step(prefix[:-1], current, chain))
         # In front, so that the keys come in the order in which state_dict() has them.
-        waiting[:0] = [(f"{prefix}{place}.", value, depth + 1, is_run_in_order(current, place))
+        of_parts = prefix[:-1] if chain is None else chain
+        waiting[:0] = [(f"{prefix}{place}.", value, depth + 1, of_parts if is_run_in_order(current, place) else None,
+                        is_run and (current.name not in CHAINS or is_run_in_order(current, place)))
                        for name, part in inner.items() for place, value in with_flatten(current, name, part)]
     return tensors, steps, classes
 

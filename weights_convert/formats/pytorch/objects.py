@@ -6,7 +6,7 @@
 """
 from collections import Counter
 
-from npvgg.errors import BadFileError
+from npvgg.errors import BadFileError, UnsupportedError
 from npvgg.text import listed
 from weights_convert.containers import references
 from weights_convert.containers.references import Inert, Reference
@@ -79,6 +79,9 @@ class Objects:
 
     def tensor(self, name, args):
         """The Tensor that the call of `name` gives, or None if it is no way to write a tensor."""
+        if name == tensors.META:
+            raise UnsupportedError("its tensors are on PyTorch's device \"meta\", which keeps shapes and no numbers; save the "
+                                   "network after its weights were loaded")
         if name in tensors.REBUILD:
             return tensors.rebuild(name, args)
         if name == "torch._tensor._rebuild_from_type_v2" and len(args) == 4:

@@ -122,6 +122,9 @@ REBUILD = {                               # name in the file → (function, fewe
 }
 
 
+META = "torch._utils._rebuild_meta_tensor_no_storage"
+
+
 def rebuild(name, args):
     """A name in REBUILD and the tuple of its arguments → Tensor."""
     function, fewest, most = REBUILD[name]

@@ -252,7 +252,9 @@ def test_python_2_gave_ordered_dictionaries_a_list():
     "complex": ({"w": torch.zeros(2, dtype=torch.complex64)}, "ComplexFloatStorage"),
     "negative bit": ({"w": torch._neg_view(torch.ones(3))}, "negative bit"),
     "float8": ({"w": torch.ones(3).to(torch.float8_e4m3fn)}, "float8_e4m3fn"),
-}.values(), ids=["complex", "negative bit", "float8"])
+    "meta": ({"w": torch.ones(3, device="meta")}, "keeps shapes and no numbers"),
+    "compiled": (torch.compile(torch.nn.Linear(2, 2)), "torch.compile wrapped it"),
+}.values(), ids=["complex", "negative bit", "float8", "meta", "compiled"])
 def test_what_no_vgg_has_is_not_supported(state, text):
     with pytest.raises(UnsupportedError, match=text):
         ours(save(state, "zip"))
@@ -265,7 +267,8 @@ def test_a_whole_model_gives_its_state_dict(container, recwarn):
     assert_same(found.tensors, as_arrays(model.state_dict()))
     assert found.stated == {"padding_mode": "zeros", "has_lrn": False, "eps": 1e-5, "head": "flatten 5",
                             "order": ["conv1_1", "bn1_1", "relu1_1"],
-                            "places": {"features.0": "conv1_1", "features.1": "bn1_1", "classifier": "fc6"}}
+                            "places": {"features.0": "conv1_1", "features.1": "bn1_1", "classifier": "fc6"},
+                            "without_bias": []}
     sentence = "it holds a whole torch.nn.modules.container.Sequential, whose modules were read"
     assert any(sentence in remark for remark in found.remarks)
 
