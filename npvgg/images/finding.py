@@ -38,7 +38,7 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
         below = [Path(pattern)] if is_name else [path for name in expanded(pattern) for path in pictures(name, missing)]
         if not below:
             reason = "no picture in this directory" if os.path.isdir(pattern) else "no such file, directory or match"
-            raise UsageError(f"{shown(pattern)}: {reason}; check the name")
+            raise UsageError(f"{shown(pattern) or repr('')}: {reason}; check the name")
         for path in below:
             if is_name or place(path) not in seen:
                 paths.append(path)
