@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from npvgg.checks import check_flags
 from npvgg.errors import StorageError, UsageError
 from npvgg.images.reading import shown
 
@@ -24,6 +25,7 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
 
     UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """
+    check_flags(missing=missing)
     is_one = isinstance(patterns, (str, os.PathLike)) or not isinstance(patterns, Iterable)
     patterns = [patterns] if is_one else list(patterns)
     wrong = [type(pattern).__name__ for pattern in patterns if not isinstance(pattern, (str, os.PathLike))]
