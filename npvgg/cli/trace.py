@@ -26,9 +26,9 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     from npvgg.storage import atomic_file, hdf5_writing
     from npvgg.version import __version__
 
-    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     paths = naming.pictures(images)
     atomic_file.refuse_inputs(output, [*paths, model])
+    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     vgg = progress.load(model, threads=threads, tier=tier).using(dtype=dtype)
     arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,

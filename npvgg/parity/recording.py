@@ -50,9 +50,9 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
     from npvgg.parity import traces
     from npvgg.storage import atomic_file, hdf5_writing
 
-    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     pictures = list(pictures)
     atomic_file.refuse_inputs(output, [checkpoint, *pictures])
+    hdf5_writing.destination(output, force)                           # refused now rather than after the work
     state, sha256 = loaded(torch, checkpoint)
     try:
         network = converter.understood(arrays_of(state), preset=preset, model=model, input_size=input_size)
