@@ -27,6 +27,12 @@ def check_choice(what, value, choices):
         raise UsageError(f"{what} is {value!r}{meant(value, choices)}; choose one of {', '.join(map(str, choices))}")
 
 
+def check_flags(**flags):
+    """UsageError unless each is True or False: "no" and "0" would count as True."""
+    for name, value in flags.items():
+        check_choice(name, value, (True, False))
+
+
 def check_count(what, value):
     """UsageError unless `value` is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:

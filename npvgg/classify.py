@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npvgg import hub, images, labels, network
-from npvgg.checks import check_count, refuse_unknown
+from npvgg.checks import check_count, check_flags, refuse_unknown
 from npvgg.errors import ImageError, NpvggError, UsageError
 from npvgg.images.reading import rgb_of
 from npvgg.kernels import tiers
 from npvgg.runner import Options
 from npvgg.text import said, shown
+
+LOADING = ("tier", "threads", "algorithm", "verify", "offline", "progress")
 
 
 def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, threads: int | None = None,
@@ -31,7 +33,8 @@ def load(model: str | os.PathLike | None = None, *, tier: str = tiers.DEFAULT, t
     bundled network.  `verify`: True checks every digest, False none, "new" those of a file not seen before.  `progress`
     is shown while something is downloaded (see `hub.download`).  UsageError for an option that is not possible.
     """
-    refuse_unknown("load", unknown, ("tier", "threads", "algorithm", "verify", "offline", "progress"))
+    refuse_unknown("load", unknown, LOADING)
+    check_flags(offline=offline)
     Options(tier, threads, algorithm)                                # refused now rather than after a download
     if not isinstance(model, (str, os.PathLike, type(None))):
         raise UsageError(f"model is of type {type(model).__name__}; give a name from `npvgg models`, the path of a weights "
@@ -53,6 +56,7 @@ def predict(inputs, model: str | os.PathLike | network.VGG | None = None, top: i
     depends on the network's `architecture.output`, see `labels`.
     """
     check_count("top", top)
+    refuse_unknown("predict", [name for name in options if name not in LOADING], ("model", "top", *LOADING))
     return as_network(model, **options).predict(inputs, top)
 
 
@@ -89,6 +93,7 @@ def stream(paths: Iterable, vgg: network.VGG, *, top: int = 5, batch: int = 8, e
     """
     check_count("batch", batch)
     check_count("top", top)
+    check_flags(exif=exif)
     rgb_of(background)
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]

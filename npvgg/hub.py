@@ -24,6 +24,7 @@ from os.path import getmtime, getsize, isfile
 from pathlib import Path
 
 from npvgg.architecture import architecture
+from npvgg.checks import check_flags
 from npvgg.download import by_hand, fetch, is_offline, require_space, unwritable
 from npvgg.errors import BadFileError, DownloadError, StorageError, UsageError
 from npvgg.storage import file_lock
@@ -71,6 +72,7 @@ def locate(name: str = DEFAULT, *, offline: bool = False, progress=None) -> Path
     NPVGG_OFFLINE=1) forbids to fetch it; `progress` and the other errors are those of `download`.
     """
     check_text(name)
+    check_flags(offline=offline)
     if name in BUNDLED:
         return bundled(name)
     entry = published(name)
@@ -92,6 +94,7 @@ def download(name: str, *, force: bool = False, progress=None) -> Path:
     UnsupportedError (no such weights are published).  Warns with UncheckedWarning where no digest is published.
     """
     check_text(name)
+    check_flags(force=force)
     if not force or name in BUNDLED:
         return locate(name, progress=progress)
     entry = published(name)
@@ -173,7 +176,7 @@ def made(entry, target: Path, progress, *, force: bool, offline: bool) -> Path:
         if isfile(target) and (not force or modified(target) != stamp):
             return target
         require_space(folder, entry)
-        LOG.warning("%s is downloaded, %s MiB, and converted; later runs find it in %s", entry.name,
+        LOG.warning("downloading and converting %s, %s MiB; later runs find it in %s", entry.name,
                     f"{entry.size_bytes / 2**20:,.0f}", folder)
         part = folder / f".{entry.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
         try:

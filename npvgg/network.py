@@ -365,7 +365,7 @@ def put(vgg, name, value):
 def asked_for(names):
     """The layers that a caller names, as a list; UsageError where there is none, or something else."""
     try:
-        listed = [names] if isinstance(names, str) else list(names)
+        listed = [names] if isinstance(names, (str, bytes)) else list(names)
     except TypeError:
         raise UsageError(f"the layers asked for are {names!r:.80}; give a list of names such as ['relu5_3', 'fc7']") from None
     if not listed:

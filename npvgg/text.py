@@ -1,5 +1,6 @@
 """Text from outside npvgg, made fit for one line of a message: names from files, what other libraries say, lists of names."""
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -29,12 +30,26 @@ def file_name(path: str | os.PathLike) -> str:
 def unambiguous(name: str) -> str:
     r"""What `file_name` gives, for a format without escapes of its own: where `encoded` writes \udcXX, it means the byte XX.
 
-    Where the name itself has such letters, their backslash is such a byte too, \udc5c.
+    So are written the bytes of control characters, which a terminal would obey, except for tab and line breaks; and the
+    backslash of a name that has such letters itself, as \udc5c.
 
-    >>> unambiguous(r"\udce9.png"), unambiguous(r"C:\photos\a.png")
-    ('\\udc5cudce9.png', 'C:\\photos\\a.png')
+    >>> unambiguous(r"\udce9.png"), unambiguous("\x1b[2J\x9b"), unambiguous(r"C:\photos\a.png")
+    ('\\udc5cudce9.png', '\\udc1b[2J\\udcc2\\udc9b', 'C:\\photos\\a.png')
     """
-    return re.sub(r"\\(?=udc[0-9a-f]{2})", r"\\udc5c", name)
+    def escaped(found):
+        return "".join(f"\\udc{byte:02x}" for byte in found[0].encode())
+
+    return re.sub(r"\\(?=udc[0-9a-f]{2})|[^\t\n\r\x20-\x7e\xa0-\U0010ffff]", escaped, name)
+
+
+def json_line(value: object) -> str:
+    r"""What is made of numbers, texts, lists and dicts → JSON on one line, in which no character is a control character.
+
+    >>> json_line({"image": "é\x1b\x9b\u2028\udce9"})
+    '{"image": "é\\u001b\\u009b\\u2028\udce9"}'
+    """
+    line = json.dumps(value, ensure_ascii=False)                    # which escapes those below U+0020
+    return re.sub("[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def encoded(text: str) -> bytes:

@@ -191,8 +191,8 @@ def label_array(class_names: Sequence[str], net: Architecture) -> np.ndarray:
 
 
 def is_label(label: bytes) -> bool:
-    """Whether it is one line that a terminal may show."""
-    return 0 < len(label) <= LONGEST_LABEL and not re.search(rb"[\x00-\x1f\x7f]", label)
+    """Whether UTF-8 is one line that a terminal may show: no control character, neither ASCII's nor those from U+0080 on."""
+    return 0 < len(label) <= LONGEST_LABEL and not re.search(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]", label)
 
 
 def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:

@@ -10,8 +10,10 @@ from npvgg.errors import UsageError
 from npvgg.gap import relative_gap
 from npvgg.initialisation import initial
 from npvgg.layer_names import canonical_layer
+from weights_convert.convert import convert
 
 ARRAY = np.zeros(3)
+PREPARED = np.zeros((3, 32, 32), np.float32)
 
 
 @pytest.mark.parametrize("call, words", [
@@ -19,6 +21,16 @@ ARRAY = np.zeros(3)
     (lambda: npvgg.load().using(teir="jit"), "using takes no 'teir'; did you mean 'tier'"),
     (lambda: npvgg.load(zzz=1), "load takes no 'zzz'; it takes tier, threads"),
     (lambda: npvgg.load(verify=ARRAY), "verify is array"),
+    (lambda: npvgg.predict("cat.png", tp=1), "predict takes no 'tp'; did you mean 'top'.; it takes model, top, tier"),
+    (lambda: npvgg.load(offline="0"), "offline is '0'; choose one of True, False"),
+    (lambda: npvgg.hub.locate(offline="no"), "offline is 'no'"),
+    (lambda: npvgg.hub.download("vgg16", force="no"), "force is 'no'"),
+    (lambda: npvgg.classify.stream([], npvgg.load(), exif="no"), "exif is 'no'"),
+    (lambda: images.read("cat.png", exif=1), "exif is 1"),
+    (lambda: images.batch(PREPARED, images.preset("cifar10"), exif="no"), "exif is 'no'"),
+    (lambda: images.batch(PREPARED, images.preset("cifar10"), background="clear"), "background 'clear' is not"),
+    (lambda: images.find("cat.png", missing="no"), "missing is 'no'"),
+    (lambda: convert("vgg.pth", "vgg.h5", dry_run="no"), "dry_run is 'no'"),
     (lambda: describe("vgg16"), "the network is of type str; give an Architecture"),
     (lambda: canonical_layer("vgg16", "fc8"), "the network is of type str; give an Architecture"),
     (lambda: canonical_layer(npvgg.load().architecture, ARRAY), "has no layer array"),

@@ -83,7 +83,7 @@ def test_a_download_is_said_with_its_size(server, models, caplog):
     published_size = catalog.CHECKPOINTS["vgg16"].size_bytes
     hub.locate("vgg16")
     hub.locate("vgg16")
-    said, = [record.getMessage() for record in caplog.records if "downloaded" in record.getMessage()]
+    said, = [record.getMessage() for record in caplog.records if "downloading" in record.getMessage()]
     assert f"{published_size / 2**20:,.0f} MiB" in said and str(models) in said
 
 

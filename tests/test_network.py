@@ -133,7 +133,7 @@ def test_layers_behind_the_last_one_asked_for_are_not_computed(tiny):
     (None, r"^the layers asked for are None; give a list of names such as \['relu5_3', 'fc7'\]$"),
     (7, "^the layers asked for are 7; give"), ([7], "^7 is no name of a layer; give text, for example 'relu5_3'$"),
     (["pool1", None], "^None is no name of a layer"), ([["pool1"]], r"^\['pool1'\] is no name of a layer"),
-    (b"pool1", "^112 is no name"), ("", "^vgg11_bn has no layer ''"), ((), "^no layer was asked for"),
+    (b"pool1", "^b'pool1' is no name"), ("", "^vgg11_bn has no layer ''"), ((), "^no layer was asked for"),
 ], ids=repr)
 def test_features_that_do_not_exist(tiny, names, text):
     with pytest.raises(UsageError, match=text):

@@ -21,7 +21,9 @@ def test_names_that_are_no_text_are_shown():
     assert text.shown("a\x1b]0;title\x07\u202e\n") == r"a\x1b]0;title\x07\u202e\n"
 
 
-odd_names = [rb"\udce9", rb"\udc5cudce9.png", b"\\\xe9", rb"\udc" + b"\xe9"]
+CONTROLS = re.compile("[\0-\x1f\x7f-\x9f]")           # some terminals obey U+009B as they do ESC [
+odd_names = [rb"\udce9", rb"\udc5cudce9.png", b"\\\xe9", rb"\udc" + b"\xe9", b"\x1b[2J\x7f", "\x9b2J\x85\u2028".encode(),
+             rb"\udc1b"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
@@ -29,10 +31,12 @@ odd_names = [rb"\udce9", rb"\udc5cudce9.png", b"\\\xe9", rb"\udc" + b"\xe9"]
 def test_any_name_comes_back_from_json_and_from_csv(name):
     """As the documents say how."""
     written = text.file_name(os.fsdecode(name))
-    line = text.encoded(json.dumps(written, ensure_ascii=False))
+    line = text.encoded(text.json_line(written))
     assert json.loads(line.decode()).encode("utf-8", "surrogateescape") == name
+    assert len(line.decode().splitlines()) == 1 and not CONTROLS.search(line.decode())
     cell = text.encoded(text.unambiguous(written))
     assert re.sub(rb"\\udc([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), cell) == name
+    assert not CONTROLS.search(re.sub(r"[\t\n\r]", "", cell.decode()))
     if rb"\udc" not in cell:
         assert cell == name
 

@@ -226,6 +226,7 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
     ({"class_names": ["a", "", "c"]}, UsageError, "the label '' is empty, holds a control character or has more than"),
     ({"class_names": ["a", "b\nc", "c"]}, UsageError, "holds a control character"),
     ({"class_names": ["a", "\x1b[2J", "c"]}, UsageError, "holds a control character"),
+    ({"class_names": ["a", "\x9b2J", "c"]}, UsageError, "holds a control character"),
     ({"class_names": ["a", "b" * 4097, "c"]}, UsageError, "has more than 4096 bytes"),
     ({"preset": "torchvision"}, UsageError, "the preset 'torchvision' is not a JSON object"),
     ({"preset": "[1]"}, UsageError, "is not a JSON object; give images.preset"),
@@ -235,8 +236,9 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
     ({"self_test": weights.SelfTest(-1, np.zeros((1, 3)), 1e-4)}, UsageError, "seed -1"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), 2.0)}, UsageError, "tolerance 2.0; give"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), np.nan)}, UsageError, "tolerance nan; give"),
-], ids=["bytes", "no digest", "a list", "few labels", "text for labels", "empty label", "line break", "escape", "long label",
-        "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance", "tolerance NaN"])
+], ids=["bytes", "no digest", "a list", "few labels", "text for labels", "empty label", "line break", "escape", "C1 escape",
+        "long label", "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance",
+        "tolerance NaN"])
 def test_what_cannot_be_stored_is_one_sentence(tmp_path, changes, error, sentence):
     with pytest.raises(error, match=sentence):
         small_weights.write(tmp_path / "a.h5", **changes)
@@ -304,6 +306,9 @@ def test_a_file_is_verified_when_it_is_new_always_or_never(path, hashed, settled
     assert checks(path, hashed, "new") is True
     assert checks(path, hashed, "new") is False
     assert checks(path, hashed, True) is True
+    for verify in (0, 1, None, "always"):
+        with pytest.raises(UsageError, match="give True, False or 'new'"):
+            weights.read(path, verify=verify)
 
 
 @pytest.mark.parametrize("event", ["touched", "replaced", "changed in place", "copied over with its old time"])

@@ -6,6 +6,7 @@ import numpy as np
 
 from npvgg import heads, images, labels
 from npvgg.architecture import Architecture
+from npvgg.checks import check_flags
 from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
 from npvgg.storage import atomic_file
@@ -54,6 +55,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     Raises BadFileError, UnsupportedError or StorageError (see `formats.read`, `export.write`); UsageError for an unknown
     scheme, option or ending, and where the tensors could be those of two networks.
     """
+    check_flags(checksum=checksum, force=force, dry_run=dry_run, softmax=softmax, sigmoid=sigmoid)
     file, out = Path(file), Path(out)
     atomic_file.refuse_inputs(out, [file])
     is_export = out.suffix.lower() not in WEIGHTS_FILE

@@ -1,11 +1,11 @@
 r"""How predictions are printed: for people, as JSON lines, as CSV; in UTF-8.
 
 A byte of a picture's name that is no UTF-8 is written as \udcXX: in JSON a lone surrogate, in CSV these letters, which mean
-nothing else there (`text.unambiguous`).  People see every character that does not print as an escape.
+nothing else there (`text.unambiguous`).  Control characters are escapes, JSON's own and in CSV of that kind.  People see every
+character that does not print as an escape.
 """
 import csv
 import io
-import json
 from contextlib import contextmanager
 
 from npvgg import text
@@ -83,10 +83,10 @@ def as_json(answer, output):
     """One line; `output` says what the probabilities are: "softmax" (they sum to 1) or "sigmoid" (each by itself)."""
     image = text.file_name(answer.image)
     if answer.error:
-        return json.dumps({"image": image, "error": str(answer.error)}, ensure_ascii=False)
+        return text.json_line({"image": image, "error": str(answer.error)})
     predictions = [{"label": p.label, "index": p.index, "probability": p.probability, "logit": p.logit}
                    for p in answer.predictions]
-    return json.dumps({"image": image, "output": output, "predictions": predictions}, ensure_ascii=False)
+    return text.json_line({"image": image, "output": output, "predictions": predictions})
 
 
 def as_csv(answer, output):

@@ -22,9 +22,11 @@ import numpy as np
 from PIL import Image
 
 from npvgg.architecture import CHANNELS
+from npvgg.checks import check_flags
 from npvgg.errors import ShapeError, UsageError
 from npvgg.images.preparing import prepare
 from npvgg.images.presets import Preset, check_preset
+from npvgg.images.reading import rgb_of
 from npvgg.text import said
 
 DTYPES = (np.float32, np.float64, "float32", "float64")
@@ -40,6 +42,8 @@ def batch(inputs, preset: Preset, dtype=np.float32, *, exif: bool = False, backg
     if not (isinstance(dtype, (str, type, np.dtype)) and dtype in DTYPES):
         raise UsageError(f"dtype {dtype!r:.80} is not possible; choose float32 or float64")
     check_preset(preset)
+    check_flags(exif=exif)
+    rgb_of(background)
     refuse_iterable(inputs)
     if not isinstance(inputs, (list, tuple)):
         parts = [prepared(inputs, "the input", preset, exif, background)]

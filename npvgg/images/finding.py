@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from npvgg.checks import check_flags
 from npvgg.errors import StorageError, UsageError
 from npvgg.images.reading import shown
 
@@ -24,6 +25,7 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
 
     UsageError for what gives nothing, StorageError for a directory that cannot be read.
     """
+    check_flags(missing=missing)
     is_one = isinstance(patterns, (str, os.PathLike)) or not isinstance(patterns, Iterable)
     patterns = [patterns] if is_one else list(patterns)
     wrong = [type(pattern).__name__ for pattern in patterns if not isinstance(pattern, (str, os.PathLike))]
@@ -38,7 +40,7 @@ def find(patterns, *, missing: bool = False) -> list[Path]:
         below = [Path(pattern)] if is_name else [path for name in expanded(pattern) for path in pictures(name, missing)]
         if not below:
             reason = "no picture in this directory" if os.path.isdir(pattern) else "no such file, directory or match"
-            raise UsageError(f"{shown(pattern)}: {reason}; check the name")
+            raise UsageError(f"{shown(pattern) or repr('')}: {reason}; check the name")
         for path in below:
             if is_name or place(path) not in seen:
                 paths.append(path)

@@ -33,7 +33,7 @@ from PIL import (  # noqa: F401     the plugins register themselves; Image.open 
     WebPImagePlugin,
 )
 
-from npvgg.checks import check_choice
+from npvgg.checks import check_choice, check_flags
 from npvgg.errors import ImageError, StorageError, UsageError
 from npvgg.storage import file_kinds, opening
 from npvgg.text import said, shown
@@ -62,6 +62,7 @@ def read(source, *, mode: str = "RGB", exif: bool = False, background: str | Non
     a source, mode or colour of another kind.
     """
     check_choice("mode", mode, TARGETS)
+    check_flags(exif=exif)
     colour = rgb_of(background)
     if isinstance(source, Image.Image):
         name = shown(getattr(source, "filename", "") or name)

@@ -120,7 +120,8 @@ def destination(path: str | bytes | os.PathLike, force: bool) -> str:
         name = os.fsdecode(path)
         target = os.path.realpath(name)
         is_folder = os.path.isdir(target) or name.endswith(os.sep)
-        exists, is_file = os.path.lexists(target), os.path.isfile(target)
+        # By its name too: /dev/stdout and >(command) lead through /proc to pipes, which have no path of their own.
+        exists, is_file = os.path.lexists(target) or os.path.exists(name), os.path.isfile(target)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path!r} is not a path ({error}); give the name of a file to write") from None
     if is_folder:

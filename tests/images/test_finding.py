@@ -101,7 +101,7 @@ def test_linked_directories_are_not_entered(folder):
     ("empty", "empty: no picture in this directory; check the name"),
     ("a\nb\0.png", r"a\nb\x00.png: no such file, directory or match; check the name"),
     ("a\nb\0*.png", r"a\nb\x00*.png: no such file, directory or match; check the name"),
-    ("", ": no such file, directory or match; check the name"),
+    ("", "'': no such file, directory or match; check the name"),
 ])
 def test_what_gives_nothing_is_named(folder, pattern, message):
     with pytest.raises(UsageError) as caught:

@@ -129,6 +129,18 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path, make, error, sentence)
     assert (tmp_path / "file").read_bytes() == OLD
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="no names of open files")
+def test_a_pipe_without_a_path_of_its_own_is_one_sentence():
+    """As -o /dev/stdout and -o >(command) give it."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(UsageError, match=f"^/dev/fd/{writer} is not a regular file; give another name"):
+            atomic_file.write(f"/dev/fd/{writer}", NEW, force=True)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user whom permissions bind")
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     tmp_path.chmod(0o500)
