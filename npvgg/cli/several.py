@@ -1,0 +1,25 @@
+"""Doing the same for several files or models: one that fails does not end the others."""
+from collections.abc import Callable, Iterable
+
+from npvgg.cli.progress import ERROR, say
+from npvgg.errors import PARTIAL_SUCCESS, NpvggError
+
+
+def each(names: Iterable[str], do: Callable[[str], int]) -> int:
+    """do(name) of every name → the exit status: the largest that `do` returns, or that of the errors.
+
+    The error of one name alone is raised.  Among several an error is said and the next name done; where all fail the status is
+    the first error's, otherwise PARTIAL_SUCCESS.
+    """
+    names, failures, statuses = list(names), [], [0]
+    for name in names:
+        try:
+            statuses.append(do(name))
+        except NpvggError as error:
+            if len(names) == 1:
+                raise
+            say(f"{error}", ERROR)
+            failures.append(error.exit_code)
+    if failures:
+        return failures[0] if len(failures) == len(names) else PARTIAL_SUCCESS
+    return max(statuses)
