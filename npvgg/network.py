@@ -281,7 +281,7 @@ class VGG:
         first layer that differs.
         """
         if self.self_test is None or self.self_test.record is None:
-            raise UnsupportedError(f"{self.source} carries no record of its layers; convert it again to add one")
+            raise UnsupportedError(f"{self.source} carries no record of its layers; convert or save it again to add one")
         record, largest = self.self_test.record, 0.0
         outputs = self.using(dtype=np.float64).seeded_trace(self.self_test.seed)
         for (name, output), recorded in zip(outputs.items(), record.layers, strict=True):

@@ -206,6 +206,8 @@ def is_label(label: bytes) -> bool:
 
 def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:
     """The answer as it is stored; ShapeError and UsageError for one that no run could be judged by."""
+    if not isinstance(self_test, SelfTest):
+        raise UsageError(f"self_test is {self_test!r:.80}; give a weights.SelfTest or None")
     output, shape = np.asarray(self_test.output, np.float64), answer_shape(net)
     if output.shape != shape or not np.isfinite(output).all():
         raise ShapeError(f"the self-test's output has shape {output.shape}; give finite numbers of shape {shape}")
@@ -217,16 +219,18 @@ def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:
 
 def is_bound(seed: int, tolerance: float) -> bool:
     """Whether a run on the input of this seed can be judged by this tolerance."""
-    return is_seed(seed) and 0 < tolerance < 1
+    return is_seed(seed) and isinstance(tolerance, (float, np.floating)) and 0 < tolerance < 1
 
 
 def is_seed(seed: int) -> bool:
-    """Whether a file can hold it."""
-    return 0 <= seed < 2**63
+    """Whether a file can hold it, as a whole number."""
+    return isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed < 2**63
 
 
 def record_arrays(record: Record, net: Architecture) -> dict:
     """The arrays of a Record as they are stored; ShapeError and UsageError for what no run could be compared with."""
+    if not isinstance(record, Record):
+        raise UsageError(f"the self-test's record is {record!r:.80}; give a projections.Record or None")
     arrays = {}
     for name, shape in record_shapes(net).items():
         array = np.asarray(getattr(record, name.partition("/")[2]), np.float64)
@@ -326,7 +330,7 @@ def read_self_test(contents: hdf5_reading.Contents) -> SelfTest | None:
     contents.verify("self_test/output")
     attributes = contents.attributes["self_test"]
     seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
-    if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or not is_bound(seed, tolerance):
+    if len(attributes) != 2 or not is_bound(seed, tolerance):
         raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance to judge a run by; convert it again")
     output = contents.array("self_test/output").copy()
     if not np.isfinite(output).all():
@@ -343,7 +347,7 @@ def read_record(contents: hdf5_reading.Contents) -> Record | None:
         contents.verify(name)
     attributes = contents.attributes["record"]
     seed, digest = attributes.get("seed"), attributes.get("class_names")
-    if len(attributes) != 2 or not isinstance(seed, int) or not is_seed(seed) or not is_sha256(digest):
+    if len(attributes) != 2 or not is_seed(seed) or not is_sha256(digest):
         raise BadFileError(f"{contents.path}: its record of a run has no seed and no digest of the class names; convert "
                            "it again")
     layers, picture = (contents.array(name).copy() for name in names)

@@ -246,13 +246,18 @@ def recording(**changes):
     ({"self_test": weights.SelfTest(-1, np.zeros((1, 3)), 1e-4)}, UsageError, "seed -1"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), 2.0)}, UsageError, "tolerance 2.0; give"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), np.nan)}, UsageError, "tolerance nan; give"),
+    ({"self_test": weights.SelfTest(0.5, np.zeros((1, 3)), 1e-4)}, UsageError, "seed 0.5"),
+    ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), "a")}, UsageError, "tolerance a; give"),
+    ({"self_test": 3}, UsageError, "self_test is 3; give a weights.SelfTest or None"),
+    ({"self_test": replace(SELF_TEST, record=3)}, UsageError, "record is 3; give a projections.Record or None"),
     ({"self_test": recording(layers=RECORD.layers[1:])}, ShapeError, "record/layers has shape"),
     ({"self_test": recording(picture=RECORD.picture * np.inf)}, ShapeError, "give finite numbers"),
     ({"self_test": recording(seed=-2)}, UsageError, "the record has seed -2"),
     ({"self_test": recording(class_names="a")}, UsageError, "digest 'a' .* give a seed"),
 ], ids=["bytes", "no digest", "a list", "few labels", "text for labels", "empty label", "line break", "escape", "long label",
         "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance", "tolerance NaN",
-        "record shape", "record infinite", "record seed", "record digest"])
+        "half a seed", "tolerance text", "self-test 3", "record 3", "record shape", "record infinite", "record seed",
+        "record digest"])
 def test_what_cannot_be_stored_is_one_sentence(tmp_path, changes, error, sentence):
     with pytest.raises(error, match=sentence):
         small_weights.write(tmp_path / "a.h5", **changes)

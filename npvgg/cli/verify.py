@@ -63,8 +63,8 @@ def command(models, test_data, thorough, threads, tier):
 def prepared(vgg):
     """What the self-test that has passed says of preset and class names."""
     if vgg.self_test.record is None:
-        return ("an older file without a record of a run, so another preset or other class names would not be seen; convert it "
-                "again to add one")
+        return ("an older file without a record of a run, so another preset or other class names would not be seen; convert or "
+                "save it again to add one")
     names = "there are no class names, as then" if vgg.class_names is None else "the class names are those of then"
     return f"a seeded picture is prepared as it was when the file was written, and {names}"
 
