@@ -16,6 +16,9 @@
       /labels           (1000,)        UTF-8             row k names logit k; optional
       /self_test        attributes seed and tolerance; optional
       /self_test/output (1, 1000)      float64           the answer to `self_test_input(architecture, seed)`
+      /record           attributes seed and class_names; optional, with a self-test only: see `npvgg.projections`
+      /record/layers    (layers, 9)    float64           of each layer's output on the self-test's input
+      /record/picture   (1, 9)         float64           of a seeded picture, prepared as the preset says
 
 Each array is contiguous, little-endian, uncompressed and begins at a multiple of 64 bytes, so that loading maps the
 file into memory and all processes of a machine share one copy.  `storage/hdf5_format.py` describes the container.  The digests
@@ -35,7 +38,9 @@ from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.parameters import sealed
+from npvgg.projections import COUNT, Record
 from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
+from npvgg.storage.hdf5_format import is_sha256
 from npvgg.storage.identity import MappedFile
 from npvgg.version import __version__
 
@@ -53,6 +58,7 @@ class SelfTest:
     seed: int
     output: np.ndarray
     tolerance: float
+    record: Record | None = None              # of the layers, the preparation and the names; not in the first files
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +104,9 @@ def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture:
     if self_test is not None:
         arrays["self_test/output"] = self_test_output(self_test, architecture)
         groups["self_test"] = {"seed": int(self_test.seed), "tolerance": float(self_test.tolerance)}
+        if self_test.record is not None:
+            arrays |= record_arrays(self_test.record, architecture)
+            groups["record"] = {"seed": int(self_test.record.seed), "class_names": self_test.record.class_names}
     hdf5_writing.write(path, KIND, arrays, {"": attributes} | groups, force=force,
                       check=lambda temporary: read(temporary, verify=True))
     return Path(os.fsdecode(path))
@@ -197,6 +206,8 @@ def is_label(label: bytes) -> bool:
 
 def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:
     """The answer as it is stored; ShapeError and UsageError for one that no run could be judged by."""
+    if not isinstance(self_test, SelfTest):
+        raise UsageError(f"self_test is {self_test!r:.80}; give a weights.SelfTest or None")
     output, shape = np.asarray(self_test.output, np.float64), answer_shape(net)
     if output.shape != shape or not np.isfinite(output).all():
         raise ShapeError(f"the self-test's output has shape {output.shape}; give finite numbers of shape {shape}")
@@ -208,7 +219,33 @@ def self_test_output(self_test: SelfTest, net: Architecture) -> np.ndarray:
 
 def is_bound(seed: int, tolerance: float) -> bool:
     """Whether a run on the input of this seed can be judged by this tolerance."""
-    return 0 <= seed < 2**63 and 0 < tolerance < 1
+    return is_seed(seed) and isinstance(tolerance, (float, np.floating)) and 0 < tolerance < 1
+
+
+def is_seed(seed: int) -> bool:
+    """Whether a file can hold it, as a whole number."""
+    return isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= seed < 2**63
+
+
+def record_arrays(record: Record, net: Architecture) -> dict:
+    """The arrays of a Record as they are stored; ShapeError and UsageError for what no run could be compared with."""
+    if not isinstance(record, Record):
+        raise UsageError(f"the self-test's record is {record!r:.80}; give a projections.Record or None")
+    arrays = {}
+    for name, shape in record_shapes(net).items():
+        array = np.asarray(getattr(record, name.partition("/")[2]), np.float64)
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ShapeError(f"{name} has shape {array.shape}; give finite numbers of shape {shape}")
+        arrays[name] = array
+    if not is_seed(record.seed) or not is_sha256(record.class_names):
+        raise UsageError(f"the record has seed {record.seed} and the digest {record.class_names!r:.80} of the class names; "
+                         "give a seed from 0 to 2⁶³ − 1 and a SHA-256")
+    return arrays
+
+
+def record_shapes(net: Architecture) -> dict:
+    """{array of a Record: its shape} for this network."""
+    return {"record/layers": (len(net.layers), COUNT), "record/picture": (1, COUNT)}
 
 
 def answer_shape(net: Architecture) -> tuple:
@@ -243,7 +280,7 @@ def open_contents(path: str | bytes | os.PathLike) -> tuple[hdf5_reading.Content
             nets.append(Architecture.from_json(attributes["architecture"]))
         except BadFileError as error:
             raise BadFileError(f"{path}: {error}") from None
-        return nets[0].parameters, ("labels", "self_test/output")
+        return nets[0].parameters, ("labels", "self_test/output", *record_shapes(nets[0]))
 
     contents = hdf5_reading.read(path, KIND, expected)
     check_shapes(contents, nets[0])
@@ -252,18 +289,18 @@ def open_contents(path: str | bytes | os.PathLike) -> tuple[hdf5_reading.Content
 
 def check_shapes(contents: hdf5_reading.Contents, net: Architecture) -> None:
     """BadFileError with the first three arrays whose shapes or dtypes are not the network's."""
-    problems = []
+    problems, answers = [], {"self_test/output": answer_shape(net)} | record_shapes(net)
     for name, entry in contents.entries.items():
         if name == "labels":
             shape, right = (net.label_count,), entry.dtype.kind == "S"
-        elif name == "self_test/output":
-            shape, right = answer_shape(net), entry.dtype == np.float64
+        elif name in answers:
+            shape, right = answers[name], entry.dtype == np.float64
         else:
             shape, right = net.parameters[name], entry.dtype.kind == "f"
         if entry.shape != shape or not right:
             problems.append(f"{name} is {entry.dtype.name} {entry.shape} and should have shape {shape}")
     groups = set(contents.attributes) - {""}
-    if groups != ({"self_test"} if "self_test/output" in contents.entries else set()):
+    if groups != {name.partition("/")[0] for name in contents.entries if name in answers}:
         problems.append(f"there are attributes on {text.listed(sorted(groups)) or 'no group'}")
     if problems:
         raise BadFileError(f"{contents.path} does not fit {net.name}: {text.listed(problems)}; "
@@ -287,13 +324,33 @@ def read_labels(contents: hdf5_reading.Contents) -> tuple | None:
 def read_self_test(contents: hdf5_reading.Contents) -> SelfTest | None:
     """The self-test, None where the file has none; HashMismatchError, BadFileError."""
     if "self_test/output" not in contents.entries:
+        if "record" in contents.attributes:
+            raise BadFileError(f"{contents.path}: it has a record of a run and no self-test; convert it again")
         return None
     contents.verify("self_test/output")
     attributes = contents.attributes["self_test"]
     seed, tolerance = attributes.get("seed"), attributes.get("tolerance")
-    if len(attributes) != 2 or not isinstance(seed, int) or not isinstance(tolerance, float) or not is_bound(seed, tolerance):
+    if len(attributes) != 2 or not is_bound(seed, tolerance):
         raise BadFileError(f"{contents.path}: its self-test has no seed and tolerance to judge a run by; convert it again")
     output = contents.array("self_test/output").copy()
     if not np.isfinite(output).all():
         raise BadFileError(f"{contents.path}: the answer of its self-test is not finite; convert it again")
-    return SelfTest(seed, sealed(output), tolerance)
+    return SelfTest(seed, sealed(output), tolerance, read_record(contents))
+
+
+def read_record(contents: hdf5_reading.Contents) -> Record | None:
+    """What a run gave when the file was written, None in a file of before that; HashMismatchError, BadFileError."""
+    names = ("record/layers", "record/picture")
+    if names[0] not in contents.entries:
+        return None
+    for name in names:
+        contents.verify(name)
+    attributes = contents.attributes["record"]
+    seed, digest = attributes.get("seed"), attributes.get("class_names")
+    if len(attributes) != 2 or not is_seed(seed) or not is_sha256(digest):
+        raise BadFileError(f"{contents.path}: its record of a run has no seed and no digest of the class names; convert "
+                           "it again")
+    layers, picture = (contents.array(name).copy() for name in names)
+    if not (np.isfinite(layers).all() and np.isfinite(picture).all()):
+        raise BadFileError(f"{contents.path}: its record of a run is not finite; convert it again")
+    return Record(seed, sealed(layers), sealed(picture), digest)

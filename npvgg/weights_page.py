@@ -28,7 +28,7 @@ class Inspection:
     header: dict                              # the attributes of the root
     class_names: tuple | None
     self_test: SelfTest | None
-    tensors: tuple                            # every array: parameters, labels, self-test output
+    tensors: tuple                            # every array: parameters, labels, self-test, record
 
     def __str__(self) -> str:
         return self.page()
@@ -39,7 +39,8 @@ class Inspection:
         if self.class_names:
             fields["labels"] = f"{len(self.class_names):,}: {text.listed(self.class_names, LISTED_LABELS)}"
         if self.self_test:
-            fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}"
+            recorded = "" if self.self_test.record is None else ", layers, preparation and class names recorded"
+            fields["self_test"] = f"seed {self.self_test.seed}, tolerance {self.self_test.tolerance:g}{recorded}"
         # Texts are whatever the file says: their line breaks are kept, other control characters are shown as escapes.
         fields = {name: "\n".join(map(text.shown, value.split("\n"))) for name, value in fields.items() if value != ""}
         lines = text_table.definitions(fields, width)

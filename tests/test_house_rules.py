@@ -60,7 +60,7 @@ FLOORS = [
     ["npvgg.storage"],
     ["npvgg.standard_streams"],
     ["npvgg.command_line"],
-    ["npvgg.heads", "npvgg.kernels.contracts", "npvgg.parameters"],
+    ["npvgg.heads", "npvgg.kernels.contracts", "npvgg.parameters", "npvgg.projections"],
     ["npvgg.architecture"],
     ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],
     ["npvgg.summary"],

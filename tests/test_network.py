@@ -3,6 +3,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from witnesses import small_weights
 from witnesses.networks import lively
 
 from npvgg import images, initialisation, network
@@ -174,6 +175,60 @@ def test_the_self_test_passes_in_every_tier_and_notices_other_parameters(tiny_fi
 def test_a_network_that_was_not_stored_has_no_self_test(tiny):
     with pytest.raises(UnsupportedError, match="carries no self-test"):
         tiny.run_self_test()
+    with pytest.raises(UnsupportedError, match="carries no record of its layers"):
+        tiny.run_layer_test()
+
+
+@pytest.mark.parametrize("change", [
+    {"mean": (0.486, 0.456, 0.406)}, {"std": (0.229, 0.2241, 0.225)}, {"divisor": 255.1}, {"order": "BGR"}, {"resize": 38},
+    {"resize": None}, {"crop": 33}, {"interpolation": "bicubic"}, {"interpolation": "lanczos"}, {"interpolation": "nearest"},
+    {"crop_mode": "squash"},
+], ids=str)
+def test_the_self_test_notices_another_preset(tiny, tiny_file, tmp_path, change):
+    other = replace(tiny.preset, **change)
+    changed = network.load_file(small_weights.rewritten(tiny_file, tmp_path / "a.h5", preset=other.to_json()))
+    assert changed.preset == other
+    with pytest.raises(HashMismatchError, match="a seeded picture is prepared otherwise .* preset, torchvision, was changed"):
+        changed.run_self_test()
+
+
+def test_the_self_test_notices_two_names_that_changed_places(tiny, tiny_file, tmp_path):
+    labels = np.array([name.encode() for name in tiny.class_names])
+    changed = network.load_file(small_weights.rewritten(tiny_file, tmp_path / "a.h5", {"labels": labels[[0, 2, 1, 3]]}))
+    assert changed.class_names == ("ant", "cat", "bee", "dog")
+    with pytest.raises(HashMismatchError, match="its class names are not those that it was written with"):
+        changed.run_self_test()
+
+
+@pytest.mark.parametrize("channels, preset", [(1, None), (4, None), (3, "keras"), (3, "caffe")])
+def test_every_kind_of_network_passes_the_tests_of_its_file(tmp_path, channels, preset):
+    vgg = network.create("vgg11", width=1 / 64, num_classes=None, input_channels=channels, pooled_size=1, input_size=32,
+                         preset=preset)
+    again = network.load_file(vgg.save(tmp_path / "a.h5"))
+    assert again.run_self_test() < 1e-5 and again.run_layer_test() < 1e-14
+
+
+def zeroed(array, unit):
+    changed = array.copy()
+    changed[unit] = 0
+    return changed
+
+
+@pytest.mark.parametrize("layer, change", [
+    ("conv3_1", lambda arrays: {"conv3_1/weight": arrays["conv3_1/weight"] * np.float32(1.0001)}),
+    ("fc7", lambda arrays: {path: zeroed(arrays[path], 4) for path in ("fc7/weight", "fc7/bias")}),
+    ("conv2_1", lambda arrays: {"conv2_1/weight": arrays["conv2_1/weight"].astype(np.float16).astype(np.float32)}),
+    ("fc8", lambda arrays: {"fc8/bias": arrays["fc8/bias"][::-1] + np.float32(1e-6)}),
+], ids=["scaled", "zeroed unit", "rounded", "last layer"])
+def test_the_layer_test_names_the_first_layer_that_was_changed(tiny, tiny_file, tmp_path, layer, change):
+    changed = network.load_file(small_weights.rewritten(tiny_file, tmp_path / "a.h5", change(tiny.parameters)), verify=True)
+    with pytest.raises(HashMismatchError, match=f"a float64 run differs from its record, first at {layer}, by"):
+        changed.run_layer_test()
+
+
+@pytest.mark.parametrize("tier", tiers.LADDER)
+def test_the_layer_test_passes_in_every_tier(tiny_file, tier):
+    assert network.load_file(tiny_file, tier=tier).run_layer_test() < 1e-13
 
 
 def test_features_only_gives_the_pooled_map_and_refuses_to_name_it():

@@ -66,3 +66,4 @@ def test_written_again_it_says_the_same(path, tmp_path):
     new = network.load_file(old.save(tmp_path / "new.h5"))
     assert new.architecture == old.architecture and new.preset == old.preset and new.class_names == old.class_names
     assert all(np.array_equal(new.parameters[name], array) for name, array in old.parameters.items())
+    assert old.self_test.record is None and new.run_layer_test() < 1e-13

@@ -6,13 +6,14 @@ import mmap
 import os
 import pickle
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from witnesses import small_weights
-from witnesses.small_weights import LABELS, NET, PRESET, SELF_TEST, damage, parameters, said
+from witnesses.small_weights import LABELS, NET, PRESET, RECORD, SELF_TEST, damage, parameters, said
 
 from npvgg import __version__, weights
 from npvgg.architecture import architecture
@@ -58,6 +59,9 @@ def test_everything_else_comes_back(path):
     assert read.converted_by == f"npvgg {__version__}"
     assert (read.self_test.seed, read.self_test.tolerance) == (SELF_TEST.seed, SELF_TEST.tolerance)
     assert read.self_test.output.tobytes() == SELF_TEST.output.tobytes()
+    record = read.self_test.record
+    assert (record.seed, record.class_names) == (RECORD.seed, RECORD.class_names)
+    assert np.array_equal(record.layers, RECORD.layers) and np.array_equal(record.picture, RECORD.picture)
     assert read.path == path
 
 
@@ -65,6 +69,8 @@ def test_labels_and_self_test_may_be_left_out(tmp_path):
     read = weights.read(small_weights.write(tmp_path / "a.h5", class_names=None, self_test=None))
     assert read.class_names is None
     assert read.self_test is None
+    read = weights.read(small_weights.write(tmp_path / "b.h5", self_test=replace(SELF_TEST, record=None)))
+    assert read.self_test.record is None
 
 
 def test_a_preset_is_asked_for_its_json(tmp_path):
@@ -217,6 +223,11 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
+def recording(**changes):
+    """The self-test with a Record of which something is different."""
+    return replace(SELF_TEST, record=replace(RECORD, **changes))
+
+
 @pytest.mark.parametrize("changes, error, sentence", [
     ({"source_name": b"vgg.pth"}, UsageError, "source_name is b'vgg.pth'; give text"),
     ({"source_sha256": None}, UsageError, "source_sha256 is None; give text"),
@@ -236,9 +247,19 @@ def test_parameters_that_are_not_finite_are_named(tmp_path, value):
     ({"self_test": weights.SelfTest(-1, np.zeros((1, 3)), 1e-4)}, UsageError, "seed -1"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), 2.0)}, UsageError, "tolerance 2.0; give"),
     ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), np.nan)}, UsageError, "tolerance nan; give"),
+    ({"self_test": weights.SelfTest(0.5, np.zeros((1, 3)), 1e-4)}, UsageError, "seed 0.5"),
+    ({"self_test": weights.SelfTest(0, np.zeros((1, 3)), "a")}, UsageError, "tolerance a; give"),
+    ({"self_test": 3}, UsageError, "self_test is 3; give a weights.SelfTest or None"),
+    ({"self_test": replace(SELF_TEST, record=3)}, UsageError, "record is 3; give a projections.Record or None"),
+    ({"self_test": recording(layers=RECORD.layers[1:])}, ShapeError, "record/layers has shape"),
+    ({"self_test": recording(picture=RECORD.picture * np.inf)}, ShapeError, "give finite numbers"),
+    ({"self_test": recording(seed=-2)}, UsageError, "the record has seed -2"),
+    ({"self_test": recording(class_names="a")}, UsageError, "digest 'a' .* give a seed"),
 ], ids=["bytes", "no digest", "a list", "few labels", "text for labels", "empty label", "line break", "escape", "C1 escape",
-        "long label", "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance",
-        "tolerance NaN"])
+        "long label",
+        "preset", "preset list", "long notes", "self-test shape", "self-test NaN", "seed", "tolerance", "tolerance NaN",
+        "half a seed", "tolerance text", "self-test 3", "record 3", "record shape", "record infinite", "record seed",
+        "record digest"])
 def test_what_cannot_be_stored_is_one_sentence(tmp_path, changes, error, sentence):
     with pytest.raises(error, match=sentence):
         small_weights.write(tmp_path / "a.h5", **changes)
@@ -272,7 +293,7 @@ def test_a_damaged_tensor_is_named(path):
         weights.read(path)
 
 
-@pytest.mark.parametrize("name", ["labels", "self_test/output"])
+@pytest.mark.parametrize("name", ["labels", "self_test/output", "record/layers", "record/picture"])
 def test_labels_and_self_test_are_always_verified(path, name):
     damage(path, name)
     with pytest.raises(HashMismatchError, match=f"the bytes of {name} differ"):

@@ -236,6 +236,9 @@ def header(**changes):
 
 LABELS = np.array([b"a", b"b", b"c"])
 ANSWER = {"self_test/output": np.zeros((1, 3))}
+BOUND = {"self_test": {"seed": 1, "tolerance": 0.5}}
+RUN = {"record/layers": np.zeros((len(NET.layers), 9)), "record/picture": np.ones((1, 9))}
+NAMES = {"record": {"seed": 1, "class_names": "0" * 64}}
 
 
 @pytest.mark.parametrize("attributes, arrays, groups, sentence", [
@@ -262,11 +265,21 @@ ANSWER = {"self_test/output": np.zeros((1, 3))}
     (header(), {"self_test/output": np.full((1, 3), np.nan)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "is not finite"),
     (header(), {"self_test/output": np.zeros(3)}, {"self_test": {"seed": 1, "tolerance": 0.5}}, "self_test/output is"),
     (header(), {}, {"fc6": {"seed": 1}}, "there are attributes on fc6"),
+    (header(), RUN, NAMES, "a record of a run and no self-test"),
+    (header(), ANSWER | RUN, BOUND, "there are attributes on self_test"),
+    (header(), ANSWER | RUN, BOUND | {"record": {"seed": 1}}, "no seed and no digest"),
+    (header(), ANSWER | RUN, BOUND | {"record": {"seed": -1, "class_names": "0" * 64}}, "no seed and no digest"),
+    (header(), ANSWER | RUN, BOUND | {"record": {"seed": 1, "class_names": "0"}}, "no seed and no digest"),
+    (header(), ANSWER | RUN | {"record/picture": np.ones(9)}, BOUND | NAMES, "record/picture is float64"),
+    (header(), ANSWER | RUN | {"record/layers": RUN["record/layers"][1:]}, BOUND | NAMES, "record/layers is float64"),
+    (header(), ANSWER | RUN | {"record/picture": np.full((1, 9), np.nan)}, BOUND | NAMES, "record of a run is not finite"),
+    (header(), ANSWER | {"record/layers": RUN["record/layers"]}, BOUND | NAMES, "record/picture is missing"),
 ], ids=["empty architecture", "deep JSON", "other fields", "no such network", "15 000 layers", "a field twice",
         "number for text", "attribute missing",
         "transposed", "text for numbers", "few labels", "numbers for labels", "labels not UTF-8", "escape in a label",
         "no seed", "no tolerance", "seed 0.5", "seed -1", "tolerance 1e9", "tolerance NaN", "answer NaN",
-        "output's shape", "attribute of a layer"])
+        "output's shape", "attribute of a layer", "record alone", "no names", "record's digest missing", "record's seed",
+        "record's digest", "picture's shape", "a layer missing", "picture NaN", "picture missing"])
 def test_a_forged_header_is_one_sentence_though_its_digests_are_right(tmp_path, attributes, arrays, groups, sentence):
     path = tmp_path / "small.h5"
     hdf5_writing.write(path, weights.KIND, parameters() | arrays, {"": attributes} | groups)

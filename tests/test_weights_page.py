@@ -15,9 +15,10 @@ def path(tmp_path):
 
 def test_inspect_lists_every_array_with_its_digest(path):
     inspection = weights_page.inspect(path)
-    assert [tensor.path for tensor in inspection.tensors] == [*NET.parameters, "labels", "self_test/output"]
+    assert [tensor.path for tensor in inspection.tensors] == [*NET.parameters, "labels", "self_test/output", "record/layers",
+                                                              "record/picture"]
     written = parameters()
-    for tensor in inspection.tensors[:-2]:
+    for tensor in inspection.tensors[:-4]:
         array = written[tensor.path]
         assert (tensor.shape, tensor.dtype, tensor.nbytes) == (array.shape, "float32", array.nbytes)
         assert tensor.sha256 == hashlib.sha256(array.tobytes()).hexdigest()
@@ -30,7 +31,7 @@ def test_inspect_lists_every_array_with_its_digest(path):
 def test_inspect_reads_as_a_page(path):
     page = str(weights_page.inspect(path))
     for part in ("architecture", "made by a test", "conv1_1/weight", "(1, 3, 3, 3)", "UTF-8",
-                 "3: ant, bée, great grey owl", "seed 7, tolerance 0.0001", f"{path.stat().st_size:,}"):
+                 "3: ant, bée, great grey owl", "seed 7, tolerance 0.0001, layers, preparation", f"{path.stat().st_size:,}"):
         assert part in page
 
 
@@ -41,4 +42,4 @@ def test_inspect_shows_no_control_characters_but_line_ends(tmp_path):
 
 def test_inspect_checks_no_digest_of_a_parameter(path):
     damage(path)
-    assert len(weights_page.inspect(path).tensors) == len(NET.parameters) + 2
+    assert len(weights_page.inspect(path).tensors) == len(NET.parameters) + 4

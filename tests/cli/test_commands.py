@@ -7,7 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from witnesses import small_weights
 from witnesses.command import npvgg
 
 import npvgg as npvgg_package
@@ -194,8 +196,35 @@ def test_verify_says_what_it_cannot_see(tiny, tiny_file, tmp_path):
     other = replace(tiny, preset=images.preset("caffe").resized(32), class_names=tiny.class_names[::-1])
     run = npvgg("verify", other.save(tmp_path / "other.h5"))
     assert run.status == 0
-    assert "not covered: how pictures are prepared and what the classes are called" in run.out
-    assert "goes around the preparation of pictures" in " ".join(npvgg("verify", "--help").out.split())
+    said = " ".join(run.out.split())
+    assert "a seeded picture is prepared as it was when the file was written, and the class names are those of then" in said
+    assert "not covered: changes of the weights that stay below the bound of the self-test (--thorough)" in said
+    assert "were written in the first place (--test-data)" in said
+    assert "written wrong agrees with itself" in " ".join(npvgg("verify", "--help").out.split())
+
+
+def test_verify_compares_every_layer_where_asked(tiny_file):
+    run = npvgg("verify", tiny_file, "--thorough")
+    assert run.status == 0 and "layers of a float64 run are as recorded" in run.out
+    assert "not covered: whether the right weights" in run.out
+
+
+def test_verify_says_that_an_older_file_has_no_record():
+    older = ROOT / "tests/golden/0.1.0-vgg11_bn.h5"
+    run = npvgg("verify", older)
+    assert run.status == 0 and "an older file without a record of a run" in run.out and "prepared as it was" not in run.out
+    run = npvgg("verify", older, "--thorough")
+    assert run.status == 4 and run.err.count("\n") == 1
+    assert "carries no record of its layers; convert or save it again" in run.err
+
+
+def test_verify_finds_a_small_change_under_right_digests(tiny, tiny_file, tmp_path):
+    """conv3_1 × 1.00001 passes the self-test in float32."""
+    scaled = small_weights.rewritten(tiny_file, tmp_path / "scaled.h5", {
+        "conv3_1/weight": tiny.parameters["conv3_1/weight"] * np.float32(1.00001)})
+    assert npvgg("verify", scaled).status == 0
+    run = npvgg("verify", scaled, "--thorough")
+    assert run.status == 5 and "differs from its record, first at conv3_1, by" in run.err and run.err.count("\n") == 1
 
 
 def test_verify_finds_one_flipped_bit(tiny, tiny_file, tmp_path):

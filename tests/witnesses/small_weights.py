@@ -4,11 +4,14 @@ import numpy as np
 
 from npvgg import weights
 from npvgg.architecture import architecture
+from npvgg.projections import Record, digest_of
+from npvgg.storage import hdf5_writing
 
 NET = architecture("vgg11", width=1 / 64, num_classes=3, hidden=(4,), pooled_size=2, input_size=37)
 PRESET = '{"name": "a preset", "crop": 37}'
 LABELS = ("ant", "bée", "great grey owl, great gray owl")
-SELF_TEST = weights.SelfTest(7, np.array([[0.25, -1.5, 3e-300]]), 1e-4)
+RECORD = Record(3, np.arange(len(NET.layers) * 9.0).reshape(-1, 9), np.full((1, 9), -0.5), digest_of(LABELS))
+SELF_TEST = weights.SelfTest(7, np.array([[0.25, -1.5, 3e-300]]), 1e-4, RECORD)
 
 
 def parameters(seed=0, net=NET, dtype=np.float32):
@@ -28,7 +31,19 @@ def said(file):
     test = file.self_test
     return (file.architecture, file.preset_json, file.class_names, file.source_name, file.source_sha256, file.notes,
             file.created, file.converted_by, test and (test.seed, test.tolerance, test.output.tobytes()),
+            test and test.record and (test.record.seed, test.record.layers.tobytes(), test.record.picture.tobytes(),
+                                      test.record.class_names),
             [(name, array.dtype.str, array.shape, array.tobytes()) for name, array in file.parameters.items()])
+
+
+def rewritten(path, out, arrays=None, **header):
+    """The same file with other arrays and attributes under digests that are right again → its path."""
+    contents, _ = weights.open_contents(path)
+    arrays = {name: contents.array(name) for name in contents.entries} | (arrays or {})
+    attributes = contents.attributes | {"": contents.attributes[""] | header}
+    del attributes[""]["format"]                                              # which the writer adds
+    hdf5_writing.write(out, weights.KIND, arrays, attributes)
+    return out
 
 
 def damage(path, name="conv1_1/weight"):
