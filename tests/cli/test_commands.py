@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from witnesses.command import npvgg
 
@@ -216,6 +217,15 @@ def test_trace_and_parity_find_no_gap_between_tiers(tiny_file, pictures, tmp_pat
         run = npvgg("parity", tmp_path / f"{tier}.h5", tmp_path / "reference.h5")
         assert run.status == 0 and "conv1_1" in run.out
     assert json.loads(npvgg("parity", tmp_path / "jit.h5", tmp_path / "reference.h5", "--json").out)["diverges"] is False
+
+
+def test_parity_takes_arrays_of_other_programs(tiny, tmp_path):
+    arrays = tiny.trace(np.zeros((1, 3, 32, 32), np.float32))
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **arrays | {"fc8": arrays["fc8"] + 1})
+    run = npvgg("parity", tmp_path / "b.npz", tmp_path / "a.npz", "--json")
+    found = json.loads(run.out)
+    assert (run.status, found["verdict"], found["first"]) == (1, "diverge", "fc8")
 
 
 def test_parity_of_two_pictures_ends_with_1(tiny_file, pictures, tmp_path):
