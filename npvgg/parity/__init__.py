@@ -4,6 +4,7 @@
 
     difference          two arrays → how far apart they are
     runs                a run from anywhere → its arrays in one form
+    matching            the arrays of both that belong together
     report              the comparison
     suspects            the first layer that diverges → the mistake that would explain it
     oracle              a network → the rounding error of each layer, against the same network in float64

@@ -1,8 +1,8 @@
 """Two runs → where they part: one line a layer, the first layer that diverges on top.
 
-A is the run that is asked about, B the reference.  Layers are matched by their paper names and taken in A's order, which
-is that of the data.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its rms gap ÷ rms is
-more than the tolerance.  Layers that only one run holds are named and not judged.
+A is the run that is asked about, B the reference.  Layers are matched as `matching` says and taken in the order of the
+network, or where it is not known of A.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its
+rms gap ÷ rms is more than the tolerance.  Layers that only one run holds are named and not judged.
 """
 import json
 import math
@@ -13,8 +13,8 @@ from npvgg.checks import is_number
 from npvgg.errors import UsageError
 from npvgg.gap import FLOAT32_BOUND
 from npvgg.network import VGG
-from npvgg.parity import difference, runs, suspects
-from npvgg.text import counted, listed
+from npvgg.parity import difference, matching, runs, suspects
+from npvgg.text import counted
 
 # By the coarser dtype of the two arrays.  Rounding alone, through all layers of VGG-19, stays below 1e-12 in float64.
 TOLERANCE = {"float16": 1e-2, "float32": FLOAT32_BOUND, "float64": 1e-10}
@@ -34,20 +34,17 @@ def compare(a: object, b: object, network: VGG | None = None, *, tolerance: floa
         raise UsageError(f"tolerance is {tolerance!r:.80}; give a number of at least 0, for example 1e-4")
     if network is not None and not isinstance(network, VGG):
         raise UsageError(f"network is of type {type(network).__name__}; give a VGG, as npvgg.load(\"vgg16.h5\") gives it")
-    runs_given = runs.opened(a, "A"), runs.opened(b, "B")
-    ours, reference = (run.arrays for run in runs_given)
-    names = [name for name in ours if name in reference]
-    if not names:
-        raise UsageError(f"the traces have no layer in common: A holds {listed(ours)}, B holds {listed(reference)}; "
-                         "record both under the paper's names")
-    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in names)
+    given = runs.opened(a, "A"), runs.opened(b, "B")
+    net = next((known.architecture for known in (network, *given) if known and known.architecture), None)
+    pair = matching.matched(*given, net)
+    ours, reference = pair.a, pair.b
+    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in in_order_of_data(pair, given, net))
     first = next((row for row in rows if row.verdict == DIVERGES), None)
     findings = suspects.Findings()
     if first:
-        known = [network, *runs_given] if network else runs_given
-        layers = next((run.architecture.layers for run in known if run.architecture), ())
+        layers = net.layers if net else ()
         findings = suspects.explain(first.name, ours, reference, first.tolerance, layers, network and network.parameters)
-    return Comparison(rows, first, findings, *(run.about for run in runs_given),
+    return Comparison(rows, first, findings, pair.notes, *(run.about for run in given),
                       tuple(name for name in ours if name not in reference),
                       tuple(name for name in reference if name not in ours))
 
@@ -71,6 +68,7 @@ class Comparison:
     rows: tuple
     first: Row | None                     # the first layer that diverges
     findings: suspects.Findings           # about its likely cause
+    notes: tuple                          # how names and layouts were understood
     a: str                                # what the runs say about themselves
     b: str
     only_in_a: tuple
@@ -106,6 +104,7 @@ class Comparison:
         logits = self.rows[-1]
         if logits.argmax_flips is not None:
             yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {counted(logits.shapes[0][0], 'picture')}"
+        yield from self.notes
         for which, missing in (("A", self.only_in_a), ("B", self.only_in_b)):
             if missing:
                 yield f"not compared, only in {which}: {', '.join(missing)}"
@@ -133,13 +132,22 @@ class Comparison:
             "first": self.first and self.first.name, "run": self.findings.wrong,
             "causes": [{"name": cause, "layer": self.first.name, "evidence": f"accounts for all but {self.first.tolerance:g}"}
                        for cause in self.findings.causes],
-            "hints": list(self.hints), "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a),
+            "hints": list(self.hints), "notes": list(self.notes), "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a),
             "only_in_b": list(self.only_in_b), "layers": [plain(row) for row in self.rows],
         }
 
     def to_json(self) -> str:
         """What `as_dict` gives as one line of JSON, which is what `npvgg parity --json` prints."""
         return json.dumps(self.as_dict(), allow_nan=False)
+
+
+def in_order_of_data(pair, given, net):
+    """The names that both runs of a Matched have, in the order in which the data flows."""
+    names = [name for name in pair.a if name in pair.b]
+    if not given[0].has_order:
+        names = [name for name in pair.b if name in pair.a]
+    places = {name: place for place, name in enumerate(["input", *(layer.name for layer in net.layers), "prob"] if net else ())}
+    return sorted(names, key=places.get) if places.keys() >= set(names) else names
 
 
 def judged(name, ours, reference, tolerance):

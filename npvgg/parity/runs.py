@@ -79,7 +79,10 @@ def read(path) -> Run:
 def traced(trace: traces.Trace) -> Run:
     """An opened trace file → Run."""
     about = "; ".join(str(fact) for fact in (trace.path, trace.model_name, trace.made_by) if fact)
-    architecture = Architecture.from_json(trace.architecture_json) if trace.architecture_json else None
+    try:
+        architecture = Architecture.from_json(trace.architecture_json) if trace.architecture_json else None
+    except BadFileError as error:
+        raise BadFileError(f"{trace.path}: {error}") from None
     return Run(dict(trace), about, architecture)
 
 

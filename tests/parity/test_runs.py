@@ -80,6 +80,12 @@ def test_what_is_no_run_is_one_sentence(given, error, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_trace_of_an_architecture_that_cannot_be_read_names_the_file(tmp_path):
+    path = traces.write(tmp_path / "a.h5", ARRAYS, architecture_json="{}", model_name="", made_by="")
+    with pytest.raises(BadFileError, match="^.*a.h5: the architecture '{}' cannot be read"):
+        parity.compare(path, ARRAYS)
+
+
 def test_files_of_other_kinds_are_refused(tmp_path):
     for content in (b"PK\x03\x04 none", b"", b"{}", b"\x89HDF\r\n\x1a\n none"):
         (tmp_path / "a").write_bytes(content)
