@@ -17,6 +17,7 @@ from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe, operations
 from npvgg.errors import EXIT_STATUSES, INTERRUPTED, PARTIAL_SUCCESS, NpvggError, UsageError
 from npvgg.kernels import tiers
+from npvgg.parity import traces
 from weights_convert import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -213,6 +214,8 @@ def test_trace_and_parity_find_no_gap_between_tiers(tiny_file, pictures, tmp_pat
     for tier in tiers.LADDER:
         run = npvgg("trace", pictures / "a.png", "-o", tmp_path / f"{tier}.h5", "--model", tiny_file, "--tier", tier)
         assert (run.status, run.out.strip()) == (0, str(tmp_path / f"{tier}.h5"))
+    trace = traces.read(tmp_path / "jit.h5")
+    assert len(trace.pictures_sha256) == 1 and images.Preset.from_json(trace.preset_json).crop == 32
     for tier in tiers.LADDER[1:]:
         run = npvgg("parity", tmp_path / f"{tier}.h5", tmp_path / "reference.h5")
         assert run.status == 0 and "conv1_1" in run.out
