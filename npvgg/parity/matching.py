@@ -77,17 +77,24 @@ def named(run: Run, which: str, net: Architecture | None, notes: list) -> dict |
 def in_one_layout(a: dict, b: dict, net: Architecture | None, notes: list) -> Matched:
     """Runs with common names → Matched, both channels first."""
     channels = channels_of(net) if net else {}
-    evidence = (layout({name: array.shape for name, array in run.items()}, channels) for run in (a, b))
-    a_last, b_last = (places == {3} for places in evidence)
-    if not a_last and not b_last and relative_layout(a, b) != relative_layout(b, a):
-        a_last, b_last = relative_layout(a, b), relative_layout(b, a)
-    a = channels_first(a, "A", notes) if a_last else a
-    b = channels_first(b, "B", notes) if b_last else b
+    turned = [set(), set()]
+    for names in ({"input"}, (a.keys() | b.keys()) - {"input"}):      # some networks turn their input themselves
+        for place, is_last in enumerate(channels_last(*({name: run[name] for name in run if name in names} for run in (a, b)),
+                                                      channels)):
+            turned[place] |= names if is_last else set()
+    a, b = (channels_first(run, names, which, notes) for run, names, which in ((a, turned[0], "A"), (b, turned[1], "B")))
     vectors = {name for name in a.keys() & b.keys() if a[name].shape != b[name].shape and vector(a[name]) == vector(b[name])}
     if vectors:
         notes.append(f"1×1 maps are compared with vectors: {listed(name for name in a if name in vectors)}")
     a, b = ({name: array.reshape(vector(array)) if name in vectors else array for name, array in run.items()} for run in (a, b))
     return Matched(a, b, tuple(notes))
+
+
+def channels_last(a: dict, b: dict, channels: dict) -> tuple[bool, bool]:
+    """Whether the maps of each run have their channels last, by how many there should be, or by the other run."""
+    found = tuple(layout({name: array.shape for name, array in run.items()}, channels) == {3} for run in (a, b))
+    relative = relative_layout(a, b), relative_layout(b, a)
+    return relative if not any(found) and not all(relative) else found
 
 
 def channels_of(net: Architecture) -> dict:
@@ -122,15 +129,18 @@ def first(shape: tuple) -> tuple:
     return (shape[0], shape[3], *shape[1:3]) if len(shape) == 4 else shape
 
 
-def channels_first(run: dict, which: str, notes: list) -> dict:
-    """{name: array} with maps (N, H, W, C) → with (N, C, H, W); a flattened copy of one of them likewise."""
-    notes.append(f"{which}'s maps have their channels last (N, H, W, C) and are compared as (N, C, H, W)")
-    maps = [array for array in run.values() if array.ndim == 4]
+def channels_first(run: dict, names: set, which: str, notes: list) -> dict:
+    """{name: array} with maps (N, H, W, C) under these names → with (N, C, H, W); a flattened copy of one of them likewise."""
+    maps = {name: array for name, array in run.items() if name in names and array.ndim == 4}
+    if not maps:
+        return run
+    what, verb = ("input has its", "is") if maps.keys() == {"input"} else ("maps have their", "are")
+    notes.append(f"{which}'s {what} channels last (N, H, W, C) and {verb} compared as (N, C, H, W)")
     turned = {}
     for name, array in run.items():
-        turned[name] = np.moveaxis(array, 3, 1) if array.ndim == 4 else array
+        turned[name] = np.moveaxis(array, 3, 1) if name in maps else array
         if array.ndim == 2:
-            same = next((y for y in maps if y.size == array.size and np.array_equal(y.reshape(len(y), -1), array)), None)
+            same = next((y for y in maps.values() if np.array_equal(y.reshape(len(y), -1), array)), None)
             if same is not None:
                 turned[name] = np.moveaxis(same, 3, 1).reshape(array.shape)
                 notes.append(f"so is {which}'s {name}, which is flattened as (H, W, C)")
@@ -153,7 +163,7 @@ def in_order(a: Run, b: Run, ours: dict | None, reference: dict | None, net: Arc
     for place, which in enumerate("AB"):
         said = []
         runs = [*plain]
-        runs[place] = channels_first(runs[place], which, said)
+        runs[place] = channels_first(runs[place], set(runs[place]), which, said)
         ways.append((*runs, said))
     ours, reference, said = max(ways, key=lambda way: maps_in_common(*way[:2]))           # as they are, of equals
     pairs = aligned(ours, reference)

@@ -93,6 +93,13 @@ def test_two_runs_with_the_channels_last_are_turned_for_the_network(vgg, right):
     assert len(comparison.notes) == 4
 
 
+def test_an_input_alone_may_have_its_channels_last(vgg, right):
+    for network in (vgg, None):
+        comparison = parity.compare(right | {"input": np.moveaxis(right["input"], 1, 3)}, right, network)
+        assert not comparison.diverges and comparison.notes == (
+            "A's input has its channels last (N, H, W, C) and is compared as (N, C, H, W)",)
+
+
 def test_a_run_in_two_layouts_is_not_turned(vgg, right):
     mixed = right | {name: np.moveaxis(right[name], 1, 3) for name in ("conv2_1", "conv3_1")}
     comparison = parity.compare(mixed, right, vgg)

@@ -138,7 +138,7 @@ def test_a_vgg_of_npvgg_is_recorded_too(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("model, x, error, words", [
-    ("vgg", X, UsageError, "the network is of type str; give a torch.nn.Module"),
+    (5, X, UsageError, "the network is of type int; give a torch.nn.Module"),
     (None, X, UsageError, "the network is of type NoneType"),
     (torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)), X[:, :2], UsageError, r"Sequential cannot run on .* \(2, 2, 32, 32\)"),
     (torch.nn.Sequential(torch.nn.ReLU()), "text", UsageError, "the input is of type str"),
