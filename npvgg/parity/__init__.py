@@ -1,6 +1,6 @@
 """Do two runs agree?
 
-    record(model, x)    a network of PyTorch, ONNX or npvgg, run once → {layer: array}, and a trace file if one is named
+    record(model, x)    a network of PyTorch, Keras, ONNX or npvgg, run → {layer: array}, and a trace file if one is named
     compare(a, b)       two runs (files, {layer: array}, or lists) → one line a layer, the first one that diverges on top
 
     recorders           for each framework, how to look into its networks

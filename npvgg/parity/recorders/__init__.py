@@ -1,6 +1,7 @@
 """A network of any kind, run once with every layer kept: record(model, x, "theirs.h5") → {layer: array}.
 
     pytorch.py     torch.nn.Module: torchvision's, timm's, mmpretrain's, hand-written ones
+    keras.py       keras.Model, on any of its backends
     onnx.py        an ONNX file, through ONNX Runtime
     and npvgg's own VGG
 
@@ -19,9 +20,10 @@ from npvgg.parity.recorders.outcome import Recording
 from npvgg.storage import atomic_file, hdf5_writing
 from npvgg.version import __version__
 
-RECORDERS = {"torch": "pytorch"}          # the package that a network's classes come from → the module for it
+# The package that a network's classes come from → the module for it.
+RECORDERS = {"keras": "keras", "torch": "pytorch"}            # with Keras on PyTorch a model is of both
 
-PACKAGES = {"pytorch": "torch==2.13.0", "onnx": "onnx onnxruntime"}
+PACKAGES = {"pytorch": "torch==2.13.0", "onnx": "onnx onnxruntime", "keras": "keras"}
 
 
 def record(model: object, x: object, file: str | os.PathLike | None = None, *, preset: Preset | None = None,
@@ -59,8 +61,8 @@ def recorded(model: object, x: object) -> Recording:
     for package, module in RECORDERS.items():
         if package in packages:
             return recorder(module).recording(model, x)
-    raise UsageError(f"the network is of type {type(model).__name__}; give a torch.nn.Module, a VGG of npvgg or the name of an "
-                     "ONNX file")
+    raise UsageError(f"the network is of type {type(model).__name__}; give a torch.nn.Module, a keras.Model, a VGG of npvgg or "
+                     "the name of an ONNX file")
 
 
 def recorder(module: str):
