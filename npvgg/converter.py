@@ -35,7 +35,7 @@ def read_hdf5(path: Path) -> "dict[str, np.ndarray]":
     from weights_convert.containers import foreign_hdf5
 
     with opened_file.opened(path) as (file, _):
-        return foreign_hdf5.read(file)[0]
+        return foreign_hdf5.read(file, "which are no layers of a run; leave them out")[0]
 
 
 def read_npz(path: Path) -> "dict[str, np.ndarray]":

@@ -86,6 +86,13 @@ def test_a_trace_of_an_architecture_that_cannot_be_read_names_the_file(tmp_path)
         parity.compare(path, ARRAYS)
 
 
+def test_hdf5_with_text_in_it_is_refused_for_what_it_is(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["conv1_1"], file["note"] = ARRAYS["conv1_1"], "text"
+    with pytest.raises(BadFileError, match="a.h5: .* other than numbers at 'note'.*leave them out$"):
+        parity.compare(tmp_path / "a.h5", ARRAYS)
+
+
 def test_files_of_other_kinds_are_refused(tmp_path):
     for content in (b"PK\x03\x04 none", b"", b"{}", b"\x89HDF\r\n\x1a\n none"):
         (tmp_path / "a").write_bytes(content)
