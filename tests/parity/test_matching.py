@@ -71,6 +71,19 @@ def test_names_that_only_the_two_runs_share(right):
     assert not comparison.diverges and len(comparison.rows) == len(run) and not comparison.notes
 
 
+def test_names_that_both_runs_have_come_before_order(right):
+    a = {"conv1_1": right["conv1_1"], "bn1_1": right["bn1_1"], "x": right["fc6"], "y": right["fc7"]}
+    b = {"y": right["fc7"], "x": right["fc6"], "z": right["fc8"], "conv1_1": right["conv1_1"]}
+    comparison = parity.compare(a, b)
+    assert [row.name for row in comparison.rows] == ["conv1_1", "x", "y"] and not comparison.diverges
+
+
+def test_the_network_says_the_order_of_the_layers(vgg, right):
+    wrong = {name: array + (name in ("relu2_1", "bn4_1")) for name, array in sorted(right.items())}
+    comparison = parity.compare(wrong, right, vgg)
+    assert [row.name for row in comparison.rows] == list(right) and comparison.first.name == "relu2_1"
+
+
 # ------------------------------------------------------------------------------------------------- layout
 
 
@@ -171,9 +184,10 @@ def test_signs_tell_convolutions_from_activations():
     ({"a": np.zeros((1, 2))}, {"b": np.zeros((1, 2))}, "no layer in common: A holds a, B holds b; give the network"),
     ([np.zeros((1, 2))], [np.zeros((1, 3))], "cannot be matched in order: A's shapes are 1×2, B's 1×3"),
     ([np.zeros((1, 2)), np.ones((1, 3)), np.ones((1, 2))], [np.ones((1, 2))], "cannot be matched in order"),
+    ([np.ones((1, n)) for n in (2, 3, 2)], [np.ones((1, n)) for n in (2, 4, 2)], "cannot be matched in order"),
     ([np.zeros((1, 2)), np.ones((1, 3))], [np.ones((1, 3)), np.ones((1, 2))], "cannot be matched in order"),
     ([np.zeros((1, 2)), np.ones((1, 2))], [np.ones((1, 2))], "which are which is not certain"),
-], ids=range(5))
+], ids=range(6))
 def test_what_allows_two_answers_is_refused(a, b, words):
     with pytest.raises(UsageError, match=words) as caught:
         parity.compare(a, b)
