@@ -136,7 +136,7 @@ class Architecture:
         """The inverse of `to_json`, also of that of npvgg 0.1.0; BadFileError where the text is not one."""
         try:
             fields = strict_json.read(text)
-            if fields.keys() == FIELDS_OF_0_1:
+            if FIELDS_OF_0_1 - {"padding_mode"} <= fields.keys() <= FIELDS_OF_0_1:
                 return architecture(**fields)
             if fields.keys() != {field.name for field in fields_of(cls)}:
                 raise ValueError(f"its fields are {', '.join(fields)}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from weights_convert.convert import Report, Understood
 
-__all__ = ["catalog", "convert", "read_npz", "read_tensor_proto", "understood"]
+__all__ = ["catalog", "convert", "read_hdf5", "read_npz", "read_tensor_proto", "understood"]
 
 
 def convert(file: Path, out: Path, **options: Any) -> "Report":
@@ -27,6 +27,15 @@ def understood(tensors: "dict[str, np.ndarray]", **options: Any) -> "Understood"
     from weights_convert.convert import understood
 
     return understood(tensors, **options)
+
+
+def read_hdf5(path: Path) -> "dict[str, np.ndarray]":
+    """Another program's HDF5 → {path in the file: array}, sorted.  BadFileError (also where it holds text), StorageError."""
+    from weights_convert import opened_file
+    from weights_convert.containers import foreign_hdf5
+
+    with opened_file.opened(path) as (file, _):
+        return foreign_hdf5.read(file, "which are no layers of a run; leave them out")[0]
 
 
 def read_npz(path: Path) -> "dict[str, np.ndarray]":

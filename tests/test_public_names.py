@@ -98,9 +98,12 @@ ODD = (None, 5, b"x", [], np.zeros(3), "\udce9", 10**30)
     lambda value: npvgg.load().forward(np.zeros((1, 3, 32, 32), np.float32), value),
     lambda value: npvgg.load().with_head(value),
     lambda value: list(npvgg.classify.stream([], npvgg.load(), batch=value)),
-    lambda value: npvgg.load().save(value),
+    lambda value: npvgg.load().save(value), lambda value: npvgg.parity.compare(value, value),
+    lambda value: npvgg.parity.compare([np.ones((1, 2))], [np.ones((1, 2))], value, tolerance=value),
+    lambda value: npvgg.parity.record(value, value), lambda value: npvgg.parity.record(npvgg.load(), value, value),
 ], ids=["load", "verify", "locate", "download", "list_models", "create", "dtype", "default_preset", "preset", "find",
-        "interpolation", "using", "features", "forward", "with_head", "stream", "save"])
+        "interpolation", "using", "features", "forward", "with_head", "stream", "save", "compare", "network",
+        "record", "input"])
 def test_an_odd_argument_is_answered_in_a_sentence(call, monkeypatch, tmp_path):
     monkeypatch.setenv("NPVGG_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)

@@ -64,7 +64,7 @@ def record(checkpoint, pictures, output, *, model=None, preset=None, input_size=
         arrays[layer.name] = y
     return traces.write(output, arrays, architecture_json=network.architecture.to_json(),
                         model_name=f"{Path(checkpoint).name} {sha256[:8]}", made_by=f"PyTorch {torch.__version__}, {dtype}",
-                        force=force)
+                        preset=network.preset, pictures_sha256=traces.digests(pictures), force=force)
 
 
 def outputs(torch, net, parameters, x):

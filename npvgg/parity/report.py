@@ -1,18 +1,20 @@
-"""Two traces → where they part: one line a layer, the first layer that diverges on top.
+"""Two runs → where they part: one line a layer, the first layer that diverges on top.
 
-A is the run that is asked about, B the reference.  Layers are matched by their paper names and taken in A's order, which
-is that of the data.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its rms gap ÷ rms is
-more than the tolerance.  Layers that only one trace holds are named and not judged.
+A is the run that is asked about, B the reference.  Layers are matched as `matching` says and taken in the order of the
+network, or where it is not known of A.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its
+rms gap ÷ rms is more than the tolerance.  Layers that only one run holds are named and not judged.
 """
+import json
 import math
 from dataclasses import asdict, dataclass
 
 from npvgg import text_table
-from npvgg.architecture import Architecture
+from npvgg.checks import is_number
 from npvgg.errors import UsageError
 from npvgg.gap import FLOAT32_BOUND
-from npvgg.parity import difference, suspects
-from npvgg.text import counted, listed
+from npvgg.network import VGG
+from npvgg.parity import difference, matching, runs, suspects
+from npvgg.text import counted
 
 # By the coarser dtype of the two arrays.  Rounding alone, through all layers of VGG-19, stays below 1e-12 in float64.
 TOLERANCE = {"float16": 1e-2, "float32": FLOAT32_BOUND, "float64": 1e-10}
@@ -21,32 +23,35 @@ HEADINGS = ("layer", "shape", "largest gap", "÷ largest", "rms ÷ rms", "ulp", 
 EQUAL, CLOSE, DIVERGES = "equal", "ok", "DIVERGES"
 
 
-def compare(ours, reference, *, tolerance=None, network=None):
-    """Two traces (`traces.read`, or dicts as `VGG.trace` gives) → Comparison.
+def compare(a: object, b: object, network: VGG | None = None, *, tolerance: float | None = None) -> "Comparison":
+    """Two runs, each a file, {layer: array} or a list of arrays (`runs`) → Comparison.
 
     `tolerance` replaces the TOLERANCE of every layer.  With the VGG that made one of the runs as `network`, mistakes in the
-    weights can be told apart (see `suspects`).  UsageError where the tolerance makes no sense or no layer is in both.
+    weights can be told apart (see `suspects`).  UsageError where an argument makes no sense or no layer is in both; the
+    errors of `runs.opened` for what cannot be read.
     """
-    if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise UsageError(f"tolerance is {tolerance!r}; give a number of at least 0, for example 1e-4")
-    names = [name for name in ours if name in reference]
-    if not names:
-        raise UsageError(f"the traces have no layer in common: A holds {listed(ours)}, B holds {listed(reference)}; "
-                         "record both under the paper's names")
-    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in names)
+    if tolerance is not None and (not is_number(tolerance) or tolerance < 0):
+        raise UsageError(f"tolerance is {tolerance!r:.80}; give a number of at least 0, for example 1e-4")
+    if network is not None and not isinstance(network, VGG):
+        raise UsageError(f"network is of type {type(network).__name__}; give a VGG, as npvgg.load(\"vgg16.h5\") gives it")
+    given = runs.opened(a, "A"), runs.opened(b, "B")
+    net = next((known.architecture for known in (network, *given) if known and known.architecture), None)
+    pair = matching.matched(*given, net)
+    ours, reference = pair.a, pair.b
+    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in in_order_of_data(pair, given, net))
     first = next((row for row in rows if row.verdict == DIVERGES), None)
-    hints = ()
+    findings = suspects.Findings()
     if first:
-        layers = network.architecture.layers if network else recorded_layers(ours) or recorded_layers(reference)
-        hints = suspects.explain(first.name, ours, reference, first.tolerance, layers, network and network.parameters)
-    return Comparison(rows, first, tuple(hints), described(ours), described(reference),
+        layers = net.layers if net else ()
+        findings = suspects.explain(first.name, ours, reference, first.tolerance, layers, network and network.parameters)
+    return Comparison(rows, first, findings, pair.notes, *(run.about for run in given),
                       tuple(name for name in ours if name not in reference),
                       tuple(name for name in reference if name not in ours))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer in both traces."""
+    """One layer in both runs."""
 
     name: str
     shapes: tuple                         # (A's, B's)
@@ -62,8 +67,9 @@ class Comparison:
 
     rows: tuple
     first: Row | None                     # the first layer that diverges
-    hints: tuple                          # sentences about its likely cause
-    a: str                                # what the traces say about themselves
+    findings: suspects.Findings           # about its likely cause
+    notes: tuple                          # how names and layouts were understood
+    a: str                                # what the runs say about themselves
     b: str
     only_in_a: tuple
     only_in_b: tuple
@@ -72,6 +78,11 @@ class Comparison:
     def diverges(self):
         """Whether any layer diverges."""
         return self.first is not None
+
+    @property
+    def hints(self):
+        """The sentences about the likely cause of the first layer that diverges."""
+        return self.findings.causes + self.findings.remarks
 
     def text(self, width=None):
         """The verdict, then one line a layer, on a terminal of so many columns (`text_table`)."""
@@ -93,6 +104,7 @@ class Comparison:
         logits = self.rows[-1]
         if logits.argmax_flips is not None:
             yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {counted(logits.shapes[0][0], 'picture')}"
+        yield from self.notes
         for which, missing in (("A", self.only_in_a), ("B", self.only_in_b)):
             if missing:
                 yield f"not compared, only in {which}: {', '.join(missing)}"
@@ -110,12 +122,32 @@ class Comparison:
         return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1), width=width)
 
     def as_dict(self):
-        """The same as plain values for JSON; infinite gaps, which JSON lacks, are null."""
+        """The same as plain values for JSON; infinite gaps, which JSON lacks, are null.
+
+        {"verdict": "agree" or "diverge", "first": the first layer that diverges or null, "run": "A" or "B" where the other
+        one alone is what npvgg computes there, "causes": [{"name", "layer", "evidence"}], "layers": [one object a layer], …}
+        """
         return {
-            "diverges": self.diverges, "first": self.first and self.first.name, "hints": list(self.hints),
-            "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a), "only_in_b": list(self.only_in_b),
-            "layers": [plain(row) for row in self.rows],
+            "verdict": "diverge" if self.diverges else "agree", "diverges": self.diverges,
+            "first": self.first and self.first.name, "run": self.findings.wrong,
+            "causes": [{"name": cause, "layer": self.first.name, "evidence": f"accounts for all but {self.first.tolerance:g}"}
+                       for cause in self.findings.causes],
+            "hints": list(self.hints), "notes": list(self.notes), "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a),
+            "only_in_b": list(self.only_in_b), "layers": [plain(row) for row in self.rows],
         }
+
+    def to_json(self) -> str:
+        """What `as_dict` gives as one line of JSON, which is what `npvgg parity --json` prints."""
+        return json.dumps(self.as_dict(), allow_nan=False)
+
+
+def in_order_of_data(pair, given, net):
+    """The names that both runs of a Matched have, in the order in which the data flows."""
+    names = [name for name in pair.a if name in pair.b]
+    if not given[0].has_order:
+        names = [name for name in pair.b if name in pair.a]
+    places = {name: place for place, name in enumerate(["input", *(layer.name for layer in net.layers), "prob"] if net else ())}
+    return sorted(names, key=places.get) if places.keys() >= set(names) else names
 
 
 def judged(name, ours, reference, tolerance):
@@ -128,18 +160,6 @@ def judged(name, ours, reference, tolerance):
     verdict = EQUAL if not gap.unequal else CLOSE if gap.within(tolerance) else DIVERGES
     flips = difference.argmax_flips(ours, reference) if ours.ndim == 2 else None
     return Row(name, (ours.shape, reference.shape), tolerance, gap, flips, verdict)
-
-
-def recorded_layers(trace):
-    """The layers of the architecture that a trace file names; () for a plain dict."""
-    text = getattr(trace, "architecture_json", "")
-    return Architecture.from_json(text).layers if text else ()
-
-
-def described(trace):
-    """What a trace file says about itself; "" for a plain dict."""
-    facts = (getattr(trace, fact, "") for fact in ("path", "model_name", "made_by"))
-    return "; ".join(str(fact) for fact in facts if fact)
 
 
 def reason(row):

@@ -7,6 +7,8 @@ Every suspect is a mistake people make when they port a network.  It is tried, n
 
 The second kind needs the layer's parameters, where it has any.  If nothing fits, the usual causes are listed.
 """
+from dataclasses import dataclass
+
 import numpy as np
 
 from npvgg.errors import ShapeError
@@ -31,8 +33,17 @@ USUAL_CAUSES = {
 }
 
 
-def explain(name: str, a: dict, b: dict, tolerance: float, layers=(), parameters: dict | None = None) -> list[str]:
-    """Where {layer: array} a and b first diverge, by name → sentences about the likely cause.
+@dataclass(frozen=True)
+class Findings:
+    """What `explain` has found, in sentences."""
+
+    causes: tuple = ()                    # mistakes that were tried and turn one run into the other
+    remarks: tuple = ()                   # usual causes, where none of those fits; and which run npvgg computes
+    wrong: str | None = None              # "A" or "B" where the other one alone is what npvgg computes
+
+
+def explain(name: str, a: dict, b: dict, tolerance: float, layers=(), parameters: dict | None = None) -> Findings:
+    """Where {layer: array} a and b first diverge, by name → what is likely to be the cause.
 
     `layers`: those of the network, in order; `parameters`: {"conv1_1/weight": array} of one of the runs, or of both.
     """
@@ -45,14 +56,15 @@ def explain(name: str, a: dict, b: dict, tolerance: float, layers=(), parameters
     causes = [*rearranged(ours, reference, maps, tolerance), *misnamed(name, a, b, tolerance)]
     if not causes and ours.shape == reference.shape:
         causes = [*confined(ours, reference, tolerance), *scaled(ours, reference, tolerance)]
-    verdict = []
+    verdict, right = [], []
     if layer and before and before[-1] == order[order.index(name) - 1]:
-        mistakes, verdict = recomputed(layer, np.asarray(b[before[-1]]), ours, reference, maps, tolerance, parameters or {})
+        x = np.asarray(b[before[-1]])
+        mistakes, verdict, right = recomputed(layer, x, ours, reference, maps, tolerance, parameters or {})
         causes += mistakes
     operation = layer.op if layer else name
     if not causes and operation in USUAL_CAUSES:
-        causes = [f"usual causes: {USUAL_CAUSES[operation]}"]
-    return causes + verdict
+        verdict = [f"usual causes: {USUAL_CAUSES[operation]}", *verdict]
+    return Findings(tuple(causes), tuple(verdict), {"A": "B", "B": "A"}[right[0]] if len(right) == 1 else None)
 
 
 # ------------------------------------------------------------------------------------------------- arrays
@@ -181,11 +193,11 @@ MISTAKES = {
 def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
     """The layer from its input x (N, …), with each mistake and without: whose array is it?
 
-    Two lists of sentences: the mistakes that explain one of the runs, and which run is right.
+    Three lists: sentences of the mistakes that explain one of the runs, a sentence of which run is right, those that are.
     """
     own = [parameters.get(f"{layer.name}/{kind}") for kind, _ in layer.shapes]
     if any(array is None for array in own):
-        return [], []
+        return [], [], []
     op, options = REFERENCE[layer.op], dict(layer.options)
     if layer.op not in BATCH_NORMS:                       # one picture that differs is enough, unless the batch matters
         differing = (n for n in range(min(len(ours), len(reference))) if not same(ours[n], reference[n], tolerance))
@@ -200,13 +212,13 @@ def recomputed(layer, x, ours, reference, maps, tolerance, parameters):
     try:
         answer = op(x, *own, **options)
     except ShapeError as error:
-        return [], [f"the network given is not that of the traces: {error}"]
+        return [], [f"the network given is not that of the traces: {error}"], []
     right = [run for run, y in runs.items() if same(y, answer, tolerance)]
     mistakes = [f"{run} is {layer.name} {mistake}" for mistake, variant in variants.items()
                 for run, y in runs.items() if run not in right and same(y, variant(op, x, *own, **options), tolerance)]
     if right:
-        return mistakes, [f"{right[0]} is what npvgg computes for {layer.name} from B's input of that layer"]
-    return mistakes, [f"neither run is what npvgg computes for {layer.name} from B's input of that layer"]
+        return mistakes, [f"{right[0]} is what npvgg computes for {layer.name} from B's input of that layer"], right
+    return mistakes, [f"neither run is what npvgg computes for {layer.name} from B's input of that layer"], right
 
 
 def bordered(x, padding, mode):

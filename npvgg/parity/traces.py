@@ -6,12 +6,14 @@
                    architecture                                   JSON, or "" where it is not known
                    model_name, made_by = "npvgg 0.1.0, jit tier, float32", dtype = "float32"
                    input_sha256                                   of the bytes of the array that entered the network
+                   preset, pictures_sha256                        how it was prepared, from which files; JSON, where known
                    digest, complete = 1
       /conv1_1     (N, 64, 224, 224)  float32 or float64          attribute sha256 of its bytes
       …
 
 N may be any number of images, the same for every array.  `storage/hdf5_format.py` describes the container.
 """
+import hashlib
 import json
 import os
 import re
@@ -26,15 +28,18 @@ from npvgg.storage import hdf5_format, hdf5_reading, hdf5_writing, strict_json
 
 KIND = "npvgg trace"
 ATTRIBUTES = ("format", "layers", "architecture", "model_name", "made_by", "dtype", "input_sha256")
+OPTIONAL_ATTRIBUTES = ("preset", "pictures_sha256")
+MOST_PICTURES = 500                       # whose digests an attribute has room for
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
-def write(path, activations, *, architecture_json, model_name, made_by, input_sha256=None, dtype=None, force=False):
+def write(path, activations, *, architecture_json, model_name, made_by, input_sha256=None, dtype=None, preset=None,
+          pictures_sha256=(), force=False):
     """Write {"conv1_1": (N, …) array} as the trace file `path` → its Path.
 
     The arrays are float32 or float64; NaN and infinity are kept.  `dtype` names the arithmetic of the run, by default
-    that of the last array; `input_sha256` is by default the digest of the array called "input".  Raises ShapeError,
-    UsageError, StorageError.
+    that of the last array; `input_sha256` is by default the digest of the array called "input"; `preset` and the digests of the
+    picture files, of at most MOST_PICTURES, say how it came about.  Raises ShapeError, UsageError, StorageError.
     """
     arrays = {name: checked(name, np.asarray(array)) for name, array in activations.items()}
     counts = {array.shape[0]: name for name, array in arrays.items()}
@@ -47,8 +52,23 @@ def write(path, activations, *, architecture_json, model_name, made_by, input_sh
         "layers": json.dumps(list(arrays)), "architecture": architecture_json, "model_name": model_name,
         "made_by": made_by, "dtype": dtype or arrays[list(arrays)[-1]].dtype.name, "input_sha256": input_sha256,
     }
+    if preset is not None:
+        attributes["preset"] = preset.to_json()
+    if 0 < len(pictures_sha256) <= MOST_PICTURES:
+        attributes["pictures_sha256"] = json.dumps(list(pictures_sha256))
     hdf5_writing.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
     return Path(os.fsdecode(path))
+
+
+def digests(pictures):
+    """Picture files → the SHA-256 of each; () where one of them is no file, an array for example."""
+    found = []
+    for picture in pictures:
+        if not isinstance(picture, str | os.PathLike) or not os.path.isfile(picture):
+            return ()
+        with open(picture, "rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return tuple(found)
 
 
 def read(path):
@@ -62,7 +82,8 @@ def read(path):
     header = contents.attributes[""]
     return Trace(
         path=Path(contents.path), shapes={name: entry.shape for name, entry in contents.entries.items()},
-        architecture_json=header["architecture"], contents=contents,
+        architecture_json=header["architecture"], contents=contents, preset_json=header.get("preset", ""),
+        pictures_sha256=tuple(strict_json.read(header.get("pictures_sha256", "[]"))),
         **{name: header[name] for name in ("model_name", "made_by", "dtype", "input_sha256")})
 
 
@@ -81,6 +102,8 @@ class Trace(Mapping):
     input_sha256: str
     shapes: dict = field(repr=False)          # {"conv1_1": (N, …)}
     contents: hdf5_reading.Contents = field(repr=False)
+    preset_json: str = ""
+    pictures_sha256: tuple = ()               # of the files, one a picture; () where they are not known
     verified: set = field(repr=False, default_factory=set)
 
     def __getitem__(self, name):
@@ -119,8 +142,15 @@ def checked(name, array):
 
 def expected(attributes):
     """The names of the arrays, from the attribute that lists them."""
-    if set(attributes) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in attributes.values()):
+    if (set(attributes) - set(OPTIONAL_ATTRIBUTES) != set(ATTRIBUTES)
+            or not all(isinstance(value, str) for value in attributes.values())):
         raise hdf5_reading.Malformed("its attributes are not those of a trace")
+    try:
+        digests = strict_json.read(attributes.get("pictures_sha256", "[]"))
+    except ValueError:
+        digests = None
+    if not isinstance(digests, list) or not all(map(hdf5_format.is_sha256, digests)):
+        raise hdf5_reading.Malformed("its attribute pictures_sha256 does not list digests")
     try:
         names = strict_json.read(attributes["layers"])
     except ValueError:

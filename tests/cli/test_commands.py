@@ -18,6 +18,7 @@ from npvgg.architecture import NAMES, architecture
 from npvgg.counting import describe, operations
 from npvgg.errors import EXIT_STATUSES, INTERRUPTED, PARTIAL_SUCCESS, NpvggError, UsageError
 from npvgg.kernels import tiers
+from npvgg.parity import traces
 from weights_convert import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -241,10 +242,21 @@ def test_trace_and_parity_find_no_gap_between_tiers(tiny_file, pictures, tmp_pat
     for tier in tiers.LADDER:
         run = npvgg("trace", pictures / "a.png", "-o", tmp_path / f"{tier}.h5", "--model", tiny_file, "--tier", tier)
         assert (run.status, run.out.strip()) == (0, str(tmp_path / f"{tier}.h5"))
+    trace = traces.read(tmp_path / "jit.h5")
+    assert len(trace.pictures_sha256) == 1 and images.Preset.from_json(trace.preset_json).crop == 32
     for tier in tiers.LADDER[1:]:
         run = npvgg("parity", tmp_path / f"{tier}.h5", tmp_path / "reference.h5")
         assert run.status == 0 and "conv1_1" in run.out
     assert json.loads(npvgg("parity", tmp_path / "jit.h5", tmp_path / "reference.h5", "--json").out)["diverges"] is False
+
+
+def test_parity_takes_arrays_of_other_programs(tiny, tmp_path):
+    arrays = tiny.trace(np.zeros((1, 3, 32, 32), np.float32))
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **arrays | {"fc8": arrays["fc8"] + 1})
+    run = npvgg("parity", tmp_path / "b.npz", tmp_path / "a.npz", "--json")
+    found = json.loads(run.out)
+    assert (run.status, found["verdict"], found["first"]) == (1, "diverge", "fc8")
 
 
 def test_parity_of_two_pictures_ends_with_1(tiny_file, pictures, tmp_path):

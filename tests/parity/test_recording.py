@@ -1,4 +1,5 @@
 """PyTorch's trace of a checkpoint, and ours of the same checkpoint converted."""
+import hashlib
 import sys
 
 import numpy as np
@@ -98,6 +99,8 @@ def test_several_pictures_and_another_preset(torch, picture, tmp_path):
     trace = traces.read(record(source, [picture, picture], tmp_path / "trace.h5", preset="cifar10"))
     assert trace["input"].shape == (2, 3, 32, 32)
     np.testing.assert_array_equal(trace["input"], images.batch([picture] * 2, images.preset("cifar10")))
+    assert images.Preset.from_json(trace.preset_json).name == "cifar10"
+    assert trace.pictures_sha256 == (hashlib.sha256(picture.read_bytes()).hexdigest(),) * 2
     assert trace.made_by.startswith("PyTorch 2") and trace.model_name.startswith("vgg.pth ")
 
 

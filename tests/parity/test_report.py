@@ -143,6 +143,24 @@ def test_as_dict_is_json_and_holds_every_layer(right):
     assert found["layers"][0]["largest_gap"] == 0 and found["layers"][-1]["argmax_flips"] == 0
 
 
+def test_to_json_is_the_verdict_the_run_that_is_wrong_and_the_causes(vgg, x, right):
+    wrong = with_parameter(vgg, "fc8/bias", np.zeros_like).trace(x)
+    for a, b, run in ((wrong, right, "A"), (right, wrong, "B")):
+        found = json.loads(report.compare(a, b, vgg).to_json())
+        assert (found["verdict"], found["first"], found["run"]) == ("diverge", "fc8", run)
+        cause = {"name": f"{run} is fc8 without its bias", "layer": "fc8", "evidence": "accounts for all but 0.0001"}
+        assert cause in found["causes"]
+        assert found["hints"][:len(found["causes"])] == [cause["name"] for cause in found["causes"]]
+    agreed = json.loads(report.compare(right, right).to_json())
+    assert (agreed["verdict"], agreed["first"], agreed["run"], agreed["causes"]) == ("agree", None, None, [])
+
+
+def test_usual_causes_are_no_causes(right):
+    noise = np.random.default_rng(0).standard_normal(right["input"].shape)
+    found = report.compare({"input": noise}, {"input": right["input"]}).as_dict()
+    assert found["causes"] == [] and found["hints"][0].startswith("usual causes: ")
+
+
 def test_traces_without_a_common_layer_are_refused():
     with pytest.raises(UsageError, match="no layer in common: A holds a, B holds b"):
         report.compare({"a": np.zeros((1, 2))}, {"b": np.zeros((1, 2))})

@@ -92,8 +92,9 @@ ARRAY_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", ARRAY_FAULTS)
-@pytest.mark.parametrize("name", ["input", "conv1_1", "pool2"])
+@pytest.mark.parametrize("name, fault", [
+    (name, fault) for name in ("input", "conv1_1", "pool2") for fault in ARRAY_FAULTS
+    if (name, fault) != ("input", "channels last")])                      # which is turned before anything is compared
 def test_a_rearranged_array_is_recognised(right, name, fault):
     change, sentence = ARRAY_FAULTS[fault]
     comparison = report.compare(right | {name: change(right[name])}, right)

@@ -118,6 +118,25 @@ def test_what_is_no_trace_is_one_sentence(tmp_path, arrays, error, sentence):
     assert not list(tmp_path.iterdir())
 
 
+def test_digests_are_those_of_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"one")
+    digest = hashlib.sha256(b"one").hexdigest()
+    assert traces.digests([tmp_path / "a", str(tmp_path / "a")]) == (digest, digest)
+    assert traces.digests([tmp_path / "a", tmp_path / "b"]) == traces.digests([np.zeros(3)]) == traces.digests(["-"]) == ()
+    written = traces.write(tmp_path / "t.h5", activations(1), **RUN, pictures_sha256=(digest,))
+    assert traces.read(written).pictures_sha256 == (digest,)
+    written = traces.write(tmp_path / "u.h5", activations(1), **RUN, pictures_sha256=(digest,) * (traces.MOST_PICTURES + 1))
+    assert traces.read(written).pictures_sha256 == ()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '["ab"]', "[", "null"])
+def test_digests_that_are_none_are_refused(tmp_path, text):
+    attributes = dict.fromkeys(traces.ATTRIBUTES[1:], "") | {"layers": '["a"]', "pictures_sha256": text}
+    traces.hdf5_writing.write(tmp_path / "a.h5", traces.KIND, ONE, {"": attributes})
+    with pytest.raises(BadFileError, match="pictures_sha256 does not list digests"):
+        traces.read(tmp_path / "a.h5")
+
+
 def test_an_existing_trace_is_kept_unless_forced(path):
     before = path.read_bytes()
     with pytest.raises(UsageError, match="trace.h5 exists already"):

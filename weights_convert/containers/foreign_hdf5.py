@@ -25,8 +25,14 @@ DTYPES = {f"{order}{kind}{size}" for order, kinds in (("<", {"f": (2, 4, 8), "i"
           for kind, sizes in kinds.items() for size in sizes}
 
 
-def read(file):
-    """An opened file → ({path: array}, {group path: {name: text}}).  Raises BadFileError."""
+OF_KERAS = "as no weights of Keras do; give a file that model.save or model.save_weights wrote"
+
+
+def read(file, advice=OF_KERAS):
+    """An opened file → ({path: array}, {group path: {name: text}}).
+
+    Raises BadFileError, which ends with `advice` where the file holds what other programs' files may well hold, such as text.
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
         file.seek(0)
@@ -35,7 +41,7 @@ def read(file):
         alarm = threading.Timer(SECONDS, child.kill)
         alarm.start()
         try:
-            return received(child.stdout)
+            return received(child.stdout, advice)
         except EOFError:
             ended = child.wait()
             how = f"was ended by signal {-ended}" if ended < 0 else f"gave up with status {ended}"
@@ -47,7 +53,7 @@ def read(file):
             child.wait()
 
 
-def received(stream):
+def received(stream, advice=OF_KERAS):
     """What hdf5_child writes → ({path: array}, attributes).  Raises EOFError where it ends early."""
     line = stream.readline(LONGEST_HEADER)
     if not line.endswith(b"\n"):
@@ -66,7 +72,7 @@ def received(stream):
     if said["refused"]:
         what = f"it is an HDF5 file that {printable(str(said['refused']), 200)}"
         if said.get("is_harmless") is True:
-            raise BadFileError(f"{what}, as no weights of Keras do; give a file that model.save or model.save_weights wrote")
+            raise BadFileError(f"{what}, {advice}")
         raise hostile(what)
     arrays = {}
     for path, shape, dtype in described:
