@@ -23,10 +23,12 @@ def convert(file: Path, out: Path, **options: Any) -> "Report":
 
 
 def understood(tensors: "dict[str, np.ndarray]", **options: Any) -> "Understood":
-    """{key: array} → the network that they are, as `weights_convert.convert.understood` has it."""
+    """{key: array} → the network that they are, as `weights_convert.convert.understood` has it; its parameters are copies."""
+    import numpy as np
+
     from weights_convert.convert import understood
 
-    return understood(tensors, **options)
+    return understood({key: np.array(array) for key, array in tensors.items()}, **options)
 
 
 def read_hdf5(path: Path) -> "dict[str, np.ndarray]":

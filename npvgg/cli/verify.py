@@ -36,12 +36,12 @@ def command(models, test_data, thorough, threads, tier):
 
     None of these shows that the right thing was written: a file that was written wrong agrees with itself.  With --test-data
     also inputs whose answers the source's own runtime recorded are run; exit status 1 if one of them differs by more than
-    rounding explains.
+    rounding explains.  Of several files one that fails is reported, the others are checked, and the exit status is 8.
     """
     from npvgg import classify, projections
+    from npvgg.cli import several
 
-    diverges = False
-    for model in models:
+    def check(model):
         vgg = classify.load(model, verify=True, offline=True, threads=threads, tier=tier)
         gap = vgg.run_self_test()
         print(f"{vgg.source}: {len(vgg.parameters)} tensors match their digests; the self-test is off by {gap:.1e} of the "
@@ -51,13 +51,14 @@ def command(models, test_data, thorough, threads, tier):
             gap = vgg.run_layer_test()
             print(f"{vgg.source}: {len(vgg.architecture.layers)} layers of a float64 run are as recorded; they are off by "
                   f"at most {gap:.1e} of their norm, {projections.BOUND:.0e} is allowed")
-        if test_data:
-            diverges |= not run_tests(vgg, test_data)
+        return int(bool(test_data) and not run_tests(vgg, test_data))
+
+    status = several.each(models, check)
     given = {"--thorough": thorough, "--test-data": test_data}
     left = [f"{what} ({option})" for option, what in NOT_COVERED.items() if not given[option]]
     if left:
         print("\n".join(text_table.wrapped(f"not covered: {'; '.join(left)}", text_table.terminal_width())))
-    return int(diverges)
+    return status
 
 
 def prepared(vgg):

@@ -35,3 +35,10 @@ def test_a_model_that_cannot_be_fetched_does_not_end_the_others(monkeypatch):
     monkeypatch.setattr(hub, "download", lambda name, **options: hub.locate(name))
     run = npvgg("download", "vgg16", hub.DEFAULT)
     assert (run.status, run.out) == (8, f"{hub.locate()}\n") and "vgg16 would have to be fetched" in run.err
+
+
+def test_a_file_that_is_bad_does_not_end_a_check_of_several(tmp_path):
+    (tmp_path / "bad.h5").write_bytes(b"nothing of npvgg's")
+    run = npvgg("verify", tmp_path / "bad.h5", hub.locate())
+    assert run.status == 8 and "bad.h5" in run.err and "tensors match their digests" in run.out
+    assert npvgg("verify", tmp_path / "bad.h5").status == 3
