@@ -77,8 +77,9 @@ def entered(builder, layer, x_shape):
     builder.inputs.append(0)
     if layer.op == "conv2d" and algorithm_for(x_shape, layer, builder.algorithm, is_first=True) == "first":
         y = builder.need(Picture(builder.half(), builder.images, channels, height, width))
-        builder.step("pad_picture", builder.images * channels, y=(y.region, 0), y_image=y.image, y_plane=y.plane, y_row=y.row,
-                     **outside, channels=channels)
+        chunk = max(1, height * channels * builder.images // builder.TASKS)
+        builder.step("pad_picture", builder.images * channels * ceil_div(height, chunk), y=(y.region, 0), y_image=y.image,
+                     y_plane=y.plane, y_row=y.row, **outside, channels=channels, chunk=chunk)
     else:
         y = builder.features(channels) if len(x_shape) == 2 else builder.map(channels, height, width)
         chunk = max(1, height * y.blocks * builder.images // builder.TASKS)

@@ -12,7 +12,7 @@ from npvgg.kernels.compiling.flags import part
 from npvgg.kernels.engine.float32.epilogue import finish_compensated_pixels
 from npvgg.kernels.engine.float32.feature_map import clear_border, copy_vector
 from npvgg.kernels.engine.float32.places import at, x_at, y_at
-from npvgg.kernels.engine.float32.product import LEAST_ROWS, finished_product, tile_product
+from npvgg.kernels.engine.float32.product import FINISHED_ROWS, LEAST_FINISHED_ROWS, LEAST_ROWS, finished_product, tile_product
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, SEGMENT
@@ -216,7 +216,7 @@ def first_convolution_task(step, task, scratch):
 def first_convolution_row(step, image, i, scratch):
     """Row i of one image: (C, H+2, W+2) → the same row of all channels of y, with bias, batch norm and ReLU."""
     x = at(step.x, image * step.x_image + i * step.x_row)
-    pieces = ceil_div(step.y_width, ROWS)
+    pieces = ceil_div(step.y_width, FINISHED_ROWS)
     for block in range(0, step.outputs, VECTORS):
         b = at(step.weights, block * LANES * step.channels * FIRST_KERNEL * FIRST_KERNEL)
         tail = at(step.tail, PARTS * block * LANES)
@@ -226,10 +226,10 @@ def first_convolution_row(step, image, i, scratch):
             y, target = y_at(step, image, block, i, done), at(scratch, ROWS * LANES)
             # A row narrower than the least product goes through the scratch, which also takes the second vector of a panel
             # that has one block of channels only.
-            whole = count >= LEAST_ROWS
+            whole = count >= LEAST_FINISHED_ROWS
             first = y if whole else target
             second = at(first, step.y_plane) if whole and block + 1 < step.outputs else scratch
-            product_of_picture(max(count, LEAST_ROWS), at(x, done), step.x_row, step.x_plane, b, first,
+            product_of_picture(max(count, LEAST_FINISHED_ROWS), at(x, done), step.x_row, step.x_plane, b, first,
                                (second - first) // FLOAT, step.channels * FIRST_KERNEL, FIRST_KERNEL, tail, step.floor)
             if not whole:
                 for pixel in range(count):

@@ -66,18 +66,21 @@ def begin_plane(step, image, block, first):
 
 @part
 def pad_picture_task(step, task, scratch):
-    """One channel of (N, C, H, W) → the same of (N, C, H+2, W+2), with its border."""
-    image, channel = task // step.channels, task % step.channels
+    """Rows of one channel of (N, C, H, W) → the same of (N, C, H+2, W+2), with the border beside them."""
+    image, channel, first, last = plane_of(step, task, step.height, step.channels)
+    width, source_row, target_row = step.width, step.x_row, step.y_row
     source = floats_from(at(step.x, image * step.x_image + channel * step.x_plane))
     target = floats_from(at(step.y, image * step.y_image + channel * step.y_plane))
-    target[:step.y_row] = 0
-    target[step.y_plane - step.y_row:step.y_plane] = 0
-    for row in range(step.height):
-        start = (row + 1) * step.y_row
+    for row in range(first, last):
+        start = (row + 1) * target_row
         target[start] = 0
-        for column in range(step.width):
-            target[start + 1 + column] = source[row * step.x_row + column]
-        target[start + 1 + step.width] = 0
+        for column in range(width):
+            target[start + 1 + column] = source[row * source_row + column]
+        target[start + 1 + width] = 0
+    if first == 0:
+        target[:target_row] = 0
+    if last == step.height:
+        target[step.y_plane - target_row:step.y_plane] = 0
 
 
 @part

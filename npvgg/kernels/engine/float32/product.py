@@ -29,6 +29,10 @@ from npvgg.kernels.engine.float32.vectors import kernel
 from npvgg.kernels.engine.machine import COLUMNS, LANES, ROWS, SHAPE, VECTORS
 
 LEAST_ROWS = min(SHAPE.row_counts)
+# Of a finished product the sums of the chains before it stay in registers beside the chain's own, so it has half as many rows.
+FINISHED_ROWS = max(ROWS // 2, 4)
+FINISHED_COUNTS = range(FINISHED_ROWS // 2, FINISHED_ROWS + 1)
+LEAST_FINISHED_ROWS = FINISHED_COUNTS[0]
 
 
 def tile_product(row_step, depth, is_compensated=False):
@@ -51,7 +55,7 @@ def tile_product(row_step, depth, is_compensated=False):
                                summed, asked)
             emit_stores(v, sums, v.floats(c), c_step, fresh, is_compensated)
 
-        for_each_count(v, rows, emit)
+        for_each_count(v, rows, SHAPE.row_counts, emit)
     return product
 
 
@@ -72,18 +76,18 @@ def finished_product(row_step, depth):
                 for r in range(count):
                     v.store(end.after(sums[r, s]), place_of(v, v.floats(c), c_step, r, s))
 
-        for_each_count(v, rows, emit)
+        for_each_count(v, rows, FINISHED_COUNTS, emit)
     return product
 
 
-def for_each_count(v, rows, emit):
-    """emit(count) in a branch of its own for each number of rows."""
+def for_each_count(v, rows, counts, emit):
+    """emit(count) in a branch of its own for each number of rows, the last of `counts` by default."""
     builder = v.builder
     done = builder.append_basic_block("done")
     full = builder.append_basic_block("rows")
     switch = builder.switch(rows, full)
-    for count in SHAPE.row_counts:
-        if count == ROWS:
+    for count in counts:
+        if count == counts[-1]:
             builder.position_at_end(full)
         else:
             builder.position_at_end(builder.append_basic_block("rows"))
