@@ -8,14 +8,17 @@ The text is Python, and is searched and never run.  Without to_rgb channels are 
 Source: mmengine/runner/runner.py, save_checkpoint; mmpretrain/models/utils/data_preprocessor.py.
 """
 import re
+from dataclasses import replace
 
 from npvgg import images
 from npvgg.errors import UsageError
+from npvgg.images.presets import INTERPOLATIONS
 
 TEXTS = ("cfg", "config")                 # in "meta", of mmengine and of mmcv
 NUMBERS = r"\s*[\[(]([\d.,\s e+-]{1,200})[\])]"
 NORMALISE = re.compile(r"(?:data_preprocessor|img_norm_cfg)\s*=\s*dict\(([^()]{0,1000})\)")
 RESIZE = re.compile(r"\bscale\s*=\s*(\d{1,4})\b|\bsize\s*=\s*\((\d{1,4}),\s*-1\)")
+INTERPOLATION = re.compile(r"\binterpolation\s*=\s*['\"](\w{1,20})['\"]")
 CROP = re.compile(r"\bcrop_size\s*=\s*(\d{1,4})\b")
 
 
@@ -33,7 +36,11 @@ def preparation(meta: dict) -> tuple:
     if len(presets) != 1:
         return None, ("its configuration was not understood in what it says of mean and std; without --preset pictures are "
                       "prepared as mmpretrain does",)
-    return presets.pop(), ("pictures are prepared as its configuration says",)
+    chosen = presets.pop()
+    assumed = () if ways(text) else (
+        f"its configuration was not understood in how it resizes and crops; {chosen.resize}, then {chosen.crop} from the "
+        f"centre, {chosen.interpolation}, was assumed (--preset)",)
+    return chosen, ("pictures are prepared as its configuration says", *assumed)
 
 
 def preset(words, text):
@@ -42,8 +49,16 @@ def preset(words, text):
                  re.search(rf"\b{name}\s*={NUMBERS}", words) else () for name in ("mean", "std"))
     usual = images.preset("mmpretrain")
     order = "L" if len(mean) == 1 else "RGB" if re.search(r"\bto_rgb\s*=\s*True\b", words) else "BGR"
+    resize, crop, interpolation = ways(text) or (usual.resize, usual.crop, usual.interpolation)
+    recipe = images.Preset("its configuration", resize, crop, mean, std, divisor=1, interpolation=interpolation, order=order)
+    return usual if replace(recipe, name=usual.name) == usual else recipe
+
+
+def ways(text):
+    """(resize, crop, interpolation) as the whole text says; None where it says none, several, or what npvgg has not."""
     resizes = {int(first or second) for first, second in RESIZE.findall(text)}
     crops = set(map(int, CROP.findall(text)))
-    sides = (resizes.pop(), crops.pop()) if len(resizes) == len(crops) == 1 else (usual.resize, usual.crop)
-    is_usual = (mean, std, order, *sides) == (usual.mean, usual.std, usual.order, usual.resize, usual.crop)
-    return usual if is_usual else images.Preset("its configuration", *sides, mean, std, divisor=1, order=order)
+    interpolations = set(INTERPOLATION.findall(text)) or {"bilinear"}             # what OpenMMLab's own transforms default to
+    if len(resizes) != 1 or len(crops) != 1 or len(interpolations) != 1 or not interpolations <= set(INTERPOLATIONS):
+        return None
+    return resizes.pop(), crops.pop(), interpolations.pop()

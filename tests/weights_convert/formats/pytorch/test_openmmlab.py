@@ -44,6 +44,20 @@ def test_other_numbers_are_taken(name, text, change, field, value):
     assert sentences == ("pictures are prepared as its configuration says",)
 
 
+def test_another_interpolation_is_taken():
+    text = NEWER.format(**USUAL).replace("edge='short'", "edge='short', interpolation='bicubic'")
+    preset, sentences = openmmlab.preparation({"cfg": text})
+    assert preset.interpolation == "bicubic" and len(sentences) == 1
+
+
+@pytest.mark.parametrize("change", [("edge='short'", "interpolation='area'"), ("crop_size=224", "size=224"),
+                                    ("scale=(224, 224)", "scale=224"), ("scale=(224, 224)", "interpolation='cubic'")])
+def test_ways_of_resizing_that_are_not_understood_are_said(change):
+    preset, (_, sentence) = openmmlab.preparation({"cfg": NEWER.format(**USUAL).replace(*change)})
+    assert preset == images.preset("mmpretrain")
+    assert "256, then 224 from the centre, bilinear, was assumed (--preset)" in sentence
+
+
 @pytest.mark.parametrize("text", [NEWER.format(**USUAL | {"mean": "1, 2"}), NEWER.format(**USUAL | {"mean": "1, -, 3"}),
                                   NEWER.format(**USUAL) + NEWER.format(**USUAL | {"mean": "1, 2, 3"}),
                                   NEWER.format(**USUAL).replace("58.395", "0")])
