@@ -9,13 +9,12 @@ from npvgg.architecture import Architecture
 from npvgg.checks import check_flags
 from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
-from npvgg.storage import atomic_file
+from npvgg.storage import atomic_file, hdf5_writing
 from weights_convert import catalog, export, formats, keys, recognition, schemes, verify
 from weights_convert.recognition import Known
 from weights_convert.schemes.naming import Scheme
 
-WEIGHTS_FILE = (".h5", ".hdf5", "")       # endings of npvgg's own format
-KERAS_FILE = ".weights.h5"                # and of Keras', which npvgg does not write
+KERAS_FILE = ".weights.h5"                # how Keras calls its own weights, which npvgg does not write
 GRAPHS = ("onnx", "keras-model", "caffe")     # schemes of files that hold their layers in order
 FACTS = ("padding_mode", "has_lrn", "head", "pooling", "eps", "output")       # what a file may prove of its network
 
@@ -58,7 +57,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     check_flags(checksum=checksum, force=force, dry_run=dry_run, softmax=softmax, sigmoid=sigmoid)
     file, out = Path(file), Path(out)
     atomic_file.refuse_inputs(out, [file])
-    is_export = out.suffix.lower() not in WEIGHTS_FILE
+    is_export = out.suffix.lower() not in hdf5_writing.ENDINGS
     if out.name.lower().endswith(KERAS_FILE):
         raise UsageError(f"{out} is called as Keras' own weights are, which npvgg does not write; give a name such as "
                          f"{out.name[:-len(KERAS_FILE)] or 'vgg'}.h5 for an npvgg weights file")
@@ -71,6 +70,7 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(file, key=key, checksum=checksum)
+    atomic_file.refuse_inputs(out, read.files)                       # in a folder, and shards of an index
     published = catalog.published(file.name, read.sha256) if preset is None and "preset" not in read.stated else None
     sentences = [published.sentence] if published else []
     stated = read.stated | ({"preset": images.preset(published.preset)} if published else {})

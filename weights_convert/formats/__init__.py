@@ -44,9 +44,9 @@ def read(path: Path, *, key: str | None = None, checksum: bool = True) -> FileCo
         contents = description.without_array(reader_of(file, size, torch)(file, size))
         file.seek(0)
         stated, metadata, remarks = folder.described(path)
-        return replace(contents, sha256=hashlib.file_digest(file, "sha256").hexdigest(), stated=stated | contents.stated,
-                       metadata=metadata | contents.metadata, remarks=(*contents.remarks, *remarks),
-                       assumptions=(*contents.assumptions, *remarks))
+        return replace(contents, files=(path, *contents.files), sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+                       stated=stated | contents.stated, metadata=metadata | contents.metadata,
+                       remarks=(*contents.remarks, *remarks), assumptions=(*contents.assumptions, *remarks))
 
 
 def reader_of(file, size, torch):

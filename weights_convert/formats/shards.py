@@ -57,6 +57,7 @@ def read(file, size, one):
     if wrong:
         raise BadFileError(f"index and shards disagree about {quoted(wrong)}; fetch them again")
     return FileContents(tensors={key: tensors[key] for key in places}, remarks=tuple(remarks),
+                        files=tuple(folder / name for name in names),
                         container=f"{len(names)} shards ({', '.join(containers)})")
 
 

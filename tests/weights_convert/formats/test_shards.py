@@ -55,6 +55,24 @@ def test_all_shards_are_read(tmp_path, ending, stem, whole):
     assert sum(remark.startswith("shard ") and "SHA-256" in remark for remark in found.remarks) == 3
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_shard_is_written_over(tmp_path, whole):
+    path = sharded(tmp_path, "safetensors", stem="model")
+    shard = tmp_path / "model-00001-of-00003.safetensors"
+    before = shard.read_bytes()
+    with pytest.raises(UsageError, match="00001-of-00003.safetensors is a file that is read; give another name"):
+        convert(tmp_path if whole else path, shard, force=True)
+    assert shard.read_bytes() == before
+
+
+def test_the_file_of_a_folder_is_not_written_over(tmp_path):
+    write(tmp_path / "model.safetensors", state())
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="is a file that is read; give another name"):
+        convert(tmp_path, tmp_path / "model.safetensors", force=True)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_a_shard_alone_is_refused(tmp_path):
     sharded(tmp_path, count=2)
     with pytest.raises(BadFileError, match="shard 1 of 2.*pytorch_model.bin.index.json"):
