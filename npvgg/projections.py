@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npvgg.arithmetic import ceil_div
 from npvgg.gap import gaps, ratio
 
 COUNT = 9
@@ -53,7 +54,7 @@ def picture(channels: int, seed: int) -> np.ndarray:
 
 def random_bytes(count: int, seed: int) -> np.ndarray:
     """The first bytes of PCG64(seed), as every NumPy gives them (NEP 19: a bit generator's own stream never changes)."""
-    return np.random.PCG64(seed).random_raw(-(-count // 8)).astype("<u8").view(np.uint8)[:count]
+    return np.random.PCG64(seed).random_raw(ceil_div(count, 8)).astype("<u8").view(np.uint8)[:count]
 
 
 def digest_of(class_names: Sequence[str] | None) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from npvgg import text
 from npvgg.cli.progress import ERROR, say
-from npvgg.errors import PARTIAL_SUCCESS
+from npvgg.cli.several import status_of
 from npvgg.storage import atomic_file
 
 COLUMNS = ("image", "rank", "label", "index", "probability", "logit", "error", "output")
@@ -35,11 +35,9 @@ def deliver(stream, total, net, write):
         best = f"{'at most ' if len(guesses) > 1 else ''}{max(guesses)[0]:.4f}"
         say(f"{which}: the best of {net.num_classes} classes has {best}, hardly more than a guess; `npvgg verify` checks the "
             "weights, `npvgg inspect` shows how they want pictures prepared", ERROR)
-    if not failures:
-        return 0
-    if total > 1:
+    if failures and total > 1:
         say(f"{len(failures)} of {total} pictures could not be classified", ERROR)
-    return failures[0] if len(failures) == total else PARTIAL_SUCCESS
+    return status_of(failures, total)
 
 
 def is_guess(answer, net):

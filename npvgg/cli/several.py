@@ -20,6 +20,11 @@ def each(names: Iterable[str], do: Callable[[str], int]) -> int:
                 raise
             say(f"{error}", ERROR)
             failures.append(error.exit_code)
-    if failures:
-        return failures[0] if len(failures) == len(names) else PARTIAL_SUCCESS
-    return max(statuses)
+    return status_of(failures, len(names)) or max(statuses)
+
+
+def status_of(failures: list[int], total: int) -> int:
+    """The exit statuses of those that failed among `total` → that of the command: 0 for none, PARTIAL_SUCCESS for some."""
+    if not failures:
+        return 0
+    return failures[0] if len(failures) == total else PARTIAL_SUCCESS
