@@ -20,7 +20,7 @@ OPERATIONS = {
     "dense": dense,
     "batchnorm1d": batchnorm1d,
     "dropout": dropout,
-    "batch_statistics": batch_statistics,
+    "batch_statistics": batch_statistics,                 # a piece of the forward pass
 }
 
 
