@@ -32,14 +32,21 @@ def conv2d(g, x, weight, bias=None, *, padding=1, wanted=contracts.WANTED):
     contracts.check("conv2d", g, x, weight, bias, padding=padding, wanted=wanted)
     gradients = {}
     if "x" in wanted:
-        kh, kw = weight.shape[2:]
-        turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
-        gradients["x"] = convolved(bordered(g, kh - 1 - padding, kw - 1 - padding), turned, padding=0)
+        gradients["x"] = of_x(g, weight, padding)
     if "weight" in wanted:
         gradients["weight"] = of_weight(g, x, weight.shape, padding)
     if "bias" in wanted and bias is not None:
         gradients["bias"] = channel_sums(g)
     return gradients
+
+
+def of_x(g, weight, padding):
+    """g (N, O, H′, W′) → the gradient of x, (N, C, H, W)."""
+    turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
+    rows, columns = (side - 1 - padding for side in weight.shape[2:])
+    if rows == columns >= 0:
+        return convolved(g, turned, padding=rows)
+    return convolved(bordered(g, rows, columns), turned, padding=0)
 
 
 def bordered(g, rows, columns):
