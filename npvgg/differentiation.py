@@ -68,9 +68,13 @@ class Backward:
         `loss` is a function of the logits that gives (L, ∂L/∂logits), or {layer: ∂L/∂its output} for any layers.  In `training`
         batch norm takes the statistics of the batch, and a dropout layer the boolean array that `masks` has under its name;
         without one it is the identity.  `of` names what is asked for, by default every weight and bias that the loss depends
-        on: "conv1_1/weight" a parameter, "conv5_3" a layer's output, "input" the pictures.  `checkpoint` keeps the input of
-        each block (conv1_1 … pool1, and so on) and computes the block again on the way back: the same bits for a second forward
-        pass and, with batch norm, about a quarter less memory; the first block, half of all activations, is whole in any case.  ShapeError and UsageError for what does not fit.
+        on: "conv1_1/weight" a parameter, "conv5_3" a layer's output, "input" the pictures.
+
+        `checkpoint` keeps the input of each block (conv1_1 … pool1, and so on) and computes the block again on the way back:
+        the same bits for a second forward pass and, with batch norm, about a quarter less memory.  More cannot be saved: the
+        first block has half of all activations and is whole in any case.
+
+        ShapeError and UsageError for what does not fit.
         """
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
@@ -104,7 +108,7 @@ class Backward:
         """"conv1_1/weight" or "conv1_1" → how many layers lie before it; −1 for the input."""
         return self.position[path.partition("/")[0]]
 
-    def checked_wanted(self, of, end):
+    def checked_wanted(self, of: str | Iterable[str] | None, end: int) -> dict[str, str]:
         """{name as asked for: path or paper name} of what lies before layer number `end`; UsageError for what there is not."""
         learned = [f"{layer.name}/{kind}" for layer in self.layers[:end] for kind, _ in layer.shapes if kind in LEARNED]
         if of is None:
@@ -116,7 +120,7 @@ class Backward:
                                  "own is zero; leave it out, or give the gradient of a later layer")
         return wanted
 
-    def canonical(self, name):
+    def canonical(self, name: str) -> str:
         """Any name of a layer, of a weight or bias, or of the input → the paper's."""
         layer, slash, kind = name.partition("/")
         if name == INPUT:
@@ -128,13 +132,13 @@ class Backward:
             raise UsageError(f"there is no gradient of {name!r:.80}; {layer.name} has {has}")
         return f"{layer.name}{slash}{kind}"
 
-    def checked_gradients(self, loss):
+    def checked_gradients(self, loss: Loss) -> dict[str, np.ndarray]:
         """{any name of a layer: array} → {its paper name: array}; UsageError where that is no such thing."""
         if not isinstance(loss, Mapping) or not loss:
             raise UsageError(f"the loss is {loss!r:.80}; give a function of the logits, or {{layer: gradient of its output}}")
         return {canonical_layer(self.architecture, name): gradient for name, gradient in loss.items()}
 
-    def checked_masks(self, masks, training):
+    def checked_masks(self, masks: Mapping[str, np.ndarray] | None, training: bool) -> dict[str, np.ndarray]:
         """The masks as {paper name: array}; UsageError for one that no dropout would apply."""
         if masks is None:
             return {}

@@ -4,6 +4,7 @@
     vgg(x)                                             (N, 3, H, W) → (N, classes) logits
     vgg.features("cat.jpg", ["relu5_3", "fc7"])        → {"relu5_3": (1, 512, 14, 14), "fc7": (1, 4096)}
     vgg.trace("cat.jpg")                               → every intermediate array under its paper name
+    vgg.gradients(x, {"fc8": g}, of=["input"])         → {"input": ∂L/∂x, (N, 3, H, W)} where g is ∂L/∂fc8
     vgg.predict("cat.jpg", top=3)                      → [Prediction(label, probability, logit, index), …]
     vgg.with_parameters({"fc8/bias": array})           another VGG
     vgg.with_head("avg7 flatten 4096 relu drop 10")    another VGG: its features, and a head of fresh parameters
@@ -26,6 +27,7 @@ from npvgg import images, initialisation, labels, projections, summary, weights
 from npvgg.architecture import BLOCKS, Architecture, architecture
 from npvgg.checks import check_choice, refuse_unknown
 from npvgg.counting import describe
+from npvgg.differentiation import Backward, Loss
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
@@ -158,6 +160,29 @@ class VGG:
         """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""
         x = self.prepare(inputs)
         return {"input": x} | self.runner.trace(x)
+
+    def gradients(self, x: np.ndarray, loss: Loss, of: str | Iterable[str] = "input", *,
+                  checkpoint: bool = False) -> dict[str, np.ndarray]:
+        """(N, C, H, W) in the network's dtype → {name as asked for: gradient of the loss with respect to it}.
+
+        `loss` is a function of the logits that gives (L, ∂L/∂logits), as those of npvgg.training.losses, or {layer: ∂L/∂its
+        output} for any layers.  `of` names the input ("input"), layers' outputs ("conv5_3") and weights and biases
+        ("conv1_1/weight"); layers may be called as in `features`.  Batch norm and dropout are those of inference;
+        differentiation.Backward computes those of training too.  `checkpoint` as there.
+
+        UsageError for a name that does not exist, ShapeError for arrays that do not fit, BadFileError where the weights file
+        was changed.
+        """
+        self.check_file()
+        return self.backward(self.parameters, x, loss, training=False, of=of, checkpoint=checkpoint).gradients
+
+    @property
+    def backward(self) -> Backward:
+        """What computes its gradients; it is made at the first call and not packed."""
+        if "kept_backward" not in self.__dict__:
+            made = Backward(self.architecture, self.options.tier, self.options.threads)
+            self.__dict__.setdefault("kept_backward", made)
+        return self.__dict__["kept_backward"]
 
     def predict(self, inputs: Any, top: int = 5) -> list[labels.Prediction] | list[list[labels.Prediction]]:
         """One picture → [Prediction, …], the `top` most probable first; several pictures → a list of such lists."""

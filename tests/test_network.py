@@ -1,4 +1,5 @@
-"""The forward pass as a whole, in every tier."""
+"""The forward pass as a whole, in every tier, and its gradients."""
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -400,3 +401,35 @@ def test_a_head_of_another_meaning_dtype_or_none_at_all(tiny, tmp_path):
 def test_a_head_that_makes_no_sense_is_refused(tiny, head, options, words):
     with pytest.raises(UsageError, match=words):
         tiny.with_head(head, **options)
+
+
+# ------------------------------------------------------------------------------------------------- gradients
+
+
+def test_gradients_are_those_of_inference(tiny):
+    """Of ½·Σ logits², whose gradient is the logits: by the slope along one direction of the input, in float64."""
+    vgg = tiny.using(dtype=np.float64)
+    rng, h = np.random.default_rng(0), 1e-6
+    x, direction = rng.standard_normal((2, 2, 3, 32, 32))
+    gradient = vgg.gradients(x, lambda logits: (0.5 * np.vdot(logits, logits), logits))["input"]
+    above, below = (0.5 * np.linalg.norm(vgg.forward(x + step * direction)) ** 2 for step in (h, -h))
+    assert (above - below) / (2 * h) == pytest.approx(np.vdot(gradient, direction), rel=1e-6)
+
+
+@pytest.mark.parametrize("tier", tiers.LADDER)
+def test_gradients_of_layers_and_parameters_have_their_shapes_on_every_tier(tiny, tier):
+    vgg = tiny.using(tier=tier, threads=1)
+    x = vgg.prepare(np.zeros((40, 50, 3), np.uint8))
+    found = vgg.gradients(x, {"logits": np.ones((1, 4), np.float32)}, ["input", "features.0/weight", "relu5_2", "bn1_1/bias"])
+    shapes = {name: gradient.shape for name, gradient in found.items()}
+    assert shapes == {"input": x.shape, "features.0/weight": (4, 3, 3, 3), "relu5_2": vgg.forward(x, "relu5_2").shape,
+                      "bn1_1/bias": (4,)}
+    assert all(gradient.dtype == np.float32 for gradient in found.values())
+    assert vgg.backward is vgg.backward and vgg.backward.options.tier == tier
+
+
+def test_a_packed_network_gives_the_same_gradients(tiny):
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
+    g = {"fc8": np.ones((1, 4), np.float32)}
+    before = tiny.gradients(x, g)["input"]
+    assert np.array_equal(pickle.loads(pickle.dumps(tiny)).gradients(x, g)["input"], before)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import npvgg
-from npvgg import images, initialisation, network, parameters, runner
+from npvgg import differentiation, images, initialisation, network, parameters, runner
 from npvgg.storage import identity
+from npvgg.training import losses
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {"VGG", "NpvggError", "Prediction", "create", "list_models", "load", "predict"}
@@ -65,6 +66,8 @@ def public_functions():
     yield from (("load", npvgg.load), ("predict", npvgg.predict))
     for module, names in ((network, ("VGG", "load_file", "create")), (runner, ("Options", "Runner")),
                           (initialisation, ("initial", *initialisation.INITIALISATIONS)),
+                          (differentiation, ("Backward",)),
+                          (losses, ("cross_entropy", "binary_cross_entropy", "mean_squared_error")),
                           (parameters, ("sealed",)), (identity, ("FileIdentity", "MappedFile", "mapped_file"))):
         for name in names:
             member = getattr(module, name)
@@ -97,12 +100,14 @@ ODD = (None, 5, b"x", [], np.zeros(3), "\udce9", 10**30)
     lambda value: npvgg.load().using(dtype=value), lambda value: npvgg.load().features("a.png", value),
     lambda value: npvgg.load().forward(np.zeros((1, 3, 32, 32), np.float32), value),
     lambda value: npvgg.load().with_head(value),
+    lambda value: npvgg.load().gradients(np.zeros((1, 3, 32, 32), np.float32), value),
+    lambda value: npvgg.load().gradients(np.zeros((1, 3, 32, 32), np.float32), {"fc6": np.zeros((1, 10), np.float32)}, value),
     lambda value: list(npvgg.classify.stream([], npvgg.load(), batch=value)),
     lambda value: npvgg.load().save(value), lambda value: npvgg.parity.compare(value, value),
     lambda value: npvgg.parity.compare([np.ones((1, 2))], [np.ones((1, 2))], value, tolerance=value),
     lambda value: npvgg.parity.record(value, value), lambda value: npvgg.parity.record(npvgg.load(), value, value),
 ], ids=["load", "verify", "locate", "download", "list_models", "create", "dtype", "default_preset", "preset", "find",
-        "interpolation", "using", "features", "forward", "with_head", "stream", "save", "compare", "network",
+        "interpolation", "using", "features", "forward", "with_head", "loss", "of", "stream", "save", "compare", "network",
         "record", "input"])
 def test_an_odd_argument_is_answered_in_a_sentence(call, monkeypatch, tmp_path):
     monkeypatch.setenv("NPVGG_OFFLINE", "1")

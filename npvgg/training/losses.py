@@ -5,6 +5,7 @@
 All sums are float64; the gradient has the dtype of the logits.  NaN and infinities in the logits come out in the value.
 """
 import numpy as np
+from numpy.typing import ArrayLike
 
 from npvgg.errors import ShapeError, UsageError
 from npvgg.kernels.contracts import check_arrays, check_number
@@ -12,7 +13,8 @@ from npvgg.kernels.reference.log_softmax import log_softmax
 
 
 @np.errstate(all="ignore")                   # NaN and infinities are answers, not accidents
-def cross_entropy(logits: np.ndarray, targets, *, smoothing: float = 0.0, weights=None) -> tuple[float, np.ndarray]:
+def cross_entropy(logits: np.ndarray, targets: ArrayLike, *, smoothing: float = 0.0,
+                  weights: ArrayLike | None = None) -> tuple[float, np.ndarray]:
     """Soft-max cross-entropy: logits (N, C), targets (N,) or (N, C) → the loss, and its gradient (N, C).
 
         L = −1/D · Σ_n,c  w[c] · q[n, c] · l[n, c]                    l = log_softmax(logits)
@@ -41,7 +43,8 @@ def cross_entropy(logits: np.ndarray, targets, *, smoothing: float = 0.0, weight
 
 
 @np.errstate(all="ignore")                   # NaN and infinities are answers, not accidents
-def binary_cross_entropy(logits: np.ndarray, targets, *, positive_weights=None) -> tuple[float, np.ndarray]:
+def binary_cross_entropy(logits: np.ndarray, targets: ArrayLike, *,
+                         positive_weights: ArrayLike | None = None) -> tuple[float, np.ndarray]:
     """Sigmoid cross-entropy of independent labels: logits (N, C), targets (N, C) → the loss, and its gradient (N, C).
 
         L = 1/(N·C) · Σ  p·t · softplus(−z) + (1 − t) · softplus(z)          softplus(z) = ln(1 + exp(z)), z the logits
@@ -60,7 +63,7 @@ def binary_cross_entropy(logits: np.ndarray, targets, *, positive_weights=None) 
 
 
 @np.errstate(all="ignore")                   # NaN and infinities are answers, not accidents
-def mean_squared_error(y: np.ndarray, targets) -> tuple[float, np.ndarray]:
+def mean_squared_error(y: np.ndarray, targets: ArrayLike) -> tuple[float, np.ndarray]:
     """Mean of the squared differences: y and targets of one shape → the loss, and its gradient of that shape.
 
         L = 1/n · Σ  (y − target)²                    n: how many numbers y has
