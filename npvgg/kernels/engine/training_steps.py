@@ -27,6 +27,7 @@ from npvgg.kernels.engine.winograd import positions, tile_for
 SUMS, COEFFICIENTS, TAPS = 2, 3, 9      # vectors a plane or a block: see float32/gradients/batch_norm.py
 TILE_PARTS = 8                  # into how many parts the tiles are divided, each with sums of its own
 PART_SUMS = 1 << 20             # bytes of them: with more, each position is a task of its own over all tiles
+OUTPUT_BLOCKS = 4               # of a convolution whose products share the transformed inputs in the first-level cache
 INPUTS = 512                    # of a dense layer, a task
 
 GROUPS = {                      # the first layer of a group: those that may follow it, in this order
@@ -81,6 +82,15 @@ def build(chain, x_shape, threads):
             for rows in (forward, builder.rows)]
 
 
+class TrainingMap(Map):
+    """A feature map with no more room than the tiles of its own convolution need: small maps are most of a training network."""
+
+    def room(self, side):
+        """Pixels from the border on, for `side` of them."""
+        tile = tile_for(self.height, self.width)
+        return ceil_div(side, tile) * tile + 2
+
+
 @dataclass
 class TrainingBuilder(Builder):
     """Steps of both programs: what is read again on the way back has a region of its own."""
@@ -95,18 +105,24 @@ class TrainingBuilder(Builder):
 
     def keep(self, channels, height, width):
         """A feature map that stays until the way back."""
-        layout = Map("", self.images, channels, height, width)
-        return Map(self.region(layout.floats), *[getattr(layout, name) for name in ("images", "channels", "height", "width")])
+        return self.needed(TrainingMap, channels, height, width)
 
     def keep_rows(self, channels):
         """Rows of features that stay until the way back."""
-        return Rows(self.region(Rows("", self.images, channels).floats), self.images, channels)
+        return self.needed(Rows, channels)
+
+    def needed(self, kind, *shape):
+        """A layout of that kind in a region of its own."""
+        return kind(self.region(kind("", self.images, *shape).floats), self.images, *shape)
+
+    def map(self, channels, height, width):
+        """A feature map in the half that is not being read."""
+        return self.need(TrainingMap(self.half(), self.images, channels, height, width))
 
     def picture(self, x_shape):
         """The steps that bring the pictures into the form that the first convolution reads."""
         _, channels, height, width = x_shape
-        layout = Picture("", self.images, channels, height, width)
-        y = Picture(self.region(layout.floats), self.images, channels, height, width)
+        y = self.needed(Picture, channels, height, width)
         chunk = max(1, height * channels * self.images // self.TASKS)
         self.step("pad_picture", self.images * channels * ceil_div(height, chunk), y=(y.region, 0), y_image=y.image, y_plane=y.plane,
                   y_row=y.row, x=("x", 0), x_image=channels * height * width, x_plane=height * width, x_row=width, height=height,
@@ -249,7 +265,7 @@ def weight_gradient(builder, x, dy, layer):
         builder.step("transform", x.blocks * ceil_div(total, part), **common, chunk=part)
         part = ceil_div(total, max(1, builder.TASKS // dy.blocks))
         builder.step("transform_gradient", dy.blocks * ceil_div(total, part), **common, chunk=part)
-        builder.step("multiply_gradient", places * dy.blocks, **common)
+        builder.step("multiply_gradient", places * ceil_div(dy.blocks, OUTPUT_BLOCKS), **common, chunk=OUTPUT_BLOCKS)
     builder.thread_room(TAPS * LANES)
     builder.step("filter_gradient", outputs, inputs=x.blocks, outputs=dy.blocks, tile=tile, parts=parts, sums=("sums", 0), **target)
 

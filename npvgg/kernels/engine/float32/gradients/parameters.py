@@ -75,12 +75,19 @@ def pack_winograd_task(step, task, scratch):
     depth, panels = step.inputs * LANES, (step.outputs + VECTORS - 1) // VECTORS
     outer, inner = (TAPS, step.channels * TAPS) if step.rotated else (step.channels * TAPS, TAPS)
     columns, rows = (step.channels, step.filters) if step.rotated else (step.filters, step.channels)
+    first, sign = (TAPS - 1, -1) if step.rotated else (0, 1)
+    count = min(COLUMNS, columns - panel * COLUMNS)
+    for place in range(TAPS * COLUMNS):
+        room[place] = 0
     for row in range(block * LANES, (block + 1) * LANES):
-        for column in range(COLUMNS):
-            output = panel * COLUMNS + column
-            for tap in range(TAPS):
-                place = output * outer + row * inner + (TAPS - 1 - tap if step.rotated else tap)
-                room[tap * COLUMNS + column] = source[place] if output < columns and row < rows else np.float32(0)
+        if row < rows:
+            for column in range(count):
+                place = (panel * COLUMNS + column) * outer + row * inner + first
+                for tap in range(TAPS):
+                    room[tap * COLUMNS + column] = source[place + sign * tap]
+        elif row == rows:
+            for place in range(TAPS * COLUMNS):
+                room[place] = 0
         target = at(step.y, (panel * depth + row) * COLUMNS)
         if step.tile == 4:
             filters_transform_4(scratch, target, panels * depth * COLUMNS)

@@ -26,6 +26,7 @@ from npvgg.kernels.engine.machine import LANES, VECTORS
 from npvgg.kernels.engine.winograd import PAIRS, filter_matrix
 
 TAPS = FIRST_KERNEL**2
+TILES = 128             # whose products are added in registers, while they and their neighbours lie in the first-level cache
 
 
 def transformed(v, g):
@@ -72,14 +73,16 @@ def transform_gradient(step, first, last, block, target, origin):
 
 
 @part
-def add_outer_products(step, count, u, v, sums, block, fresh):
-    """One position: sums (+)= Σ over `count` tiles of u ⊗ v, for one block of outputs and all inputs; addresses."""
+def add_outer_products(step, count, u, v, sums, blocks, fresh):
+    """One position: sums (+)= Σ over `count` tiles of u ⊗ v, for `blocks` blocks of outputs and all inputs; addresses."""
     width = step.inputs * LANES
-    for half in range(0, LANES, OUTER_ROWS):
-        for column in range(0, step.inputs, VECTORS):
-            outer_product(OUTER_ROWS, min(VECTORS, step.inputs - column), count, at(u, half), LANES, 1,
-                          at(v, column * step.slots * LANES), LANES, step.slots * LANES,
-                          at(sums, (block * LANES + half) * width + column * LANES), width, fresh)
+    for column in range(0, step.inputs, VECTORS):
+        vectors, right = min(VECTORS, step.inputs - column), at(v, column * step.slots * LANES)
+        for block in range(blocks):
+            left, target = at(u, block * step.slots * LANES), at(sums, block * LANES * width + column * LANES)
+            for row in range(0, LANES, OUTER_ROWS):
+                outer_product(OUTER_ROWS, vectors, count, at(left, row), LANES, 1, right, LANES, step.slots * LANES,
+                              at(target, row * width), width, fresh)
 
 
 @part
@@ -97,9 +100,8 @@ def weight_gradient_task(step, task, scratch):
         for block in range(step.outputs):
             transform_gradient(step, first, last, block, at(u, block * step.slots * LANES), first)
         for position in range(positions):
-            for block in range(step.outputs):
-                add_outer_products(step, last - first, at(u, position * step.m_position + block * step.slots * LANES),
-                                   at(scratch, position * step.v_position), at(sums, position * size), block, first == start)
+            add_outer_products(step, last - first, at(u, position * step.m_position), at(scratch, position * step.v_position),
+                               at(sums, position * size), step.outputs, first == start)
 
 
 @part
@@ -113,11 +115,15 @@ def transform_gradient_task(step, task, scratch):
 
 @part
 def multiply_gradient_task(step, task, scratch):
-    """One position and one block of outputs, over all tiles: v and m → `sums`."""
-    position, block = task // step.outputs, task % step.outputs
-    size = step.outputs * LANES * step.inputs * LANES
-    add_outer_products(step, step.images * step.tiles, at(step.m, position * step.m_position + block * step.slots * LANES),
-                       at(step.v, position * step.v_position), at(step.sums, position * size), block, 1)
+    """One position and `chunk` blocks of outputs, over all tiles: v and m → `sums`."""
+    groups, row = ceil_div(step.outputs, step.chunk), LANES * step.inputs * LANES
+    position, block = task // groups, task % groups * step.chunk
+    total = step.images * step.tiles
+    u = at(step.m, position * step.m_position + block * step.slots * LANES)
+    v, sums = at(step.v, position * step.v_position), at(step.sums, (position * step.outputs + block) * row)
+    for tile in range(0, total, TILES):
+        add_outer_products(step, min(TILES, total - tile), at(u, tile * LANES), at(v, tile * LANES), sums,
+                           min(step.chunk, step.outputs - block), tile == 0)
 
 
 def gradient_of_filter(m):
