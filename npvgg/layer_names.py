@@ -34,6 +34,20 @@ def canonical_layer(net: Architecture, name: str) -> str:
     raise UsageError(f"{net.name} has no layer {name!r:.80}{meant(name, [*names, *aliases])}; it has {', '.join(names)}")
 
 
+def asked_for(names: str | Iterable[str]) -> list[str]:
+    """The layers that a caller names, as a list; UsageError where there is none, or something else."""
+    try:
+        listed = [names] if isinstance(names, (str, bytes)) else list(names)
+    except TypeError:
+        raise UsageError(f"the layers asked for are {names!r:.80}; give a list of names such as ['relu5_3', 'fc7']") from None
+    if not listed:
+        raise UsageError("no layer was asked for; name at least one, for example ['relu5_3']")
+    for name in listed:
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r:.80} is no name of a layer; give text, for example 'relu5_3'")
+    return listed
+
+
 def torchvision_names(net: Architecture) -> dict:
     """{'features.0': 'conv1_1', …, 'classifier.6': 'fc8'}: position in torchvision's two Sequentials → paper name.
 

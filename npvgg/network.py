@@ -29,7 +29,7 @@ from npvgg.counting import describe
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
-from npvgg.layer_names import canonical_layer
+from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
 from npvgg.storage import hdf5_writing
@@ -403,20 +403,6 @@ def put(vgg, name, value):
 
 
 # ------------------------------------------------------------------------------------------------- arguments
-
-
-def asked_for(names):
-    """The layers that a caller names, as a list; UsageError where there is none, or something else."""
-    try:
-        listed = [names] if isinstance(names, (str, bytes)) else list(names)
-    except TypeError:
-        raise UsageError(f"the layers asked for are {names!r:.80}; give a list of names such as ['relu5_3', 'fc7']") from None
-    if not listed:
-        raise UsageError("no layer was asked for; name at least one, for example features(x, ['relu5_3'])")
-    for name in listed:
-        if not isinstance(name, str):
-            raise UsageError(f"{name!r:.80} is no name of a layer; give text, for example 'relu5_3'")
-    return listed
 
 
 def checked_names(names, net):

@@ -19,8 +19,15 @@ SEALED = WeakValueDictionary()            # {id: array}: those that own memory o
 def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """{path: array} → the same in the order of `net.parameters`, read-only.
 
-    An array that can still be written is copied; one that is sealed, or mapped for reading, is taken as it is.
-    ShapeError unless there is exactly one array for each path of the Architecture, of its shape, all float32 or all float64,
+    An array that can still be written is copied; one that is sealed, or mapped for reading, is taken as it is.  ShapeError as
+    `check` raises it.
+    """
+    check(net, parameters)
+    return Parameters({path: unchanging(parameters[path]) for path in net.parameters})
+
+
+def check(net, parameters: Mapping[str, np.ndarray]) -> None:
+    """ShapeError unless there is exactly one array for each path of the Architecture, of its shape, all float32 or all float64,
     in the machine's byte order, contiguous in C order and aligned.
     """
     if not isinstance(parameters, Mapping):
@@ -33,7 +40,6 @@ def checked(net, parameters: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarra
     if faults:
         (what, remedy), more = faults[0], f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise ShapeError(f"the parameters are not those of {net.name}: {what}{more}; {remedy}")
-    return Parameters({path: unchanging(parameters[path]) for path in net.parameters})
 
 
 class Parameters(Mapping):

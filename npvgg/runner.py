@@ -96,7 +96,7 @@ class Runner:
 
         ShapeError where x does not fit, BadFileError where the weights file was changed since it was opened.
         """
-        self.check(x)
+        check_input(self.architecture, self.dtype, x)
         for file in self.files:
             file.check()
         plan = self.plan
@@ -126,19 +126,20 @@ class Runner:
                 self.chosen = tiers.choose(BELOW if self.options.tier == ENGINE else self.options.tier)
         return self.chosen
 
-    def check(self, x: np.ndarray) -> None:
-        """ShapeError unless x is an array (N, C, H, W) of the network's channels and dtype, large enough for its layers."""
-        net, channels = self.architecture, self.architecture.input_channels
-        if type(x) not in ARRAYS:
-            raise ShapeError(f"x is a {type(x).__name__} and no NumPy array; convert it with np.array(x, np.{self.dtype}), or "
-                             "give pictures to vgg(…), which prepares them")
-        if x.ndim != 4 or x.shape[1] != channels:
-            raise ShapeError(f"x has shape {x.shape} and this {net.name} takes (N, {channels}, H, W); give pictures to vgg(…), "
-                             "which prepares them, or move the channels behind the number of pictures")
-        if x.dtype != self.dtype:
-            raise ShapeError(f"x is {x.dtype} and the network {self.dtype}; convert it with x.astype(np.{self.dtype}), or run "
-                             "the network with using(dtype=…)")
-        check_size(net, x.shape[2:])
+
+def check_input(net: Architecture, dtype: np.dtype, x: np.ndarray) -> None:
+    """ShapeError unless x is an array (N, C, H, W) of the network's channels and dtype, large enough for its layers."""
+    channels = net.input_channels
+    if type(x) not in ARRAYS:
+        raise ShapeError(f"x is a {type(x).__name__} and no NumPy array; convert it with np.array(x, np.{dtype}), or give "
+                         "pictures to vgg(…), which prepares them")
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ShapeError(f"x has shape {x.shape} and this {net.name} takes (N, {channels}, H, W); give pictures to vgg(…), "
+                         "which prepares them, or move the channels behind the number of pictures")
+    if x.dtype != dtype:
+        raise ShapeError(f"x is {x.dtype} and the network {dtype}; convert it with x.astype(np.{dtype}), or run the network "
+                         "with using(dtype=…)")
+    check_size(net, x.shape[2:])
 
 
 @lru_cache(256)

@@ -61,10 +61,13 @@ FLOORS = [
     ["npvgg.standard_streams"],
     ["npvgg.command_line"],
     ["npvgg.heads", "npvgg.kernels.contracts", "npvgg.parameters", "npvgg.projections"],
-    ["npvgg.architecture"],
+    ["npvgg.architecture", "npvgg.kernels.gradients.contracts"],
     ["npvgg.counting", "npvgg.layer_names", "npvgg.initialisation", "npvgg.kernels.compiling", "npvgg.kernels.reference"],
+    ["npvgg.kernels.gradients.reference"],
     ["npvgg.summary"],
+    ["npvgg.training.losses"],
     ["npvgg.kernels.jit", "npvgg.kernels.engine.winograd", "npvgg.kernels.engine.machine"],
+    ["npvgg.kernels.gradients.jit"],
     ["npvgg.kernels.engine.steps"],
     ["npvgg.kernels.engine.float32.vectors", "npvgg.kernels.engine.float32.memory", "npvgg.kernels.engine.float32.places"],
     ["npvgg.kernels.engine.float32.epilogue", "npvgg.kernels.engine.float32.meeting", "npvgg.kernels.engine.float32.filters"],
@@ -83,6 +86,7 @@ FLOORS = [
     ["npvgg.weights_page"],
     ["npvgg.plan"],
     ["npvgg.runner"],
+    ["npvgg.differentiation"],
     ["npvgg.network"],
     *([f"weights_convert.{name}" for name in names] for names in CONVERTER_FLOORS),
     ["npvgg.converter"],
@@ -95,7 +99,7 @@ FLOORS = [
     ["npvgg.__main__", "weights_convert.__main__"],
 ]
 # Packages whose own module says what is inside.
-ROOFS = ("npvgg", "npvgg.kernels", "weights_convert", "weights_convert.containers")
+ROOFS = ("npvgg", "npvgg.kernels", "npvgg.kernels.gradients", "npvgg.training", "weights_convert", "weights_convert.containers")
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "fast", "new", "old", "v2"}
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime"}
 
@@ -172,14 +176,17 @@ def test_every_module_begins_with_a_docstring():
 
 
 def test_the_reference_needs_numpy_only():
-    outside = {name.split(".")[0] for path in (ROOT / "npvgg/kernels/reference").glob("*.py") for name in imports(path)}
+    folders = ROOT / "npvgg/kernels/reference", ROOT / "npvgg/kernels/gradients/reference"
+    outside = {name.split(".")[0] for folder in folders for path in folder.glob("*.py") for name in imports(path)}
     assert outside - {"npvgg"} - set(sys.stdlib_module_names) == {"numpy"}
 
 
 @pytest.mark.parametrize("tier", tiers.LADDER)
-def test_tiers_never_import_each_other(tier):
-    others = tuple(f"npvgg.kernels.{other}" for other in tiers.LADDER if other != tier)
-    for path in (ROOT / "npvgg/kernels" / tier).rglob("*.py"):
+@pytest.mark.parametrize("package", ["npvgg.kernels", tiers.GRADIENTS])
+def test_tiers_never_import_each_other(tier, package):
+    others = tuple(f"{package}.{other}" for package in ("npvgg.kernels", tiers.GRADIENTS)
+                   for other in tiers.LADDER if other != tier)
+    for path in ROOT.joinpath(*package.split("."), tier).rglob("*.py"):
         assert not any(name.startswith(others) for name in imports(path)), path
 
 

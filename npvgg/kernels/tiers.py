@@ -11,18 +11,19 @@ from npvgg.text import meant, said
 
 LADDER = ("reference", "jit", "engine")   # each rung overrides the ones below it
 DEFAULT = LADDER[-1]
+GRADIENTS = "npvgg.kernels.gradients"     # the package whose rungs hold the operations run backwards
 ALGORITHMS = ("auto", "winograd", "direct")   # for the engine's 3×3 convolutions
 
 
-def choose(tier):
-    """'jit' → {operation: function}.
+def choose(tier, package="npvgg.kernels"):
+    """'jit' → {operation: function}, with package=GRADIENTS those of the operations' gradients.
 
     Raises UsageError for a tier that does not exist and UnsupportedError for one that cannot be imported.
     """
     operations = {}
     for rung in rungs(tier):
         try:
-            module = import_module(f"npvgg.kernels.{rung}")
+            module = import_module(f"{package}.{rung}")
         except (ImportError, OSError) as error:
             raise unloadable(rung, error) from error
         operations |= module.operations(operations)

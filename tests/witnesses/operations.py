@@ -95,17 +95,25 @@ CASES = {
 def pytorch(case, arrays):
     """PyTorch's answer to the case, as an array of the same dtype."""
     import torch
+
+    return answer_of_torch(case, [torch.from_numpy(array) for array in arrays]).numpy()
+
+
+def answer_of_torch(case, tensors):
+    """PyTorch's answer as a tensor, from which it can go backwards; batch norm and dropout as in training too."""
+    import torch
     from torch.nn import functional
+
+    def batch_norm(x, weight, bias, mean, var, eps=1e-5, training=False):
+        return functional.batch_norm(x, *(None, None) if training else (mean, var), weight, bias, training, eps=eps)
 
     answers = {
         "conv2d": lambda x, weight, bias=None, padding=1: functional.conv2d(x, weight, bias, padding=padding),
         "reflection_pad2d": lambda x, size=1: functional.pad(x, (size,) * 4, "reflect"),
         "maxpool2d": lambda x, size=2, stride=2, ceil_mode=False: functional.max_pool2d(x, size, stride,
                                                                                         ceil_mode=ceil_mode),
-        "batchnorm2d": lambda x, weight, bias, mean, var, eps=1e-5: functional.batch_norm(x, mean, var, weight, bias,
-                                                                                          eps=eps),
-        "batchnorm1d": lambda x, weight, bias, mean, var, eps=1e-5: functional.batch_norm(x, mean, var, weight, bias,
-                                                                                          eps=eps),
+        "batchnorm2d": batch_norm,
+        "batchnorm1d": batch_norm,
         "avgpool2d": lambda x, size=2, stride=2: functional.avg_pool2d(x, size, stride),
         "adaptive_maxpool2d": lambda x, size=7: functional.adaptive_max_pool2d(x, size),
         "relu": torch.relu,
@@ -116,9 +124,9 @@ def pytorch(case, arrays):
         "softmax": lambda x: functional.softmax(x, -1),
         "log_softmax": lambda x: functional.log_softmax(x, -1),
         "flatten": lambda x: torch.flatten(x, 1),
-        "dropout": lambda x, p=0.5: functional.dropout(x, p, training=False),
+        "dropout": lambda x, p=0.5, mask=None: x if mask is None else x * (torch.from_numpy(mask).to(x.dtype) / (1 - p)),
     }
-    return answers[case.op](*(torch.from_numpy(array) for array in arrays), **case.options).numpy()
+    return answers[case.op](*tensors, **case.options)
 
 
 def gap(answer, exact):
