@@ -1,6 +1,7 @@
 """Layers → the steps of a training step: forward with the batch's statistics, and backwards.
 
-    forward, backward = build(layers, x_shape, threads)
+    chain = groups(layers)
+    forward, backward = build(chain, x_shape, threads, first=0)
 
 A network is a chain of groups, each of which the two programs do as one piece:
 
@@ -36,48 +37,61 @@ GROUPS = {                      # the first layer of a group: those that may fol
 
 
 def groups(layers):
-    """Layers → [{operation: layer}] in order; None where the engine cannot train such a network."""
+    """Layers → [{operation: layer}, …] in order."""
     chain = []
     for layer in layers:
-        allowed = GROUPS[next(iter(chain[-1]))] if chain else ()
-        if layer.op in allowed and allowed.index(layer.op) >= len(chain[-1]) - 1 and layer.op not in chain[-1]:
+        op, *others = chain[-1] if chain else [None]
+        allowed = GROUPS.get(op, ())
+        if layer.op in allowed[allowed.index(others[-1]) + 1 if others else 0:]:
             chain[-1][layer.op] = layer
-        elif layer.op in GROUPS:
-            chain.append({layer.op: layer})
         else:
-            return None
-    are_trainable = all(is_trainable(group, number == 0) for number, group in enumerate(chain) if "conv2d" in group)
-    return chain if are_trainable and "conv2d" in chain[0] and any("flatten" in group for group in chain) else None
+            chain.append({layer.op: layer})
+    return chain
 
 
-def is_trainable(group, is_first):
-    """Whether there are steps for a group of a convolution: 3×3 with padding 1, a ReLU behind it, 2×2 windows side by side."""
-    layer, pool = group["conv2d"], group.get("maxpool2d")
-    _, channels, *kernel = dict(layer.shapes)["weight"]
-    return (kernel == [3, 3] and dict(layer.options) == {"padding": 1} and "relu" in group
-            and (not is_first or channels <= PICTURE_CHANNELS) and (pool is None or dict(pool.options) == WINDOW))
+def refused(layers) -> str | None:
+    """The name of the first layer that the engine cannot train, None where it can train all.
+
+    It trains 3×3 convolutions with padding 1 and a ReLU behind them, the first on a picture, 2×2 windows side by side, and a head
+    of features.
+    """
+    chain = groups(layers)
+    for number, group in enumerate(chain):
+        op, layer = next(iter(group.items()))
+        if op not in GROUPS or (number == 0) and op != "conv2d":
+            return layer.name
+        if op == "conv2d":
+            _, channels, *kernel = dict(layer.shapes)["weight"]
+            if kernel != [3, 3] or dict(layer.options) != {"padding": 1} or number == 0 and channels > PICTURE_CHANNELS:
+                return layer.name
+            if "relu" not in group:
+                return layer.name
+            if "maxpool2d" in group and dict(group["maxpool2d"].options) != WINDOW:
+                return group["maxpool2d"].name
+        if op == "dropout" and not any("flatten" in before for before in chain[:number]):
+            return layer.name
+    return None if any("dense" in group for group in chain) else layers[-1].name
 
 
-def build(chain, x_shape, threads):
+def build(chain, x_shape, threads, first):
     """What `groups` gave, on x (N, C, H, W) → the Programs forward and backward, over one arena.
 
     Arrays of forward: "x", each parameter, "logits", and for a batch norm called bn "bn/batch mean" and "bn/batch variance"; for
     a dropout called drop "drop" holds factors (N, features).  Arrays of backward: the parameters, the factors, "gradient" with
-    regard to the logits, and "∂conv1_1/weight" … for each parameter's gradient.
+    regard to the logits, and "∂conv1_1/weight" … for the gradient of each parameter of the groups from number `first` on.
     """
     builder = TrainingBuilder(None, x_shape[0], threads, "winograd")
     x, back = builder.picture(x_shape), []
-    for number, group in enumerate(chain):
-        op = next(iter(group))
-        x, undo = ADD[op](builder, x, group)
+    for group in chain:
+        x, undo = ADD[next(iter(group))](builder, x, group)
         back.append(undo)
     leaving(builder, x, y=("logits", 0), y_image=math.prod(x.shape), y_end=0)
     forward, builder.rows = builder.rows, []
     g = builder.like(x)
     builder.step("enter", builder.images * g.blocks, x=("gradient", 0), x_image=x.channels, x_plane=1, x_row=1, height=1, width=1,
                  **as_output(g), channels=x.channels, chunk=1)
-    for number, undo in reversed(list(enumerate(back))):
-        g = undo(g, number > 0)
+    for number in range(len(back) - 1, first - 1, -1):
+        g = back[number](g, number > first)
     return [Program(rows, builder.regions, builder.scratch, threads, weights=builder.weights, module=TRAINING)
             for rows in (forward, builder.rows)]
 
@@ -354,6 +368,8 @@ def add_dense(builder, x, group):
         chunk = ceil_div(outputs, builder.TASKS)
         builder.step("dense_weight_gradient", ceil_div(outputs, chunk), **common, x=(x.region, 0), x_image=x.image, chunk=chunk,
                      weight_gradient=(f"∂{layer.name}/weight", 0), bias_gradient=(f"∂{layer.name}/bias", 0))
+        if not is_input_wanted:
+            return None
         dx = builder.features(x.channels)
         builder.step("dense_input_gradient", ceil_div(inputs, INPUTS), **common, y=(dx.region, 0), y_image=dx.image, chunk=INPUTS,
                      weight=(f"{layer.name}/weight", 0))
