@@ -109,7 +109,7 @@ def engine_times(vgg, x, _, runs):
     made = plan.program(x.shape, count, vgg.options.algorithm, frozenset([last]))
     answer = {last: np.empty((len(x), *describe(vgg.architecture, x.shape[2:])[-1].output_shape), np.float32)}
     arena, samples = aligned(made.floats), []           # kept here: the steps hold its address only
-    ready = made.prepared(x, answer, arena)
+    ready = made.prepared({"x": x} | answer, arena)
     for _ in range(runs + 1):
         times = dict.fromkeys(layers, 0.0)
         for number, owners in enumerate(made.owners):

@@ -8,6 +8,7 @@
 Forwards a layer computes y = op(x, its parameters), and x is kept.  Backwards it takes g = ∂L/∂y and gives the gradients of its
 parameters, and ∂L/∂x, which is the g of the layer before it (kernels/gradients).
 """
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,11 +17,14 @@ from numbers import Real
 import numpy as np
 
 from npvgg.architecture import POOLINGS, Architecture, check_architecture
-from npvgg.checks import check_flags
-from npvgg.errors import ShapeError, UsageError
+from npvgg.checks import callers_level, check_flags
+from npvgg.computed_once import computed_once
+from npvgg.counting import describe
+from npvgg.errors import ShapeError, TierWarning, UsageError
 from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
+from npvgg.kernels.compiling.threads import number_of
 from npvgg.kernels.gradients.reference.dropout import masked
 from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import check
@@ -56,13 +60,13 @@ class Backward:
         self.architecture, self.options = architecture, Options(tier, threads)
         self.layers = architecture.layers
         self.position = {INPUT: -1} | {layer.name: position for position, layer in enumerate(self.layers)}
-        rung = BELOW if tier == ENGINE else tier        # the engine has no gradients
+        rung = BELOW if tier == ENGINE else tier        # what the engine does not do
         with MAKING:                                    # imports the tier
             self.kernels, self.gradients = tiers.choose(rung), tiers.choose(rung, tiers.GRADIENTS)
 
     def __call__(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, *, training: bool = True,
                  masks: Mapping[str, np.ndarray] | None = None, of: str | Iterable[str] | None = None,
-                 checkpoint: bool = False) -> Outcome:
+                 checkpoint: bool = False, into: Outcome | None = None) -> Outcome:
         """{path: array} and pictures (N, C, H, W) of one dtype, float32 or float64 → Outcome.
 
         `loss` is a function of the logits that gives (L, ∂L/∂logits), or {layer: ∂L/∂its output} for any layers.  In `training`
@@ -72,9 +76,11 @@ class Backward:
 
         `checkpoint` keeps the input of each block (conv1_1 … pool1, and so on) and computes the block again on the way back:
         the same bits for a second forward pass and, with batch norm, about a quarter less memory.  More cannot be saved: the
-        first block has half of all activations and is whole in any case.
+        first block has half of all activations and is whole in any case.  `into` is an earlier Outcome that is no longer
+        needed: the engine writes the gradients where its gradients lie, which saves the time of new memory.
 
-        ShapeError and UsageError for what does not fit.
+        In the engine's tier, a training step in float32 that asks for parameters alone runs on the engine's own program, and
+        anything else on the tier below.  ShapeError and UsageError for what does not fit.
         """
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
@@ -85,7 +91,11 @@ class Backward:
         lowest = min(map(self.position_of, wanted.values()))
         start = max(lowest, 0)                          # below it nothing is asked for, so nothing is kept
         sections = cut(self.layers[start:end]) if checkpoint else [self.layers[start:end]]
-        way = Way(self, parameters, training, self.checked_masks(masks, training), given or {}, set(wanted.values()), lowest)
+        masks = self.checked_masks(masks, training)
+        if (ENGINE in tiers.rungs(self.options.tier) and training and given is None and not checkpoint and x.dtype == np.float32
+                and all("/" in path for path in wanted.values()) and self.has_variances(x) and self.plan is not None):
+            return self.by_the_engine(parameters, x, loss, masks, wanted, into)
+        way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest)
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
             for layer in self.layers[:start]:
                 x = way.forward(layer, x)
@@ -103,6 +113,36 @@ class Backward:
                 g, kept = way.back(section, kept, g), None
         found = way.found | {INPUT: g}
         return Outcome(value, output, {name: found[path] for name, path in wanted.items()}, way.statistics)
+
+    @computed_once
+    def plan(self):
+        """The engine's TrainingPlan of the network; None, with a TierWarning, where it has no steps for a layer."""
+        with MAKING:                        # not at the top: the reference tier works without LLVM
+            from npvgg.kernels.engine import training, training_steps
+        lacking = training_steps.refused(self.layers)
+        if lacking is None:
+            return training.TrainingPlan(self.layers)
+        warnings.warn(f"the engine cannot train {lacking}, so gradients of this {self.architecture.name} are computed by the "
+                      f"{BELOW} tier, which is slower; choose tier={BELOW!r} where that is meant", TierWarning,
+                      stacklevel=callers_level())
+        return None
+
+    def by_the_engine(self, parameters, x, loss, masks, wanted, into):
+        """A training step by the engine's program; arguments as they were checked."""
+        shapes = {row.layer.name: row.output_shape for row in describe(self.architecture, x.shape[2:])}
+        factors = {}
+        for name, mask in masks.items():
+            layer = self.layers[self.position[name]]
+            factors[name] = masked(np.ones((len(x), *shapes[name]), np.float32), mask, **dict(layer.options))
+        value, output, gradients, statistics = self.plan.run(
+            parameters, x, lambda logits: evaluated(loss, logits), factors, set(wanted.values()), number_of(self.options.threads),
+            {} if into is None else into.gradients)
+        return Outcome(value, output, {name: gradients[path] for name, path in wanted.items()}, statistics)
+
+    def has_variances(self, x):
+        """Whether each channel of every batch norm has two values; the kernels say what is wrong where one has not."""
+        rows = describe(self.architecture, x.shape[2:])
+        return len(x) > 1 or len(x) == 1 and all(np.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op in NORMS)
 
     def position_of(self, path: str) -> int:
         """"conv1_1/weight" or "conv1_1" → how many layers lie before it; −1 for the input."""

@@ -66,7 +66,7 @@ class Plan:
             piece = x[start:start + together]
             program = self.program(piece.shape, threads, algorithm, frozenset(names))
             arena = self.arenas.take(program.floats)
-            program.run(piece, {name: answer[start:start + together] for name, answer in answers.items()}, arena)
+            program.run({"x": piece} | {name: answer[start:start + together] for name, answer in answers.items()}, arena)
             self.arenas.give_back(arena)
         return answers
 

@@ -50,8 +50,8 @@ def entry(module, name, variant):
 
 def made(module, name, variant):
     """The function from a file that was kept, or else compiled."""
-    file = code_files.name(f"engine.{name}", code_files.sources(ENGINE), variant, processor(), binding.get_process_triple(),
-                           llvmlite.__version__)
+    file = code_files.name(f"{module.removeprefix('npvgg.kernels.')}.{name}", code_files.sources(ENGINE), variant, processor(),
+                           binding.get_process_triple(), llvmlite.__version__)
     with suppress(Exception):                   # none is there, or not one that can be read or loaded, whatever LLVM says of it
         return loaded(code_files.read(file))
     code_files.announce()

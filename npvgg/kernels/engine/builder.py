@@ -27,8 +27,6 @@ class Builder:
     regions: dict = field(default_factory=dict)         # name: floats
     scratch: int = 0
     halves: int = 0
-    inputs: list = field(default_factory=list)
-    outputs: dict = field(default_factory=dict)         # name: number of a step
     owners: list = field(default_factory=list)          # of each step, the names of its layers
     weights: list = field(default_factory=list)
 

@@ -43,8 +43,7 @@ def build(layers, packed, x_shape, threads, algorithm, keep):
         builder.owners += [tuple(layer.name for layer in group)] * (len(builder.rows) - len(builder.owners))
         if not missing:
             break
-    return Program(builder.rows, builder.regions, builder.scratch, threads, builder.inputs, builder.outputs, builder.owners,
-                   builder.weights)
+    return Program(builder.rows, builder.regions, builder.scratch, threads, builder.owners, builder.weights)
 
 
 def groups(layers, keep):
@@ -72,9 +71,8 @@ def is_fusible(layer):
 def entered(builder, layer, x_shape):
     """The steps that bring x into the form that the first layer reads."""
     _, channels, height, width = (*x_shape, 1, 1)[:4]
-    outside = {"x_image": channels * height * width, "x_plane": height * width, "x_row": width, "height": height,
+    outside = {"x": ("x", 0), "x_image": channels * height * width, "x_plane": height * width, "x_row": width, "height": height,
                "width": width}
-    builder.inputs.append(0)
     if layer.op == "conv2d" and algorithm_for(x_shape, layer, builder.algorithm, is_first=True) == "first":
         y = builder.need(Picture(builder.half(), builder.images, channels, height, width))
         chunk = max(1, height * channels * builder.images // builder.TASKS)
@@ -91,8 +89,7 @@ def entered(builder, layer, x_shape):
 
 def leave(builder, x, name):
     """A step that writes x to the answer called `name`."""
-    builder.outputs[name] = len(builder.rows)
-    leaving(builder, x, y_image=math.prod(x.shape), y_end=0)
+    leaving(builder, x, y=(name, 0), y_image=math.prod(x.shape), y_end=0)
 
 
 def leaving(builder, x, **fields):

@@ -52,5 +52,5 @@ def one_layer(layer, x, arrays, algorithm="auto"):
     answer = np.empty(contracts.answer_shape(layer, x, parameters), np.float32)
     if len(x):
         program = building.build([layer], Packed(parameters), x.shape, threads.current(), algorithm, [layer.name])
-        program.run(np.require(x, requirements=["C", "A"]), {layer.name: answer}, aligned(program.floats))
+        program.run({"x": np.require(x, requirements=["C", "A"]), layer.name: answer}, aligned(program.floats))
     return answer

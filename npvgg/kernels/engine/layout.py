@@ -26,12 +26,16 @@ class Map:
     @property
     def row(self):
         """Floats from a pixel to the one below it."""
-        return room(self.width) * LANES
+        return self.room(self.width) * LANES
 
     @property
     def plane(self):
         """Floats from one block of channels to the next."""
-        return room(self.height) * self.row
+        return self.room(self.height) * self.row
+
+    def room(self, side):
+        """Pixels that whole tiles of a convolution will read for `side` of them, with a border of one or without."""
+        return ceil_div(side, LARGEST_TILE) * LARGEST_TILE + 4
 
     @property
     def image(self):
@@ -53,11 +57,6 @@ class Map:
         """Floats that the map takes in its region."""
         # A product may read up to ROWS pixels more than there are.
         return self.images * self.image + ROWS * LANES
-
-
-def room(side):
-    """Pixels that whole tiles of a convolution will read for `side` of them, with a border of one or without."""
-    return ceil_div(side, LARGEST_TILE) * LARGEST_TILE + 4
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,31 @@ KINDS = {
     "dense": "a fully connected layer",
     "leave": "blocks of channels → (N, C, H, W) or (N, features)",
 }
-NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+# The kinds that only training has.  float32/gradients/run.py has their functions.
+TRAINING_KINDS = {
+    "pack_tail": "a bias → what follows a sum",
+    "pack_first": "the first convolution's weight → panels",
+    "pack_winograd": "another 3×3 convolution's weight → transformed filters, forward or turned for the way back",
+    "statistics": "the mean of each plane, and its squares",
+    "merge_statistics": "those of all images → batch norm's constants",
+    "finish_pooled": "batch norm, ReLU and 2×2 max pooling",
+    "mask": "rows of features times a mask",
+    "norm_sums": "what the gradient through batch norm sums over each plane",
+    "merge_norm_sums": "those of all images → the gradients of γ and β",
+    "norm_gradient": "the gradient through batch norm, ReLU and max pooling",
+    "relu_gradient": "the gradient through ReLU and max pooling, and its sum over each plane",
+    "merge_bias": "those of all images → a bias's gradient",
+    "weight_gradient": "parts of the tiles → sums of outer products",
+    "transform_gradient": "a gradient's tiles, transformed",
+    "multiply_gradient": "outer products over all tiles",
+    "filter_gradient": "sums of outer products → a weight's gradient",
+    "first_weight_gradient": "each image's share of the first convolution's weight",
+    "merge_first_weight": "their sum",
+    "dense_weight_gradient": "a dense layer's weight and bias",
+    "dense_input_gradient": "its input",
+    "adaptive_average_gradient": "the gradient through the means of k×k bins",
+}
+NUMBER = {kind: number for number, kind in enumerate([*KINDS, *TRAINING_KINDS])}
 
 FIELDS = (
     "kind",
@@ -58,8 +82,17 @@ FIELDS = (
     "v", "v_position",      # transformed input, (positions, C/L, slots, L), and the distance between positions
     "m", "m_position",      # products, (positions, O/L or those of one panel, slots, L)
     "scratch", "scratch_size",              # each thread's own room
+    # In training alone:
+    "g", "g_image", "g_plane", "g_row",     # the gradient that is read
+    "weight", "bias", "has_bias",           # parameters as they lie
+    "weight_gradient", "bias_gradient",     # where their gradients go
+    "filters",              # outputs of a convolution that exist; `channels` of its inputs exist
+    "rotated",              # 1: filters turned by 180°, inputs and outputs exchanged
+    "sums", "parts",        # partial sums, and into how many parts the tiles are divided
+    "mean", "variance",     # of the batch
+    "constants",            # ε of batch norm, a float64
+    "coefficients",         # of the gradient through batch norm
 )
-PLACES = ("x", "y", "v", "m", "scratch")
 STEP = np.dtype([(field, np.int64) for field in FIELDS])
 
 # What a thread needs for itself, in floats: the sums of part of a row and what they lost, or a tile that hangs over the edge.

@@ -31,7 +31,7 @@ def parameters(layers, seed=0):
 
 def answers(layers, x, keep, algorithm="auto", arena=None):
     found, program = asked(layers, x, keep, algorithm)
-    program.run(x, found, aligned(program.floats) if arena is None else arena(program.floats))
+    program.run({"x": x} | found, aligned(program.floats) if arena is None else arena(program.floats))
     return found
 
 
@@ -187,7 +187,7 @@ def test_a_thread_writes_its_own_scratch_and_nothing_behind_the_arena(monkeypatc
         found, program = asked(layers, x, ["fc"], algorithm, threads)
         field = aligned(program.floats + 2 * fence)
         field[:] = np.nan
-        program.run(x, found, field[fence:fence + program.floats])
+        program.run({"x": x} | found, field[fence:fence + program.floats])
         start, size = (int(program.steps[name][0]) for name in ("scratch", "scratch_size"))
         others = field[fence + start:fence + start + size * (threads - 1)]
         assert np.isnan(field[:fence]).all() and np.isnan(field[-fence:]).all() and np.isnan(others).all()
@@ -201,7 +201,7 @@ def test_a_program_may_run_again_and_elsewhere():
     steps = program.steps.copy()
     for _ in range(3):
         again = {name: np.full_like(array, np.nan) for name, array in found.items()}
-        program.run(x, again, aligned(program.floats))
+        program.run({"x": x} | again, aligned(program.floats))
         assert all(same_bits(again[name], array) for name, array in answers(LAYERS, x, names).items())
     assert np.array_equal(program.steps, steps)
     assert all((program.steps[place] % CACHE_LINE == 0).all() for place in ("v", "m", "scratch"))

@@ -20,4 +20,5 @@ def pointer_to(target):
 
 steps_at = pointer_to(numba.from_dtype(STEP))
 floats_at = pointer_to(types.float32)
+integers_at = pointer_to(types.int32)
 doubles_at = pointer_to(types.float64)

@@ -29,43 +29,49 @@ TASKS = {
 }
 
 
-def chosen_from(kinds):
-    """A compiled function that does a task of whichever of the kinds the step is: if … else if …"""
-    kind, *others = kinds
-    number, do, otherwise = NUMBER[kind], TASKS[kind], chosen_from(others) if others else no_task
+def chosen_from(tasks):
+    """[(number of a kind, function), …] in rising order → a compiled function that does a task of whichever the step is.
+
+    if … else … by halves: Numba names what it writes into a caller after all callers, and LLVM cuts long names.
+    """
+    if len(tasks) == 1:
+        return tasks[0][1]
+    middle = len(tasks) // 2
+    border, below, above = tasks[middle][0], chosen_from(tasks[:middle]), chosen_from(tasks[middle:])
 
     @inlined
     def do_task(step, task, scratch):
-        if step.kind == number:
-            do(step, task, scratch)
+        if step.kind < border:
+            below(step, task, scratch)
         else:
-            otherwise(step, task, scratch)
+            above(step, task, scratch)
     return do_task
 
 
-@inlined
-def no_task(step, task, scratch):
-    """Does nothing: what follows the last kind of step."""
+def walking(tasks):
+    """{kind: function} → the function that walks through programs of such steps."""
+    do_task = chosen_from(sorted((NUMBER[kind], task) for kind, task in tasks.items()))
 
+    @part
+    def walk(program, steps, counters, thread):
+        """Every step of the program, as one of the threads.
 
-do_task = chosen_from(KINDS)
-
-
-@part
-def walk(program, steps, counters, thread):
-    """Every step of the program, as one of the threads.
-
-    `program` is the address of so many STEPs, `counters` that of what the threads count in (meeting.py); `thread` tells whose
-    scratch to use.
-    """
-    rows = carray(steps_at(program), (steps,), STEP)
-    for number in range(steps):
-        step = rows[number]
-        scratch = at(step.scratch, thread * step.scratch_size)
-        did = 0
-        task = meeting.next_task(counters, number)
-        while task < step.tasks:
-            do_task(step, task, scratch)
-            did += 1
+        `program` is the address of so many STEPs, `counters` that of what the threads count in (meeting.py); `thread` tells
+        whose scratch to use.
+        """
+        rows = carray(steps_at(program), (steps,), STEP)
+        for number in range(steps):
+            step = rows[number]
+            scratch = at(step.scratch, thread * step.scratch_size)
+            did = 0
             task = meeting.next_task(counters, number)
-        meeting.meet(counters, number, did, step.tasks)
+            while task < step.tasks:
+                do_task(step, task, scratch)
+                did += 1
+                task = meeting.next_task(counters, number)
+            meeting.meet(counters, number, did, step.tasks)
+
+    return walk
+
+
+walk = walking({kind: TASKS[kind] for kind in KINDS})

@@ -162,6 +162,11 @@ class Vectors:
         """floor where value < floor, else value: NaN stays NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
 
+    def where_above(self, value, bound, then, otherwise=None):
+        """then where value > bound or is NaN, else otherwise, by default 0."""
+        is_above = self.builder.fcmp_unordered(">", value, bound)
+        return self.builder.select(is_above, then, self.splat(0) if otherwise is None else otherwise)
+
     def where_finite(self, value, then, otherwise):
         """then where value is finite, else otherwise: v − v is 0 for finite numbers only."""
         is_finite = self.builder.fcmp_ordered("==", self.builder.fsub(value, value), self.splat(0))
