@@ -135,8 +135,8 @@ class Backward:
             layer = self.layers[self.position[name]]
             factors[name] = masked(np.ones((len(x), *shapes[name]), np.float32), mask, **dict(layer.options))
         value, output, gradients, statistics = self.plan.run(
-            parameters, x, lambda logits: evaluated(loss, logits), factors, set(wanted.values()), number_of(self.options.threads),
-            {} if into is None else into.gradients)
+            parameters, x, lambda logits: evaluated(loss, logits), factors, set(wanted.values()),
+            number_of(self.options.threads), {} if into is None else into.gradients)
         return Outcome(value, output, {name: gradients[path] for name, path in wanted.items()}, statistics)
 
     def has_variances(self, x):

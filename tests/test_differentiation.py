@@ -8,6 +8,7 @@ from npvgg.differentiation import Backward
 from npvgg.errors import NpvggError
 from npvgg.training.losses import cross_entropy
 
+with_torch = pytest.mark.usefixtures("one_torch_thread")
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 3, 32, 32))
 CLASSES = RNG.integers(0, 7, 6)
@@ -42,6 +43,7 @@ def of_torch(vgg, x, training=True, masks=None):
     return value.item(), gradients | {"input": x.grad.numpy()}, twin
 
 
+@with_torch
 @pytest.mark.parametrize("tier", ["reference", "jit"])
 @pytest.mark.parametrize("name, options", [
     ("vgg11", {}), ("vgg11_bn", {}), ("a_lrn", {"width": 1 / 4}), ("c", {"pooling": "avg", "bias": False}),
@@ -63,24 +65,27 @@ def test_every_gradient_is_pytorchs_in_float64(name, options, tier, training):
             np.testing.assert_allclose(0.9 * old + 0.1 * new, theirs, rtol=1e-12)
 
 
+@with_torch
+@pytest.mark.parametrize("tier, factor", [("jit", 2), ("engine", 3)])            # Winograd's transforms round in each product
 @pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
-def test_float32_errs_little_more_than_pytorch(name):
+def test_float32_errs_little_more_than_pytorch(name, tier, factor):
     """Weights and biases at width ¼, by the norm of each tensor's error, against the oracle in float64."""
-    pytest.importorskip("torch")
     vgg = lively(name, **SIZES | {"width": 1 / 4})
     _, exact, _ = of_torch(vgg.using(dtype=np.float64), X, True, MASKS)
     _, theirs, _ = of_torch(vgg, X.astype(np.float32), True, MASKS)
-    ours = Backward(vgg.architecture)(vgg.parameters, X.astype(np.float32), loss, masks=MASKS, of=list(exact)).gradients
+    del exact["input"]
+    ours = Backward(vgg.architecture, tier)(vgg.parameters, X.astype(np.float32), loss, masks=MASKS).gradients
     assert all(gradient.dtype == np.float32 for gradient in ours.values())
     for path in compared(exact):
         error, allowed = (np.linalg.norm(gradients[path] - exact[path]) for gradients in (ours, theirs))
-        assert error <= 2 * allowed, path
+        assert error <= factor * allowed, path
 
 
+@with_torch
 @pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
 def test_ten_steps_of_training_are_pytorchs(name):
     """SGD with Nesterov's momentum and decay, running statistics folded in; losses to 1e-12, weights to 1e-10."""
-    torch = pytest.importorskip("torch")
+    import torch
     from witnesses.torch_training import LearningTwin
 
     vgg = made(name)
@@ -149,7 +154,7 @@ def test_blocks_computed_again_take_less_memory():
 
     vgg, peaks = lively("vgg16_bn", width=1 / 8, head="avg1 flatten 3"), []
     x = np.random.default_rng(0).standard_normal((1, 3, 160, 160), np.float32)
-    backward = Backward(vgg.architecture)
+    backward = Backward(vgg.architecture, "jit")
     for checkpoint in (False, False, True):                         # the first may compile
         tracemalloc.start()
         backward(vgg.parameters, x, lambda logits: cross_entropy(logits, [1]), checkpoint=checkpoint)

@@ -7,6 +7,7 @@ import pytest
 from npvgg.errors import NpvggError
 from npvgg.training.losses import binary_cross_entropy, cross_entropy, mean_squared_error
 
+with_torch = pytest.mark.usefixtures("one_torch_thread")
 RNG = np.random.default_rng(0)
 LOGITS = 3 * RNG.standard_normal((5, 7))
 INDICES = np.array([0, 6, 3, 3, 1])
@@ -49,6 +50,7 @@ def of_torch(loss, logits, targets, options):
     return value.item(), z.grad.numpy()
 
 
+@with_torch
 @each_case
 def test_value_and_gradient_are_pytorchs(loss, logits, targets, options):
     value, gradient = loss(logits, targets, **options)

@@ -1,10 +1,9 @@
 """Gradients of every operation on small honest inputs, and PyTorch's gradients of the same."""
-import importlib
-
 import numpy as np
 from witnesses.operations import CASES, Case, answer_of_torch, distinct
 
-from npvgg.kernels import contracts, jit, tiers
+from npvgg.kernels import contracts, tiers
+from npvgg.kernels.gradients.reference.dropout import masked
 
 TIERS = tiers.LADDER[:2]
 FORWARD = {tier: tiers.choose(tier) for tier in TIERS}
@@ -48,7 +47,7 @@ def forward(case, arrays, tier):
     if options.pop("training", False):
         arrays = [*arrays[:3], *BACKWARD[tier]["batch_statistics"](arrays[0])]
     if "mask" in options:
-        return importlib.import_module("npvgg.kernels.gradients.reference.dropout").masked(*arrays, **options)
+        return masked(*arrays, **options)
     return FORWARD[tier][case.op](*arrays, **options)
 
 
@@ -59,9 +58,3 @@ def gradients_of_torch(case, g, arrays):
     tensors = [torch.tensor(array, requires_grad=position < 3) for position, array in enumerate(arrays)]
     answer_of_torch(case, tensors).backward(torch.from_numpy(g))
     return {name: tensor.grad.numpy() for name, tensor in zip(("x", "weight", "bias"), tensors)}
-
-
-def jit_modules():
-    """The modules of the jit tier's gradients by name."""
-    names = [name for name in jit.OPERATIONS if name in BACKWARD["jit"]]
-    return {name: importlib.import_module(f"npvgg.kernels.gradients.jit.{name}") for name in [*names, "batch_statistics"]}

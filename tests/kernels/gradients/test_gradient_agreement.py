@@ -7,16 +7,17 @@ from witnesses.gradients import BACKWARD, GRADIENT_CASES, TIERS, WITH_IMAGES, ar
 from witnesses.gradients import gradients_of_torch as theirs
 from witnesses.operations import Case, distinct, gap, same_bits
 
+with_torch = pytest.mark.usefixtures("one_torch_thread")
 EPS = np.finfo(np.float32).eps
 LINEAR = ("conv2d", "avgpool2d", "adaptive_avgpool2d", "reflection_pad2d", "flatten", "dense", "dropout")
 each_tier = pytest.mark.parametrize("tier", TIERS)
 each_case = pytest.mark.parametrize("case", WITH_IMAGES.values(), ids=WITH_IMAGES)
 
 
+@with_torch
 @each_tier
 @each_case
 def test_float64_is_pytorchs_float64(case, tier):
-    pytest.importorskip("torch")
     g, arrays = arrays_of(case)
     ours, expected = gradients(case, g, arrays, tier), theirs(case, g, arrays)
     assert ours.keys() == expected.keys()
@@ -25,11 +26,11 @@ def test_float64_is_pytorchs_float64(case, tier):
         assert near(gradient, expected[name], 1e-13), name
 
 
+@with_torch
 @each_tier
 @each_case
 def test_float32_errs_little_more_than_pytorch(case, tier):
     """Measured against float64; a few roundings are free, for on tiny inputs PyTorch may be exact by luck."""
-    pytest.importorskip("torch")
     g, arrays = arrays_of(case, np.float32)
     ours, expected = gradients(case, g, arrays, tier), theirs(case, g, arrays)
     exact = theirs(case, g.astype(np.float64), [array.astype(np.float64) for array in arrays])
@@ -39,11 +40,11 @@ def test_float32_errs_little_more_than_pytorch(case, tier):
         assert abs(gradient - exact[name]).max() <= allowed, name
 
 
+@with_torch
 @pytest.mark.parametrize("shapes", [((8, 64, 32, 32), (64, 64, 3, 3)), ((32, 128, 8, 8), (96, 128, 3, 3))],
                          ids=["large maps", "small maps"])
 def test_long_sums_of_the_jit_tier_err_no_more_than_pytorch(shapes):
     """On activations as they are (not negative) and centred weights; PyTorch in its contiguous format."""
-    pytest.importorskip("torch")
     rng = np.random.default_rng(3)
     x, weight = (rng.standard_normal(shape, np.float32) for shape in shapes)
     g = rng.standard_normal((len(x), len(weight), *x.shape[2:]), np.float32)

@@ -6,6 +6,7 @@ from witnesses.operations import Case, distinct, same_bits
 
 from npvgg.kernels import contracts
 
+with_torch = pytest.mark.usefixtures("one_torch_thread")
 NAN, INF = np.nan, np.inf
 each_tier = pytest.mark.parametrize("tier", TIERS)
 
@@ -45,13 +46,13 @@ def test_windows_that_overlap_add_up(tier):
     assert dx(tier, "reflection_pad2d", np.ones((1, 1, 4, 6)), np.ones((1, 1, 2, 4))) == 2 * [2, 4, 4, 2]
 
 
+@with_torch
 @each_tier
 @pytest.mark.parametrize("case", [
     Case("maxpool2d", ((2, 2, 7, 6),)), Case("maxpool2d", ((2, 2, 7, 6),), {"size": 3, "stride": 1}),
     Case("maxpool2d", ((2, 2, 7, 5),), {"ceil_mode": True}), Case("adaptive_maxpool2d", ((2, 2, 7, 6),), {"size": 3}),
 ], ids=["2x2", "3x3 overlapping", "ceil", "adaptive"])
 def test_winners_among_a_few_values_are_pytorchs(case, tier):
-    pytest.importorskip("torch")
     rng = np.random.default_rng(1)
     x = rng.choice([0.0, -0.0, 1, NAN, INF, -INF], case.shapes[0], p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
     g = distinct(contracts.OPERATIONS[case.op](x, **case.options), rng)
@@ -59,6 +60,7 @@ def test_winners_among_a_few_values_are_pytorchs(case, tier):
                                rtol=1e-14, atol=1e-15)
 
 
+@with_torch
 @each_tier
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 @pytest.mark.parametrize("place", ["g", "x"])
@@ -69,7 +71,6 @@ def test_winners_among_a_few_values_are_pytorchs(case, tier):
     Case("softmax", ((3, 5),)), Case("log_softmax", ((3, 5),)),
 ], ids=lambda case: case.op if isinstance(case, Case) else None)
 def test_nan_and_infinities_spread_as_far_as_pytorchs(case, place, value, tier):
-    pytest.importorskip("torch")
     g, arrays = arrays_of(case)
     g, arrays = abs(g), [abs(array) for array in arrays]
     (g if place == "g" else arrays[0])[1, ..., 1] = value
