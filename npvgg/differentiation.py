@@ -200,6 +200,7 @@ class Way:
         self.given, self.wanted, self.lowest = given, wanted, lowest
         self.batch, self.statistics, self.found = {}, {}, {}
 
+    @np.errstate(all="ignore")               # NaN and infinities are answers, not accidents
     def forward(self, layer, x):
         """A layer's input → its output."""
         if layer.name in self.masks:
@@ -229,6 +230,7 @@ class Way:
             x = y
         return x, kept
 
+    @np.errstate(all="ignore")
     def back(self, layers, kept, g):
         """The gradient of the output of the last of some layers → that of the input of the first; fills `found`.
 

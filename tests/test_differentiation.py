@@ -1,4 +1,6 @@
 """Gradients of whole networks: against PyTorch's, step by step of training, and what may be asked for."""
+import warnings
+
 import numpy as np
 import pytest
 from witnesses.networks import lively
@@ -209,7 +211,10 @@ def test_arguments_stay_as_they_are(small, backward):
 def test_nan_comes_out_of_the_loss_and_of_the_gradients(small, backward):
     x = X.copy()
     x[2, 1, 5, 5] = np.nan
-    outcome = backward(small.parameters, x, loss, training=False, of=["input", "fc8/weight"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = backward(small.parameters, x, loss, training=False, of=["input", "fc8/weight"])
+        backward(small.parameters, np.where(np.isnan(x), np.inf, x), loss)
     assert np.isnan(outcome.loss) and np.isnan(outcome.gradients["fc8/weight"]).any()
     assert np.isfinite(outcome.gradients["input"][[0, 1, 3, 4, 5]]).all()
 

@@ -5,6 +5,7 @@
     reference    the definition, in NumPy
     jit          the same by hand, compiled by Numba
     engine       the same in vector instructions, and whole networks as programs of them
+    gradients    the operations run backwards, in tiers likewise
 
 No kernel writes into its arguments: they may be read-only, memory-mapped or strided.  The answer has the dtype of x.
 

@@ -32,7 +32,8 @@ def cross_entropy(logits: np.ndarray, targets: ArrayLike, *, smoothing: float = 
     targets = np.asarray(targets)
     if targets.dtype.kind in "iu":
         check_indices(targets, logits.shape)
-        divisor, targets = weights[targets].sum(), np.eye(classes)[targets]
+        divisor, indices, targets = weights[targets].sum(), targets, np.zeros(logits.shape)
+        targets[np.arange(len(logits)), indices] = 1
     else:
         divisor, targets = len(logits), like("cross_entropy", targets, logits)
     share = weights * ((1 - smoothing) * targets + smoothing / classes)

@@ -56,6 +56,7 @@ def bordered(g, rows, columns):
     return g[:, :, top:g.shape[2] - top, left:g.shape[3] - left]
 
 
+@np.errstate(all="ignore")                   # infinities of two parts may meet
 def of_weight(g, x, shape, padding):
     """g (N, O, H′, W′) and x (N, C, H, W) → the gradient of a weight of `shape`."""
     outputs, channels, kh, kw = shape

@@ -2,6 +2,7 @@
 import numpy as np
 
 from npvgg.kernels.gradients import contracts
+from npvgg.kernels.gradients.reference.largest_place import largest_place
 from npvgg.kernels.reference.adaptive_avgpool2d import bins
 
 
@@ -18,10 +19,8 @@ def adaptive_maxpool2d(g, x, *, size=7):
     for i, rows in enumerate(bins(x.shape[2], size)):
         for j, columns in enumerate(bins(x.shape[3], size)):
             seen, back = x[:, :, rows, columns], dx[:, :, rows, columns]
-            largest, place = seen[:, :, 0, 0], np.zeros(seen.shape[:2], int)
-            for at, (u, v) in enumerate(np.ndindex(seen.shape[2:])):
-                is_larger = (seen[:, :, u, v] > largest) | np.isnan(seen[:, :, u, v])
-                largest, place = np.where(is_larger, seen[:, :, u, v], largest), np.where(is_larger, at, place)
-            for at, (u, v) in enumerate(np.ndindex(seen.shape[2:])):
+            places = list(np.ndindex(seen.shape[2:]))
+            place = largest_place([seen[:, :, u, v] for u, v in places])
+            for at, (u, v) in enumerate(places):
                 back[:, :, u, v] += np.where(place == at, g[:, :, i, j], x.dtype.type(0))
     return {"x": dx}

@@ -2,6 +2,7 @@
 import numpy as np
 
 from npvgg.kernels.gradients import contracts
+from npvgg.kernels.gradients.reference.largest_place import largest_place
 
 
 @np.errstate(all="ignore")                   # NaN and infinities are answers, not accidents
@@ -16,12 +17,8 @@ def maxpool2d(g, x, *, size=2, stride=2, ceil_mode=False):
     height, width = ((count - 1) * stride + 1 for count in g.shape[2:])            # from first to last window start
     below, right = (max(0, span + size - 1 - extent) for span, extent in zip((height, width), x.shape[2:]))
     padded = np.pad(x, ((0, 0), (0, 0), (0, below), (0, right)), constant_values=-np.inf)
-    windows = {(u, v): np.s_[:, :, u:u + height:stride, v:v + width:stride] for u, v in np.ndindex(size, size)}
-    largest, place = padded[windows[0, 0]], np.zeros(g.shape, int)
-    for at, window in enumerate(windows.values()):
-        is_larger = (padded[window] > largest) | np.isnan(padded[window])
-        largest, place = np.where(is_larger, padded[window], largest), np.where(is_larger, at, place)
-    dpadded = np.zeros_like(padded)
-    for at, window in enumerate(windows.values()):
+    windows = [np.s_[:, :, u:u + height:stride, v:v + width:stride] for u, v in np.ndindex(size, size)]
+    place, dpadded = largest_place([padded[window] for window in windows]), np.zeros_like(padded)
+    for at, window in enumerate(windows):
         dpadded[window] += np.where(place == at, g, x.dtype.type(0))
     return {"x": dpadded[:, :, :x.shape[2], :x.shape[3]]}
