@@ -57,14 +57,15 @@ def add_convolution(builder, x, layer, fused):
                      summed=blocks_of(SUMMED), grouped=blocks_of(GROUPED["direct"]))
     else:
         across = ceil_div(width, tile)
-        common |= as_input(x) | {"tile": tile, "tiles_across": across, "tiles": ceil_div(height, tile) * across}
+        common |= as_input(x) | {"tile_height": tile, "tile_width": tile, "tiles_across": across,
+                                 "tiles": ceil_div(height, tile) * across}
         add_winograd(builder, x, y, common, weights.nbytes, borders)
     return builder.pool("maxpool", y) if "maxpool2d" in fused and not pooled else y
 
 
 def add_winograd(builder, x, y, common, weight_bytes, borders):
     """One step where the transformed filters stay in a cache, three where they do not."""
-    total, places = common["tiles"] * builder.images, positions(common["tile"])
+    total, places = common["tiles"] * builder.images, positions(common["tile_height"], common["tile_width"])
     inputs, outputs = x.blocks * LANES, ceil_div(y.blocks, VECTORS) * VECTORS * LANES
     resident = weight_bytes <= machine().resident
     if resident:

@@ -75,7 +75,7 @@ FIELDS = (
     "tail",                 # for each block of channels what follows the sum: see packing.pack_tail
     "floor",                # the least value let through: 0 for ReLU, −∞ for none
     "pooled",               # 1: followed by 2×2 max-pooling
-    "tile",                 # m of Winograd's F(m×m, 3×3)
+    "tile_height", "tile_width",            # pixels of a Winograd tile, F(height×width, 3×3)
     "tiles_across", "tiles",                # tiles in a row and in an image
     "chunk",                # tiles, rows or outputs a task
     "slots",                # tiles that one position of v and m has room for

@@ -226,16 +226,18 @@ def convolve(builder, x, y, layer, tail, has_relu, is_rotated=False):
         builder.step("first_convolution", ceil_div(builder.images * y.height, chunk) + borders, **common, weights=(packed, 0),
                      chunk=chunk, channels=x.channels, x=(x.region, 0), x_image=x.image, x_plane=x.plane, x_row=x.row)
         return
-    tile = tile_for(y.height, y.width)
-    floats = positions(tile) * panels * COLUMNS * x.blocks * LANES
+    # F(2×4) in the place of F(4×4), by which gradients would err up to three times as much as PyTorch's: with sums of 128
+    # channels the largest error is 4.5e-7 of the largest value instead of 8.8e-7, for a third more products.
+    height, width = 2, tile_for(y.height, y.width)
+    floats = positions(height, width) * panels * COLUMNS * x.blocks * LANES
     packed = "filters"                                  # needed at once, and then no more
     builder.regions[packed] = max(builder.regions.get(packed, 0), floats)
     builder.thread_room(TAPS * COLUMNS)
-    builder.step("pack_winograd", panels * x.blocks, y=(packed, 0), tile=tile, inputs=x.blocks, outputs=y.blocks,
-                 rotated=is_rotated, **weight)
-    across = ceil_div(y.width, tile)
-    common |= as_input(x) | {"tile": tile, "tiles_across": across, "tiles": ceil_div(y.height, tile) * across,
-                             "weights": (packed, 0)}
+    builder.step("pack_winograd", panels * x.blocks, y=(packed, 0), tile_height=height, tile_width=width, inputs=x.blocks,
+                 outputs=y.blocks, rotated=is_rotated, **weight)
+    across = ceil_div(y.width, width)
+    common |= as_input(x) | {"tile_height": height, "tile_width": width, "tiles_across": across,
+                             "tiles": ceil_div(y.height, height) * across, "weights": (packed, 0)}
     add_winograd(builder, x, y, common, FLOAT * floats, borders)
 
 
@@ -251,14 +253,14 @@ def weight_gradient(builder, x, dy, layer):
         builder.step("merge_first_weight", channels, outputs=dy.blocks, images=builder.images, sums=(sums, 0), **target)
         return
     tile = tile_for(dy.height, dy.width)
-    across, places = ceil_div(dy.width, tile), positions(tile)
+    across, places = ceil_div(dy.width, tile), positions(tile, tile)
     tiles = ceil_div(dy.height, tile) * across
     total, size = builder.images * tiles, places * dy.blocks * x.blocks * LANES**2
     is_parted = FLOAT * size <= PART_SUMS
     parts = min(TILE_PARTS, total) if is_parted else 1
     builder.regions["sums"] = max(builder.regions.get("sums", 0), parts * size)
-    common = {**as_input(x), **as_gradient(dy), "outputs": dy.blocks, "padding": 1, "tile": tile, "tiles_across": across,
-              "tiles": tiles, "parts": parts, "sums": ("sums", 0)}
+    common = {**as_input(x), **as_gradient(dy), "outputs": dy.blocks, "padding": 1, "tile_height": tile, "tile_width": tile,
+              "tiles_across": across, "tiles": tiles, "parts": parts, "sums": ("sums", 0)}
     if is_parted:
         most = max(8, machine().task // (FLOAT * places * (x.blocks + dy.blocks) * LANES))
         chunk = ceil_div(total, ceil_div(total, parts * most) * parts)
@@ -281,7 +283,8 @@ def weight_gradient(builder, x, dy, layer):
         builder.step("transform_gradient", dy.blocks * ceil_div(total, part), **common, chunk=part)
         builder.step("multiply_gradient", places * ceil_div(dy.blocks, OUTPUT_BLOCKS), **common, chunk=OUTPUT_BLOCKS)
     builder.thread_room(TAPS * LANES)
-    builder.step("filter_gradient", outputs, inputs=x.blocks, outputs=dy.blocks, tile=tile, parts=parts, sums=("sums", 0), **target)
+    builder.step("filter_gradient", outputs, inputs=x.blocks, outputs=dy.blocks, tile_height=tile, tile_width=tile, parts=parts,
+                 sums=("sums", 0), **target)
 
 
 # ------------------------------------------------------------------------------------------------- batch norm

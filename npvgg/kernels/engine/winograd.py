@@ -43,12 +43,12 @@ def tile_for(height, width):
 
 def products(m, height, width):
     """Products of one input channel's picture and one filter."""
-    return positions(m) * ceil_div(height, m) * ceil_div(width, m)
+    return positions(m, m) * ceil_div(height, m) * ceil_div(width, m)
 
 
-def positions(m):
-    """Products of a tile."""
-    return (m + 2)**2
+def positions(height, width):
+    """Products of a tile of height × width pixels."""
+    return (height + 2) * (width + 2)
 
 
 def points(m):

@@ -132,7 +132,7 @@ def test_behind_a_row_of_features_lie_zeros_and_not_what_an_earlier_run_left(fir
 @pytest.mark.parametrize("height, width", [(4, 40), (40, 4), (14, 14), (17, 9), (28, 31)])
 def test_the_tile_is_chosen_by_both_sides(height, width):
     _, program = asked([CONVOLUTION], np.zeros((1, CHANNELS, height, width), np.float32), ["conv"], "winograd")
-    assert {int(tile) for tile in program.steps["tile"] if tile} == {winograd.tile_for(height, width)}
+    assert {int(tile) for tile in program.steps["tile_height"] if tile} == {winograd.tile_for(height, width)}
 
 
 @pytest.mark.parametrize("tasks", [1, 3, 1000])

@@ -16,12 +16,14 @@ from npvgg.kernels.engine.float32.product import FINISHED_ROWS, LEAST_FINISHED_R
 from npvgg.kernels.engine.float32.tile_transforms import input_transform, output_transform
 from npvgg.kernels.engine.machine import COLUMNS, FLOAT, LANES, ROWS, VECTORS
 from npvgg.kernels.engine.steps import CONVOLUTION_SCRATCH, PARTS, SEGMENT
+from npvgg.kernels.engine.winograd import PAIRS
 
 FIRST_KERNEL = 3
+TILES = (2, 2), (2, 4), (4, 4)
 
-transform_input_2, transform_input_4 = input_transform(2), input_transform(4)
-transform_output_2, transform_output_4 = output_transform(2, pooled=False), output_transform(4, pooled=False)
-transform_output_pooled_2, transform_output_pooled_4 = output_transform(2, pooled=True), output_transform(4, pooled=True)
+transform_input_2x2, transform_input_2x4, transform_input_4x4 = (input_transform(*tile) for tile in TILES)
+transform_output_2x2, transform_output_2x4, transform_output_4x4 = (output_transform(*tile, pooled=False) for tile in TILES)
+transform_output_pooled_2x2, transform_output_pooled_4x4 = (output_transform(m, m, pooled=True) for m in PAIRS)
 product_of_picture = finished_product(row_step=1, depth=FIRST_KERNEL)
 
 
@@ -59,19 +61,27 @@ add_compensated_products = products(tile_product(row_step=LANES, depth=LANES, is
 
 
 @part
+def positions_of(step):
+    """Products of a tile."""
+    return (step.tile_height + 2) * (step.tile_width + 2)
+
+
+@part
 def transform(step, first, last, block, v, origin):
     """Tiles first … last−1 of one block of channels → v, the address where tile `origin` of the block has its place."""
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
-        i, j = step.tile * (place // step.tiles_across), step.tile * (place % step.tiles_across)
+        i, j = step.tile_height * (place // step.tiles_across), step.tile_width * (place % step.tiles_across)
         x = x_at(step, image, block, i - step.padding, j - step.padding)
         target = at(v, (tile - origin) * LANES)
         # The next block's tile, too far away for the hardware prefetcher: conv1_2 takes a tenth less time.
         ahead = x + FLOAT * step.x_plane
-        if step.tile == 4:
-            transform_input_4(x, step.x_row, target, step.v_position, ahead)
+        if step.tile_height == 4:
+            transform_input_4x4(x, step.x_row, target, step.v_position, ahead)
+        elif step.tile_width == 4:
+            transform_input_2x4(x, step.x_row, target, step.v_position, ahead)
         else:
-            transform_input_2(x, step.x_row, target, step.v_position, ahead)
+            transform_input_2x2(x, step.x_row, target, step.v_position, ahead)
 
 
 @part
@@ -88,28 +98,30 @@ def transform_back(step, first, last, block, m, origin, scratch):
 
     m is the address where tile `origin` of the block has its place, scratch that of room for a tile.
     """
-    side = step.tile // 2 if step.pooled else step.tile
+    height, width = step.tile_height >> step.pooled, step.tile_width >> step.pooled
     tail = at(step.tail, PARTS * block * LANES)
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
-        i, j = side * (place // step.tiles_across), side * (place % step.tiles_across)
+        i, j = height * (place // step.tiles_across), width * (place % step.tiles_across)
         y = y_at(step, image, block, i, j)
-        whole = i + side <= step.y_height and j + side <= step.y_width
-        target, row_step = (y, step.y_row) if whole else (scratch, side * LANES)
+        whole = i + height <= step.y_height and j + width <= step.y_width
+        target, row_step = (y, step.y_row) if whole else (scratch, width * LANES)
         source = at(m, (tile - origin) * LANES)
-        if step.tile == 4:
+        if step.tile_height == 4:
             if step.pooled:
-                transform_output_pooled_4(source, step.m_position, tail, step.floor, target, row_step)
+                transform_output_pooled_4x4(source, step.m_position, tail, step.floor, target, row_step)
             else:
-                transform_output_4(source, step.m_position, tail, step.floor, target, row_step)
+                transform_output_4x4(source, step.m_position, tail, step.floor, target, row_step)
+        elif step.tile_width == 4:                                    # in training alone, which pools later
+            transform_output_2x4(source, step.m_position, tail, step.floor, target, row_step)
         elif step.pooled:
-            transform_output_pooled_2(source, step.m_position, tail, step.floor, target, row_step)
+            transform_output_pooled_2x2(source, step.m_position, tail, step.floor, target, row_step)
         else:
-            transform_output_2(source, step.m_position, tail, step.floor, target, row_step)
+            transform_output_2x2(source, step.m_position, tail, step.floor, target, row_step)
         if not whole:
-            for row in range(min(side, step.y_height - i)):
-                for column in range(min(side, step.y_width - j)):
-                    copy_vector(at(scratch, (row * side + column) * LANES), y_at(step, image, block, i + row, j + column))
+            for row in range(min(height, step.y_height - i)):
+                for column in range(min(width, step.y_width - j)):
+                    copy_vector(at(scratch, (row * width + column) * LANES), y_at(step, image, block, i + row, j + column))
 
 
 @part
@@ -122,7 +134,7 @@ def winograd_task(step, task, scratch):
         return
     first, last = task * step.chunk, min((task + 1) * step.chunk, total)
     v = at(scratch, CONVOLUTION_SCRATCH)
-    positions = (step.tile + 2)**2
+    positions = positions_of(step)
     m = at(v, positions * step.v_position)
     for block in range(step.inputs):
         transform(step, first, last, block, at(v, block * step.slots * LANES), first)
@@ -150,7 +162,7 @@ def multiply_task(step, task, scratch):
     """`chunk` products of a position and a panel, each over all tiles: v → m."""
     # Position by position, so that the transformed tiles of one serve all of its panels.
     panels = ceil_div(step.outputs, VECTORS)
-    for number in range(task * step.chunk, min((task + 1) * step.chunk, (step.tile + 2)**2 * panels)):
+    for number in range(task * step.chunk, min((task + 1) * step.chunk, positions_of(step) * panels)):
         position, panel = number // panels, number % panels
         multiply(step, step.v, at(step.m, panel * VECTORS * step.slots * LANES), step.images * step.tiles, position, panel,
                  number + 1)

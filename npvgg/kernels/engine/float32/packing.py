@@ -58,7 +58,7 @@ def pack_winograd(weight, m, share):
     `share(function, count)` calls function(k) for k < count, on as many threads as it likes.
     """
     outputs, channels = weight.shape[:2]
-    packed = np.empty((positions(m), ceil_div(outputs, COLUMNS), ceil_div(channels, LANES) * LANES, COLUMNS), np.float32)
+    packed = np.empty((positions(m, m), ceil_div(outputs, COLUMNS), ceil_div(channels, LANES) * LANES, COLUMNS), np.float32)
     weight, matrix = np.require(weight, requirements=["C", "A"]), filter_matrix(m)
     transform = native.entry("npvgg.kernels.engine.float32.filters", "transform_filters", str(COLUMNS))
 

@@ -41,21 +41,22 @@ def transformed_back(v, products):
     return rows
 
 
-def input_transform(m):
+def input_transform(height, width):
     """The kernel  transform(tile, row_step, target, position_step, ahead):  Bᵀ d B of one tile of LANES channels.
 
-    `tile` is the address of its first pixel, a row of pixels being `row_step` floats; entry (i, j) goes to
-    target[((m+2)·i + j)·position_step].  `ahead` is the address of a tile that will be read later and is asked for.
+    It serves tiles of `height` × `width` pixels of the output.  `tile` is the address of its first pixel, a row of pixels being
+    `row_step` floats; entry (i, j) goes to target[((width+2)·i + j)·position_step].  `ahead` is the address of a tile that will
+    be read later and is asked for.
     """
-    span = m + 2
+    span = width + 2
 
     @kernel(LANES)
     def transform(v, tile, row_step, target, position_step, ahead):
         tile, target, ahead = v.floats(tile), v.floats(target), v.floats(ahead)
         rows = []
-        for i in range(span):
+        for i in range(height + 2):
             line, later = (v.at(start, v.product(row_step, i)) for start in (tile, ahead))
-            for place in range(0, m * LANES, CACHE_LINE):       # the last two pixels are the first of the next tile
+            for place in range(0, width * LANES, CACHE_LINE):   # the last two pixels are the first of the next tile
                 v.prefetch(later, place, level=2)
             rows.append(transformed_once(v, [v.load(line, j * LANES) for j in range(span)]))
         for j in range(span):
@@ -64,24 +65,24 @@ def input_transform(m):
     return transform
 
 
-def output_transform(m, pooled):
+def output_transform(height, width, pooled):
     """The kernel  transform(source, position_step, tail, floor, target, row_step):  Aᵀ M A and what follows, of LANES channels.
 
-    M[i, j] is source[((m+2)·i + j)·position_step]; `tail` and `floor` are the addresses of what follows (epilogue.py).  m×m
-    pixels go to `target`, or (m/2)×(m/2) after 2×2 max-pooling.
+    M[i, j] is source[((width+2)·i + j)·position_step]; `tail` and `floor` are the addresses of what follows (epilogue.py).
+    height × width pixels go to `target`, or half as many each way after 2×2 max-pooling.
     """
-    span = m + 2
+    span = width + 2
 
     @kernel(LANES)
     def transform(v, source, position_step, tail, floor, target, row_step):
         end, source, target = Tail(v, tail, floor), v.floats(source), v.floats(target)
         columns = []
         for j in range(span):
-            column = [v.load(v.at(source, v.product(position_step, span * i + j))) for i in range(span)]
+            column = [v.load(v.at(source, v.product(position_step, span * i + j))) for i in range(height + 2)]
             columns.append(transformed_back(v, column))
-        rows = ([end.after(value) for value in transformed_back(v, [column[i] for column in columns])] for i in range(m))
+        rows = ([end.after(value) for value in transformed_back(v, [column[i] for column in columns])] for i in range(height))
         if pooled:
-            rows = ([v.largest(*upper[j:j + 2], *lower[j:j + 2]) for j in range(0, m, 2)]
+            rows = ([v.largest(*upper[j:j + 2], *lower[j:j + 2]) for j in range(0, width, 2)]
                     for upper, lower in zip(rows, rows))
         for i, row in enumerate(rows):
             for j, value in enumerate(row):

@@ -42,30 +42,32 @@ def pack_first_task(step, task, scratch):
                 target[(channel * TAPS + tap) * COLUMNS + column] = value
 
 
-def filters_transform(m):
-    """The kernel  transform(source, target, position_step):  G w Gᵀ of COLUMNS filters, 9 rows of them → (m+2)² rows."""
-    span, matrix = m + 2, filter_matrix(m)
+def filters_transform(height, width):
+    """The kernel  transform(source, target, position_step):  G w Gᵀ of COLUMNS filters, 9 rows of them → a row a position.
 
-    def transformed(v, w):
-        return [v.combination([float(matrix[i, k]) for k in range(3)], w) for i in range(span)]
+    For tiles of `height` × `width` pixels.
+    """
+    def transformed(v, w, m):
+        return [v.combination([float(value) for value in row], w) for row in filter_matrix(m)]
 
     @kernel(LANES)
     def transform(v, source, target, position_step):
         source, target = v.floats(source), v.floats(target)
         for s in range(VECTORS):
-            rows = [transformed(v, [v.load(source, (3 * u + w) * COLUMNS + s * LANES) for w in range(3)]) for u in range(3)]
-            for j in range(span):
-                for i, value in enumerate(transformed(v, [row[j] for row in rows])):
-                    v.store(value, v.at(target, v.product(position_step, span * i + j)), s * LANES)
+            rows = [transformed(v, [v.load(source, (3 * u + w) * COLUMNS + s * LANES) for w in range(3)], width)
+                    for u in range(3)]
+            for j in range(width + 2):
+                for i, value in enumerate(transformed(v, [row[j] for row in rows], height)):
+                    v.store(value, v.at(target, v.product(position_step, (width + 2) * i + j)), s * LANES)
     return transform
 
 
-filters_transform_2, filters_transform_4 = filters_transform(2), filters_transform(4)
+filters_transform_2x2, filters_transform_2x4 = filters_transform(2, 2), filters_transform(2, 4)
 
 
 @part
 def pack_winograd_task(step, task, scratch):
-    """weight (O, C, 3, 3) → LANES channels of one panel of ((m+2)², panels, C, COLUMNS).
+    """weight (O, C, 3, 3) → LANES channels of one panel of (positions, panels, C, COLUMNS).
 
     `rotated`: for the gradient of the input, which is a convolution of g with the filters turned by 180° and their inputs
     and outputs exchanged.
@@ -89,7 +91,7 @@ def pack_winograd_task(step, task, scratch):
             for place in range(TAPS * COLUMNS):
                 room[place] = 0
         target = at(step.y, (panel * depth + row) * COLUMNS)
-        if step.tile == 4:
-            filters_transform_4(scratch, target, panels * depth * COLUMNS)
+        if step.tile_width == 4:
+            filters_transform_2x4(scratch, target, panels * depth * COLUMNS)
         else:
-            filters_transform_2(scratch, target, panels * depth * COLUMNS)
+            filters_transform_2x2(scratch, target, panels * depth * COLUMNS)

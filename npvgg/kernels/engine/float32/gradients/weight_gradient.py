@@ -15,7 +15,7 @@ from numba import carray
 
 from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
-from npvgg.kernels.engine.float32.convolution import FIRST_KERNEL, transform
+from npvgg.kernels.engine.float32.convolution import FIRST_KERNEL, positions_of, transform
 from npvgg.kernels.engine.float32.feature_map import clear_vector, floats_from
 from npvgg.kernels.engine.float32.gradients.batch_norm import g_at
 from npvgg.kernels.engine.float32.gradients.outer_product import OUTER_ROWS, outer_product
@@ -65,8 +65,9 @@ def transform_gradient(step, first, last, block, target, origin):
     """Tiles first … last−1 of one block of g → the address where tile `origin` of the block has its place."""
     for tile in range(first, last):
         image, place = tile // step.tiles, tile % step.tiles
-        g = g_at(step, image, block, step.tile * (place // step.tiles_across), step.tile * (place % step.tiles_across))
-        if step.tile == 4:
+        i, j = step.tile_height * (place // step.tiles_across), step.tile_width * (place % step.tiles_across)
+        g = g_at(step, image, block, i, j)
+        if step.tile_height == 4:
             transform_gradient_4(g, step.g_row, at(target, (tile - origin) * LANES), step.m_position)
         else:
             transform_gradient_2(g, step.g_row, at(target, (tile - origin) * LANES), step.m_position)
@@ -88,7 +89,7 @@ def add_outer_products(step, count, u, v, sums, blocks, fresh):
 @part
 def weight_gradient_task(step, task, scratch):
     """A part of the tiles, `chunk` at a time: transformed, and multiplied → `sums` of its own."""
-    total, positions = step.images * step.tiles, (step.tile + 2)**2
+    total, positions = step.images * step.tiles, positions_of(step)
     size = step.outputs * LANES * step.inputs * LANES
     sums = at(step.sums, task * positions * size)
     start, end = task * total // step.parts, (task + 1) * total // step.parts
@@ -165,10 +166,10 @@ def filter_gradient_task(step, task, scratch):
     """The filters of one output: the sums of all parts → dw (O, C, 3, 3)."""
     size, width = step.outputs * LANES * step.inputs * LANES, step.inputs * LANES
     gradient, filters = floats_from(step.weight_gradient), floats_from(scratch)
-    positions = (step.tile + 2)**2
+    positions = positions_of(step)
     for block in range(step.inputs):
         source = at(step.sums, task * width + block * LANES)
-        if step.tile == 4:
+        if step.tile_height == 4:
             gradient_of_filter_4(source, size, step.parts, positions * size, scratch)
         else:
             gradient_of_filter_2(source, size, step.parts, positions * size, scratch)
