@@ -68,9 +68,9 @@ def test_every_gradient_is_pytorchs_in_float64(name, options, tier, training):
 
 
 @with_torch
-@pytest.mark.parametrize("tier, factor", [("jit", 2), ("engine", 3)])            # Winograd's transforms round in each product
+@pytest.mark.parametrize("tier", ["jit", "engine"])
 @pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
-def test_float32_errs_little_more_than_pytorch(name, tier, factor):
+def test_float32_errs_little_more_than_pytorch(name, tier):
     """Weights and biases at width ¼, by the norm of each tensor's error, against the oracle in float64."""
     vgg = lively(name, **SIZES | {"width": 1 / 4})
     _, exact, _ = of_torch(vgg.using(dtype=np.float64), X, True, MASKS)
@@ -80,7 +80,7 @@ def test_float32_errs_little_more_than_pytorch(name, tier, factor):
     assert all(gradient.dtype == np.float32 for gradient in ours.values())
     for path in compared(exact):
         error, allowed = (np.linalg.norm(gradients[path] - exact[path]) for gradients in (ours, theirs))
-        assert error <= factor * allowed, path
+        assert error <= 2 * allowed, path
 
 
 @with_torch
