@@ -92,8 +92,8 @@ def shares(loss, targets, y):
     targets = like(loss, targets, y)
     wrong = targets[~((targets >= 0) & (targets <= 1 + 1e-6))]
     if wrong.size:
-        raise UsageError(f"{loss}: a target is {wrong[0]}, expected a share from 0 to 1; give 1 for what is there, 0 for what is "
-                         "not, or numbers between them")
+        raise UsageError(f"{loss}: a target is {wrong[0]}, expected a share from 0 to 1; give 1 for what is there, 0 for what "
+                         "is not, or numbers between them")
     return targets
 
 
