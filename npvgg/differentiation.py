@@ -75,7 +75,7 @@ class Backward:
         on: "conv1_1/weight" a parameter, "conv5_3" a layer's output, "input" the pictures.
 
         `checkpoint` keeps the input of each block (conv1_1 … pool1, and so on) and computes the block again on the way back:
-        the same bits for a second forward pass and, with batch norm, about a quarter less memory.  More cannot be saved: the
+        the same bits for a second forward pass and a fifth less memory, with batch norm a third.  More cannot be saved: the
         first block has half of all activations and is whole in any case.  `into` is an earlier Outcome that is no longer
         needed: the engine writes the gradients where its gradients lie, which saves the time of new memory.
 

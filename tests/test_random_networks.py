@@ -12,6 +12,8 @@ Laws, against the twin in float64, of the largest gap ÷ the size of the layer:
     bits        any number of threads, split of the batch and set of kept layers gives the same; of the reference tier, whose
                 matrix products are NumPy's, any set of kept layers
     data        names, parameters and shapes are the twin's; the architecture comes back from its JSON
+    gradients   of all parameters and of the pictures, at inference and in training, by the reference and jit tiers in float64:
+                at most 1e-9 of the largest number of the tensor, or 1e-12 of the largest of all: what is smaller is rounding
 """
 import math
 import os
@@ -26,6 +28,7 @@ from witnesses.networks import stirred
 from npvgg import images, initialisation, network
 from npvgg.architecture import CHANNELS, NAMES, POOLINGS, Architecture
 from npvgg.counting import describe
+from npvgg.differentiation import Backward
 from npvgg.errors import UsageError
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling.threads import number_of
@@ -42,7 +45,7 @@ RARE = 100                      # networks, one of which may be above USUALLY
 FEW = 32                        # numbers a picture; of fewer all may happen to be small
 LARGE_EVERY = 12                # networks
 # Multiply–adds of a batch: most networks take a tenth of a second, and one in LARGE_EVERY up to three.
-LIMITS = {"engine": (5e7, 3e9), "jit": (3e7, 2e8), "reference": (1e7, 5e7)}
+LIMITS = {"engine": (5e7, 3e9), "jit": (3e7, 2e8), "reference": (1e7, 5e7), "gradients": 3e6}
 LARGEST_HEAD = 4_000_000        # parameters
 
 
@@ -68,6 +71,46 @@ def test_fuzz_random_networks_against_their_twins(one_torch_thread):
     print(f"{count} networks", *large, sep="\n")
     assert not wrong, "\n".join(wrong)
     assert len(large) <= 1 + count // RARE, "\n".join(large)
+
+
+def test_fuzz_gradients_of_random_networks_against_their_twins(one_torch_thread):
+    end, seed, wrong = time.monotonic() + SECONDS / 2, FIRST_SEED, []
+    while seed == FIRST_SEED or time.monotonic() < end:
+        try:
+            wrong += wrong_gradients(np.random.default_rng(seed), seed)
+        except Exception:
+            wrong.append(f"seed {seed}: {traceback.format_exc()}")
+        seed += 1
+    print(f"gradients of {seed - FIRST_SEED} networks")
+    assert not wrong, "\n".join(wrong)
+
+
+def wrong_gradients(rng, seed):
+    """The gradients of the network of that seed that are not PyTorch's, a sentence each."""
+    from witnesses.torch_training import LearningTwin
+
+    net, shape = next(fit for fit in (fitting(rng, LIMITS["gradients"], False) for _ in range(1000)) if fit)
+    initial = stirred(initialisation.initial(net, seed=seed, how="he"), seed)
+    parameters = {path: array.astype(np.float64) for path, array in initial.items()}
+    x = pictures(rng, (1 + shape[0] % 5, *shape[1:]))
+    rows = describe(net, shape[2:])
+    is_training = rng.random() < 0.5 and net.eps > 0 and all(
+        len(x) * math.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op.startswith("batchnorm"))
+    masks = {row.layer.name: rng.random((len(x), *row.output_shape)) < 0.6 for row in rows
+             if row.layer.op == "dropout" and is_training}
+    twin, inputs = LearningTwin(net, parameters, is_training), torch.tensor(x, requires_grad=True)
+    answer = twin.logits(inputs, masks)
+    g = rng.standard_normal(answer.shape)
+    answer.backward(torch.tensor(g))
+    exact = {path: parameter.grad.numpy() for path, parameter in twin.learned().items()} | {"input": inputs.grad.numpy()}
+    largest = max(np.abs(gradient).max() for gradient in exact.values())
+    for tier in tiers.LADDER[:2]:
+        found = Backward(net, tier)(parameters, x, {net.layers[-1].name: g}, training=is_training, masks=masks or None,
+                                    of=list(exact), checkpoint=bool(rng.random() < 0.3)).gradients
+        for path, gradient in exact.items():
+            if not np.abs(found[path] - gradient).max() <= max(1e-9 * np.abs(gradient).max(), 1e-12 * largest):
+                yield (f"seed {seed}: {net} on {x.shape}, {tier} tier, training {is_training}: the gradient of {path} is off "
+                       f"by {np.abs(found[path] - gradient).max() / np.abs(gradient).max():.1e}")
 
 
 def violations(seed, large):

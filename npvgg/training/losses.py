@@ -35,7 +35,7 @@ def cross_entropy(logits: np.ndarray, targets: ArrayLike, *, smoothing: float = 
         divisor, indices, targets = weights[targets].sum(), targets, np.zeros(logits.shape)
         targets[np.arange(len(logits)), indices] = 1
     else:
-        divisor, targets = len(logits), like("cross_entropy", targets, logits)
+        divisor, targets = len(logits), shares("cross_entropy", targets, logits)
     share = weights * ((1 - smoothing) * targets + smoothing / classes)
     logarithms = log_softmax(logits.astype(np.float64))
     value = -np.where(share == 0, 0, share * logarithms).sum() / divisor
@@ -55,7 +55,7 @@ def binary_cross_entropy(logits: np.ndarray, targets: ArrayLike, *,
     (torch.nn.BCEWithLogitsLoss, pos_weight).
     """
     check_arrays("binary_cross_entropy", logits=(logits, "N C"))
-    absent = 1 - (targets := like("binary_cross_entropy", np.asarray(targets), logits))
+    absent = 1 - (targets := shares("binary_cross_entropy", targets, logits))
     present = targets * vector("binary_cross_entropy", "positive_weights", positive_weights, logits.shape[1])
     z = logits.astype(np.float64)
     value = (present * np.logaddexp(0, -z) + absent * np.logaddexp(0, z)).sum() / z.size
@@ -71,7 +71,7 @@ def mean_squared_error(y: np.ndarray, targets: ArrayLike) -> tuple[float, np.nda
         dy = 2/n · (y − target)
     """
     check_arrays("mean_squared_error", y=(y, None))
-    difference = y.astype(np.float64) - like("mean_squared_error", np.asarray(targets), y)
+    difference = y.astype(np.float64) - like("mean_squared_error", targets, y)
     return float((difference**2).sum() / y.size), (2 * difference / y.size).astype(y.dtype)
 
 
@@ -87,8 +87,19 @@ def check_indices(targets, shape):
                          "them")
 
 
+def shares(loss, targets, y):
+    """The targets as float64; UsageError unless they are from 0 to 1, but for rounding, and in the shape of y."""
+    targets = like(loss, targets, y)
+    wrong = targets[~((targets >= 0) & (targets <= 1 + 1e-6))]
+    if wrong.size:
+        raise UsageError(f"{loss}: a target is {wrong[0]}, expected a share from 0 to 1; give 1 for what is there, 0 for what "
+                         "is not, or numbers between them")
+    return targets
+
+
 def like(loss, targets, y):
     """The targets as float64; ShapeError unless they are real numbers in the shape of y."""
+    targets = np.asarray(targets)
     if targets.dtype.kind not in "iuf" or targets.shape != y.shape:
         raise ShapeError(f"{loss}: the targets are {targets.dtype} {targets.shape}, expected numbers of shape {y.shape}; "
                          "convert them with np.asarray(targets, float)")
@@ -96,9 +107,12 @@ def like(loss, targets, y):
 
 
 def vector(loss, name, weights, classes):
-    """The weights of the classes as float64, 1 each for None; ShapeError unless they are real numbers (classes,)."""
+    """The weights of the classes as float64, 1 each for None; UsageError unless they are (classes,) numbers of at least 0."""
     weights = np.ones(classes) if weights is None else np.asarray(weights)
     if weights.dtype.kind not in "iuf" or weights.shape != (classes,):
         raise ShapeError(f"{loss}: {name} is {weights.dtype} {weights.shape}, expected one number a class, ({classes},); "
                          f"convert it with np.asarray({name}, float)")
+    if not (weights >= 0).all():
+        raise UsageError(f"{loss}: {name} has {weights.min()}, expected numbers of at least 0; leave out what does not count "
+                         "with 0")
     return weights.astype(np.float64)

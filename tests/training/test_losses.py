@@ -121,6 +121,11 @@ def test_nan_in_a_logit_is_nan_in_the_value(loss, targets):
     (cross_entropy, LOGITS, INDICES, {"weights": WEIGHTS[:3]}, r"weights is float64 \(3,\), expected one number a class"),
     (binary_cross_entropy, LOGITS, INDICES, {}, r"the targets are int64 \(5,\), expected numbers of shape \(5, 7\)"),
     (binary_cross_entropy, LOGITS, LABELS, {"positive_weights": 2}, r"positive_weights is int64 \(\), expected one number"),
+    (cross_entropy, LOGITS, SHARES - 0.5, {}, "a target is -0.*expected a share from 0 to 1"),
+    (cross_entropy, LOGITS, SHARES * np.nan, {}, "a target is nan"),
+    (binary_cross_entropy, LOGITS, 2 * LABELS, {}, "a target is 2.0, expected a share"),
+    (cross_entropy, LOGITS, INDICES, {"weights": -WEIGHTS}, "weights has -.*expected numbers of at least 0"),
+    (binary_cross_entropy, LOGITS, LABELS, {"positive_weights": WEIGHTS * np.nan}, "positive_weights has nan"),
     (mean_squared_error, LOGITS, 0.0, {}, r"the targets are float64 \(\), expected numbers of shape"),
 ])
 def test_what_does_not_fit_is_refused_in_a_sentence(loss, logits, targets, options, sentence):

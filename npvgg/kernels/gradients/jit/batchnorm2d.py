@@ -28,10 +28,10 @@ def normalised(op, g, x, weight, mean, var, eps, training, wanted):
         contracts.check_training(op, x)
     with np.errstate(all="ignore"):                 # a variance of −1 or NaN is an answer of NaN
         rstd = 1 / np.sqrt(var + x.dtype.type(eps))
-    gradients = {"x": np.empty(x.shape, x.dtype), "weight": np.empty_like(rstd), "bias": np.empty_like(rstd)}
-    dx = gradients["x"].reshape(*x.shape[:2], -1) if x.size else gradients["x"].reshape(0, x.shape[1], 1)
-    every_channel(planes(g), planes(x), operand(weight), operand(mean), operand(rstd), training, dx, gradients["weight"],
-                  gradients["bias"])
+    g, shape, x = planes(g), x.shape, planes(x)
+    dx, dweight, dbias = np.empty_like(x), np.empty_like(rstd), np.empty_like(rstd)
+    every_channel(g, x, operand(weight), operand(mean), operand(rstd), bool(training), dx, dweight, dbias)
+    gradients = {"x": dx.reshape(shape), "weight": dweight, "bias": dbias}
     return {name: gradients[name] for name in wanted}
 
 
