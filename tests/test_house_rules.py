@@ -93,6 +93,7 @@ FLOORS = [
     ["npvgg.download"],
     ["npvgg.hub"],
     ["npvgg.classify"],
+    ["npvgg.training"],
     ["npvgg.parity"],
     ["weights_convert.record_trace"],
     ["npvgg.cli"],
