@@ -147,11 +147,9 @@ class Training:
         while self.state.epoch < epochs and not self.state.is_over:
             begin, before = time.monotonic(), self.state.seconds
             for parts in self.groups():
-                progress = self.step(parts)
+                self.step(parts)
                 self.state.seconds = before + time.monotonic() - begin
-                progress.seconds = self.state.seconds
-                progress.images_per_s = self.state.seen / max(self.state.seconds, 1e-9)
-                watch(progress)
+                watch(self.progress())
                 is_due = self.learner.steps % every_steps == 0 if every_steps else time.monotonic() - saved >= every
                 if is_stopped():
                     self.save()
@@ -159,8 +157,8 @@ class Training:
                 if is_due:
                     self.save()
                     saved = time.monotonic()
-            row = self.end_epoch()
-            progress.row = row
+            progress = self.progress()
+            progress.row = self.end_epoch()
             watch(progress)
             saved = time.monotonic()
             if is_stopped() and not self.is_finished:
@@ -179,7 +177,7 @@ class Training:
         while len(group := list(islice(batches, count))) == count or (group and self.state.batch == 0):
             yield group
 
-    def step(self, parts: list[Batch]) -> Progress:
+    def step(self, parts: list[Batch]) -> None:
         """One step of the optimiser."""
         rate, momentum = self.rate(self.learner.steps)
         taken = self.learner.step_of_parts([(part.x, partial(self.loss, targets=part.targets)) for part in parts], rate,
@@ -190,8 +188,14 @@ class Training:
         state.hit_sum += hits(taken.output, targets, self.pictures.is_multi_label)
         state.seen += count
         state.batch += len(parts)
+
+    def progress(self) -> Progress:
+        """Where it stands."""
+        state = self.state
+        rate, _ = self.rate(self.learner.steps - 1)
         return Progress(state.epoch, self.recipe.training.epochs, state.batch, self.feed.count, self.learner.steps, rate,
-                        state.loss_sum / state.seen, state.hit_sum / state.seen, 0.0, 0.0)
+                        state.loss_sum / state.seen, state.hit_sum / state.seen, state.seen / max(state.seconds, 1e-9),
+                        state.seconds)
 
     def rate(self, step: int) -> tuple[float, float | None]:
         """The learning rate and the momentum of a step, from 0."""
