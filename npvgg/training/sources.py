@@ -145,7 +145,7 @@ def read_cifar(files: Sequence[Path], class_names: Sequence[str] | None) -> Pict
     """CIFAR's records: one label byte (CIFAR-100: a coarse and a fine one), then 3072 levels, colour after colour."""
     parts = [np.frombuffer(content(file), np.uint8) for file in files]
     folder = files[0].parent
-    is_fine = files[0].name in ("train.bin", "test.bin") or (folder / "fine_label_names.txt").exists()
+    is_fine = int(files[0].name in ("train.bin", "test.bin") or (folder / "fine_label_names.txt").exists())
     record = 3 * CIFAR_SIDE**2 + 1 + is_fine
     for file, part in zip(files, parts, strict=True):
         if not part.size or part.size % record:

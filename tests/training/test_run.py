@@ -166,7 +166,8 @@ def test_early_stopping_keeps_the_best(tmp_path):
 @pytest.mark.parametrize("sections", [
     {"optimiser": {"accumulate": 2}}, {"optimiser": {"name": "adamw", "rate": 1e-3, "clip": 1.0}},
     {"augmentation": {"mixup": 0.2, "cutmix": 1.0}}, {"schedule": {"name": "plateau", "patience": 1, "warm_up": 0}},
-    {"training": {"class_weights": "balanced", "sizes": [[1, 32]], "calm": 1}}, {"schedule": {"name": "one-cycle", "warm_up": 0}},
+    {"training": {"class_weights": "balanced", "sizes": [[1, 32]], "calm": 1}},
+    {"schedule": {"name": "one-cycle", "warm_up": 0}},
 ], ids=["accumulate", "adamw", "mixing", "plateau", "weights", "one-cycle"])
 def test_every_kind_of_state_is_in_the_checkpoint(tmp_path, sections):
     made = recipe(**sections)
