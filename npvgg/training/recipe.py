@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from npvgg import images
-from npvgg.architecture import Architecture, architecture
+from npvgg.architecture import Architecture, architecture, canonical_name
 from npvgg.checks import check_choice, check_count, check_flags, is_number, refuse_unknown
 from npvgg.errors import BadFileError, NpvggError, StorageError, UsageError
 from npvgg.initialisation import INITIALISATIONS
@@ -58,15 +58,18 @@ class Network:
 
     def architecture(self, classes: int, channels: int, is_multi_label: bool = False) -> Architecture:
         """For so many classes and channels → Architecture; UsageError where the head has another number of outputs."""
+        net = self.table(classes, channels, "sigmoid" if is_multi_label else "softmax")
+        if net.num_classes != classes:
+            raise UsageError(f"the head {self.head!r} has {net.num_classes} outputs and the data {classes} classes; write the "
+                             f"word {CLASSES} for the last number")
+        return net
+
+    def table(self, classes: int, channels: int = 3, output: str | None = None) -> Architecture:
+        """The same, however many outputs the head has."""
         head = self.head or (f"avg1 flatten {CLASSES}" if self.input_size < SMALL
                              else f"avg7 flatten 4096 relu drop 4096 relu drop {CLASSES}")
-        net = architecture(self.model, width=self.width, input_size=self.input_size, input_channels=channels, bias=self.bias,
-                           padding_mode=self.padding_mode, pooling=self.pooling, head=filled(head, classes),
-                           output="sigmoid" if is_multi_label else "softmax")
-        if net.num_classes != classes:
-            raise UsageError(f"the head {head!r} has {net.num_classes} outputs and the data {classes} classes; write the word "
-                             f"{CLASSES} for the last number")
-        return net
+        return architecture(self.model, width=self.width, input_size=self.input_size, input_channels=channels, bias=self.bias,
+                            padding_mode=self.padding_mode, pooling=self.pooling, head=filled(head, classes), output=output)
 
 
 def filled(head: str, classes: int) -> str:
@@ -366,7 +369,7 @@ def section_of(present, section, values, name):
         made = replace(present, **values)
         if section == "network":
             check_choice("start", made.start, (*INITIALISATIONS, "previous"))
-            made.architecture(2, 3)
+            made.table(2)
         return made
     except NpvggError as error:
         raise UsageError(f"[{section}] of {shown(name)}: {error}") from None
@@ -392,4 +395,4 @@ def preset_of(values, name):
 
 def names_of(recipes: Iterable[Recipe]) -> list[str]:
     """A name for each stage: its number and its network."""
-    return [f"{number}-{one.network.model}" for number, one in enumerate(recipes, 1)]
+    return [f"{number}-{canonical_name(one.network.model)}" for number, one in enumerate(recipes, 1)]
