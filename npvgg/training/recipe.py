@@ -10,7 +10,6 @@ Lengths of time are in epochs, fractions allowed.
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from npvgg.training.optimisers import OPTIMISERS, Optimiser, optimiser
 from npvgg.training.selection import factors_of, without_decay
 
 NAMES = ("cifar10", "tiny-imagenet", "paper", "torchvision", "mmpretrain", "gluon", "pytorchvggnet", "fine-tune")
+CARRIED = Path(__file__).parents[1] / "data" / "recipes"
 CLASSES = "classes"             # stands in a head for the number of classes of the data
 SMALL = 128                     # pixels; below it the default head is one dense layer behind global pooling
 KEPT = ("last", "best")
@@ -315,7 +315,7 @@ def recipe(source: str) -> Recipe:
         raise UsageError(f"the recipe is {source!r:.80}; give a name or the path of a TOML file")
     path = Path(source)
     if source in NAMES:
-        text = files("npvgg").joinpath(f"data/recipes/{source}.toml").read_text(encoding="utf-8")
+        text = (CARRIED / f"{source}.toml").read_text(encoding="utf-8")
     elif path.suffix == ".toml" or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """npvgg train, evaluate and prepare from end to end."""
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -55,8 +54,8 @@ def test_what_was_trained_is_evaluated_and_predicts(trained, data):
 def test_fine_tuning_to_other_classes_with_frozen_layers(trained, tmp_path):
     other = training_data.folder(tmp_path / "other", 16)
     (other / "cat").rename(other / "dog")
-    status, said, _ = npvgg("train", other, "--from", trained / "weights.h5", "--freeze", "conv1:conv4", "--epochs", 1, "--batch", 8,
-                            "--threads", 1, "--out", tmp_path / "run")
+    status, said, _ = npvgg("train", other, "--from", trained / "weights.h5", "--freeze", "conv1:conv4", "--epochs", 1,
+                            "--batch", 8, "--threads", 1, "--out", tmp_path / "run")
     assert status == 0, said
     before, after = network.load_file(trained / "weights.h5"), network.load_file(tmp_path / "run/weights.h5")
     assert after.class_names == ("ant", "bee", "dog")
@@ -66,8 +65,8 @@ def test_fine_tuning_to_other_classes_with_frozen_layers(trained, tmp_path):
 
 
 def test_a_probe_changes_the_last_layer_alone(trained, data, tmp_path):
-    status, said, _ = npvgg("train", data, "--from", trained / "weights.h5", "--head", "avg1 flatten classes", "--probe", "--epochs", 20,
-                            "--threads", 1, "--out", tmp_path / "run")
+    status, said, _ = npvgg("train", data, "--from", trained / "weights.h5", "--head", "avg1 flatten classes", "--probe",
+                            "--epochs", 20, "--threads", 1, "--out", tmp_path / "run")
     assert status == 0, said
     before, after = network.load_file(trained / "weights.h5"), network.load_file(tmp_path / "run/weights.h5")
     changed = {path for path in after.parameters if not np.array_equal(before.parameters[path], after.parameters[path])}
@@ -84,7 +83,8 @@ def test_pictures_that_cannot_be_read_are_counted_and_listed(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, telling", [
-    (["--config", "cifar"], "no recipe 'cifar'"), (["--probe"], "without --from"), (["--model", "vgg61"], "did you mean 'vgg16'"),
+    (["--config", "cifar"], "no recipe 'cifar'"), (["--probe"], "without --from"),
+    (["--model", "vgg61"], "did you mean 'vgg16'"),
     (["--set", "training.smoothing"], "SECTION.KEY=VALUE"), (["--set", "training.smooth=1"], "did you mean 'smoothing'"),
     (["--set", "train.smoothing=0.1"], "did you mean 'training'"), (["--head", "avg1 flatten 7", *SMALL], "7 outputs"),
     (["--val", "nowhere"], "there is no nowhere"), (["--freeze", "conv9", *SMALL], "no layer 'conv9'"),
@@ -108,7 +108,7 @@ def test_the_same_command_goes_on_only_with_resume(trained, data):
 def test_a_signal_ends_with_a_checkpoint(data, tmp_path, number):
     command = [sys.executable, "-m", "npvgg", "train", data, *SMALL[:-4], "--epochs", 500, "--threads", 1, "--every", 1e-3,
                "--out", tmp_path / "run"]
-    child = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    child = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run/last.h5").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
