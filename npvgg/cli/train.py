@@ -33,10 +33,12 @@ from npvgg.cli import options
               help="How often a checkpoint is written.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Threads that decode and change pictures beside those that compute.")
+@options.store
 @options.threads
 @options.tier
 @options.talking
-def command(data, val, config, source, assignments, out, resume, every, workers, freeze, probe, threads, tier, **choices):
+def command(data, val, config, source, assignments, out, resume, every, workers, freeze, probe, store, threads, tier,
+            **choices):
     """Train a network on a folder per class, a list of `path label` lines, CIFAR's .bin, MNIST's idx, or x and y in an .npz.
 
     \b
@@ -56,4 +58,5 @@ def command(data, val, config, source, assignments, out, resume, every, workers,
 
     notes = f"made by: npvgg train {shlex.join(sys.argv[2:])}" if sys.argv[1:2] == ["train"] else ""
     return training.train(data, val, config, source, assignments, out, resume=resume, every=60 * every, workers=workers,
-                          freeze=freeze, is_probe=probe, threads=threads, tier=tier, choices=choices, notes=notes)
+                          freeze=freeze, is_probe=probe, store=store or "float32", threads=threads, tier=tier,
+                          choices=choices, notes=notes)

@@ -22,8 +22,8 @@ PLACES = {"model": "network", "width": "network", "head": "network", "input_size
           "epochs": None, "batch": "training", "seed": "training", "rate": "optimiser"}
 
 
-def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, threads, tier, choices,
-          notes):
+def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, store, threads, tier,
+          choices, notes):
     """The command → its exit status."""
     refuse_contradictions(source, config, is_probe, freeze, choices)
     chosen = chosen_recipe(config or (FINE_TUNING if source else None), assignments, choices)
@@ -45,7 +45,7 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
             vgg = replace(vgg, architecture=replace(vgg.architecture, input_size=choices["input_size"]),
                           preset=vgg.preset.resized(choices["input_size"]))
     if is_probe:
-        result = probe.run(chosen, vgg, train_set, val_set, out, notes=notes, is_again=resume)
+        result = probe.run(chosen, vgg, train_set, val_set, out, notes=notes, store=store, is_again=resume)
         return done(result, Path(out), val_set)
     with asked_to_stop() as is_stopped:
         try:
@@ -59,7 +59,8 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
                 trained = None if freeze is None else unfrozen(freeze, vgg, stage, train_set)
                 with shown(stage.network.model if vgg is None else vgg.architecture.name) as watch:
                     vgg = run.run(stage, train_set, val_set, folder, vgg=vgg, trained=trained, resume=resume, threads=threads,
-                                  workers=workers, tier=tier, every=every, notes=notes, watch=watch, is_stopped=is_stopped)
+                                  workers=workers, tier=tier, every=every, notes=notes, store=store, watch=watch,
+                                  is_stopped=is_stopped)
         except run.Stopped:
             progress.say(f"stopped; {folder / run.LAST} has everything until now, and the same command with --resume goes on",
                          progress.ERROR)

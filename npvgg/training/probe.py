@@ -59,7 +59,7 @@ def fit(features: np.ndarray, targets: np.ndarray, classes: int, recipe: Recipe,
 
 
 def run(recipe: Recipe, vgg: VGG, pictures: Pictures, val: Pictures | None, folder: str | os.PathLike, *, notes: str = "",
-        is_again: bool = False) -> VGG:
+        store: str = "float32", is_again: bool = False) -> VGG:
     """Train the last layer of a network on `pictures` and write RUN/weights.h5 → the network.
 
     There is no checkpoint: the features take most of the time, and `is_again` begins anew.  UsageError where there is a result
@@ -85,5 +85,5 @@ def run(recipe: Recipe, vgg: VGG, pictures: Pictures, val: Pictures | None, fold
         answer = judged(features @ weight.T + bias, val.targets)
         lines.append(f"validation: top-1 {100 * answer.top1:.2f} % of {len(val)} pictures that were held out")
     lines.append(f"a linear probe: {last} alone, on {len(pictures)} pictures")
-    trained.save(target, notes="\n".join(lines), source_name=vgg.source, force=is_again)
+    trained.save(target, notes="\n".join(lines), source_name=vgg.source, store=store, force=is_again)
     return trained

@@ -261,7 +261,7 @@ class Training:
         if self.keeps_best and (self.folder / BEST).exists():
             parameters = weights.read(self.folder / BEST, verify=True).parameters
             vgg = self.vgg.with_parameters({path: sealed(np.array(values)) for path, values in parameters.items()})
-        vgg.save(self.folder / RESULT, notes=self.whole_notes(rows), force=True,
+        vgg.save(self.folder / RESULT, notes=self.whole_notes(rows), store=self.store, force=True,
                  source_name=f"trained by npvgg, {self.recipe.name or 'no recipe'}")
         return network.load_file(self.folder / RESULT)
 
