@@ -90,7 +90,8 @@ def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture:
 
     The arrays are float32 or float64, finite, and those of `architecture.parameters`.  `preset` is an images.Preset or
     its JSON.  `store` "float16" or "bfloat16" halves the file: see `stored`.
-    The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input gives the same bytes.  Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
+    The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input gives the same bytes.
+    Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
     """
     for name, value in (("source_name", source_name), ("source_sha256", source_sha256), ("notes", notes)):
         if not isinstance(value, str):
