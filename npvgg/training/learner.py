@@ -65,6 +65,7 @@ class Learner:
         self.clip, self.norm_momentum, self.seed, self.checkpoint = clip, norm_momentum, seed, checkpoint
         self.wanted = wanted(self.architecture, trained)
         self.backward = Backward(self.architecture, tier, threads)
+        self.spent = None                       # the last step's Outcome, whose memory the next one takes
 
     @property
     def steps(self) -> int:
@@ -82,7 +83,7 @@ class Learner:
         """
         parts, total, value, outputs = list(parts), None, 0.0, []
         for number, (x, loss) in enumerate(parts):
-            outcome = self.gradients(x, loss, number)
+            outcome = self.gradients(x, loss, number, self.spent if len(parts) == 1 else None)
             if not np.isfinite(outcome.loss):
                 raise NotFiniteError(f"the loss of step {self.steps} is {outcome.loss}, {self.culprit(x, outcome.gradients)}; "
                                      "give a smaller --rate, a longer warm-up, or clip the gradients")
@@ -96,14 +97,16 @@ class Learner:
                                  "--rate or a longer warm-up")
         self.optimiser.step(self.parameters, total, rate, momentum=momentum,
                             scale=1.0 if norm is None else clipping.scale_for(norm, self.clip))
+        self.spent = outcome
         if self.average is not None:
             self.average.update(self.parameters)
         return Step(value, outputs[0] if len(outputs) == 1 else np.concatenate(outputs), norm)
 
-    def gradients(self, x: np.ndarray, loss: Loss, part: int = 0) -> Outcome:
-        """One pass forwards and backwards in training mode; nothing changes."""
+    def gradients(self, x: np.ndarray, loss: Loss, part: int = 0, into: Outcome | None = None) -> Outcome:
+        """One pass forwards and backwards in training mode; nothing changes.  `into` as for Backward."""
         masks = dropout_masks(self.architecture, x.shape, self.seed, self.steps, part)
-        return self.backward(self.parameters, x, loss, training=True, masks=masks, of=self.wanted, checkpoint=self.checkpoint)
+        return self.backward(self.parameters, x, loss, training=True, masks=masks, of=self.wanted, checkpoint=self.checkpoint,
+                             into=into)
 
     def follow(self, statistics: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """Fold a batch's means and variances into the running ones."""
@@ -115,9 +118,9 @@ class Learner:
 
     def statistics(self, x: np.ndarray, parameters: Mapping[str, np.ndarray]) -> Mapping[str, tuple]:
         """{"bn1_1": (mean, unbiased variance), …} of one batch under these parameters."""
-        last = self.architecture.layers[-1].name
-        shape = (len(x), *describe(self.architecture, x.shape[2:])[-1].output_shape)
-        return self.backward(parameters, x, {last: np.zeros(shape, x.dtype)}, training=True, of=[last]).statistics
+        # The gradient of the last parameter alone, for the way back costs nothing then.
+        outcome = self.backward(parameters, x, lambda logits: (0.0, np.zeros_like(logits)), training=True, of=self.wanted[-1:])
+        return outcome.statistics
 
     def network(self, batches: Iterable[np.ndarray] = ()) -> VGG:
         """The network as it is now; with a running mean that one, its batch norms measured anew on `batches` of pictures."""
@@ -163,6 +166,8 @@ def wanted(net: Architecture, trained: Iterable[str] | None) -> list[str]:
 def dropout_masks(net: Architecture, shape: tuple, seed: int, step: int, part: int = 0) -> dict[str, np.ndarray]:
     """{"drop6": (N, features) of bool, …} for pictures of this shape: True where a number is kept, with probability 1 − p."""
     masks = {}
+    if not any(layer.op == "dropout" for layer in net.layers):
+        return masks
     for number, row in enumerate(describe(net, shape[2:])):
         p = dict(row.layer.options).get("p") if row.layer.op == "dropout" else None
         if p:
