@@ -346,7 +346,7 @@ class VGG:
                    if array.ndim > 1}
         return replace(self, parameters={**self.parameters, **changed}, self_test=None)
 
-    def written(self, path, source_name, source_sha256, notes, store, force):
+    def written(self, path: str | PathLike, source_name: str, source_sha256: str, notes: str, store: str, force: bool) -> Path:
         """`save`, of parameters that are what the file will give back."""
         seed = 0
         outputs = list(self.using(dtype=np.float64).seeded_trace(seed).values())

@@ -33,12 +33,13 @@ from npvgg.cli import options
               help="How often a checkpoint is written.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Threads that decode and change pictures beside those that compute.")
+@click.option("--report", is_flag=True, help="Also draw RUN/report.html and its pictures (pip install \"npvgg[plot]\").")
 @options.store
 @options.threads
 @options.tier
 @options.talking
-def command(data, val, config, source, assignments, out, resume, every, workers, freeze, probe, store, threads, tier,
-            **choices):
+def command(data, val, config, source, assignments, out, resume, every, workers, freeze, probe, report, store, threads,
+            tier, **choices):
     """Train a network on a folder per class, a list of `path label` lines, CIFAR's .bin, MNIST's idx, or x and y in an .npz.
 
     \b
@@ -58,5 +59,5 @@ def command(data, val, config, source, assignments, out, resume, every, workers,
 
     notes = f"made by: npvgg train {shlex.join(sys.argv[2:])}" if sys.argv[1:2] == ["train"] else ""
     return training.train(data, val, config, source, assignments, out, resume=resume, every=60 * every, workers=workers,
-                          freeze=freeze, is_probe=probe, store=store or "float32", threads=threads, tier=tier,
-                          choices=choices, notes=notes)
+                          freeze=freeze, is_probe=probe, is_reported=report, store=store or "float32",
+                          threads=threads, tier=tier, choices=choices, notes=notes)

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from npvgg import classify, text
+from npvgg import classify, text, weights
 from npvgg.architecture import canonical_name
 from npvgg.cli import progress
 from npvgg.errors import INTERRUPTED, UsageError
 from npvgg.storage import atomic_file
-from npvgg.training import evaluation, pictures, probe, recipe, run, selection, sources, transfer
+from npvgg.training import evaluation, pictures, probe, recipe, report, run, selection, sources, transfer
 
 FINE_TUNING = "fine-tune"               # the recipe for networks that have learned something
 WAIT_S = 60                             # between lines within an epoch, where there is no terminal
@@ -22,9 +22,11 @@ PLACES = {"model": "network", "width": "network", "head": "network", "input_size
           "epochs": None, "batch": "training", "seed": "training", "rate": "optimiser"}
 
 
-def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, store, threads, tier,
-          choices, notes):
+def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, is_reported, store,
+          threads, tier, choices, notes):
     """The command → its exit status."""
+    if is_reported:
+        report.require()
     refuse_contradictions(source, config, is_probe, freeze, choices)
     chosen = chosen_recipe(config or (FINE_TUNING if source else None), assignments, choices)
     vgg = classify.load(source, threads=threads, tier=tier, progress=progress.DownloadBar()) if source else None
@@ -46,7 +48,7 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
                           preset=vgg.preset.resized(choices["input_size"]))
     if is_probe:
         result = probe.run(chosen, vgg, train_set, val_set, out, notes=notes, store=store, is_again=resume)
-        return done(result, Path(out), val_set)
+        return done(result, Path(out), val_set, is_reported)
     with asked_to_stop() as is_stopped:
         try:
             for number, (stage, folder) in enumerate(stages(chosen, Path(out)), 1):
@@ -65,7 +67,7 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
             progress.say(f"stopped; {folder / run.LAST} has everything until now, and the same command with --resume goes on",
                          progress.ERROR)
             return INTERRUPTED
-    return done(vgg, folder, val_set)
+    return done(vgg, folder, val_set, is_reported)
 
 
 def refuse_contradictions(source, config, is_probe, freeze, choices):
@@ -259,8 +261,11 @@ def duration(seconds):
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def done(vgg, folder, val_set):
+def done(vgg, folder, val_set, is_reported):
     """Say what came out, and print where it is."""
+    if is_reported:
+        notes = weights.read(folder / run.RESULT).notes
+        progress.say(f"{report.write(folder, vgg, val_set, notes)} shows how it went")
     if val_set is not None:
         judged = evaluation.evaluate(vgg, val_set)
         top5 = "" if judged.top5 is None else f", top-5 {100 * judged.top5:.2f} %"

@@ -213,7 +213,7 @@ def test_stages_follow_one_another(tmp_path):
     assert len(of_tables({"stages": [{}, {}]}).staged()) == 2
     choices = dict.fromkeys(command.PLACES)
     status = command.train(data, None, str(tmp_path / "two.toml"), None, (), tmp_path / "out", resume=False, every=60,
-                           workers=1, store="float32", freeze=None, is_probe=False, threads=1, tier="engine",
+                           workers=1, store="float32", freeze=None, is_probe=False, is_reported=False, threads=1, tier="engine",
                            choices=choices, notes="")
     assert status == 0 and (tmp_path / "out/1-vgg11/weights.h5").exists() and (tmp_path / "out/2-vgg13/weights.h5").exists()
     settings = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
