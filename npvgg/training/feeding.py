@@ -14,9 +14,9 @@ import numpy as np
 
 from npvgg.arithmetic import ceil_div
 from npvgg.images.presets import Preset
-from npvgg.training import draws, mixing, packing
+from npvgg.training import draws, mixing, packing, resampling
 from npvgg.training.augmentation import NOTHING, Augmentation, Views, view, views, window
-from npvgg.training.pictures import Pictures
+from npvgg.training.pictures import Pictures, Selected
 
 AHEAD = 3               # batches that are ready, or being prepared
 
@@ -34,8 +34,8 @@ class Batch(NamedTuple):
 class Feed:
     """A data set as batches.  `workers` threads prepare them; the batches do not depend on how many.
 
-    The last batch of an epoch is smaller where the pictures do not come out even; one that is smaller than `least` is left out,
-    for a batch norm cannot measure a variance on one value.
+    The last batch of an epoch is smaller where the pictures do not come out even; one that is smaller than `least` is left out:
+    a batch norm that sees one value of each picture needs two.
     """
 
     pictures: Pictures
@@ -43,7 +43,7 @@ class Feed:
     batch: int
     seed: int = 0
     workers: int = 2
-    least: int = 2
+    least: int = 1
 
     def __post_init__(self):
         self.table, self.order = packing.normalised_levels(self.preset), packing.channel_order(self.preset)
@@ -52,7 +52,7 @@ class Feed:
     def count(self) -> int:
         """Batches an epoch."""
         whole, rest = divmod(len(self.pictures), self.batch)
-        return whole + (rest >= self.least)
+        return whole + (rest >= self.least) if self.batch >= self.least else 0
 
     def batches(self, epoch: int, augmentation: Augmentation = NOTHING, size: int | None = None, first: int = 0
                 ) -> Iterator[Batch]:
@@ -72,6 +72,11 @@ class Feed:
     def prepared(self, indices: np.ndarray, augmentation: Augmentation, drawn: Views, preset: Preset) -> np.ndarray:
         """The numbers of some pictures → (N, C, crop, crop) float32, as drawn for them."""
         x = np.empty((len(indices), preset.channels, preset.crop, preset.crop), np.float32)
+        kept = self.pictures.levels
+        if kept is not None and drawn.boxes is not None and drawn.colours is None and drawn.patches is None:
+            levels, chosen = (kept.levels, kept.indices[indices]) if isinstance(kept, Selected) else (kept, indices)
+            resampling.packed_parts(levels, chosen, drawn.boxes[indices], drawn.flips[indices], self.table, self.order, x)
+            return x
         for place, index in enumerate(indices.tolist()):
             levels = self.view(augmentation, drawn, index, preset)
             rows, columns = window(levels, augmentation, drawn, index, preset.crop)

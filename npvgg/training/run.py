@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from npvgg import images, network, projections, weights
+from npvgg.architecture import Architecture
+from npvgg.counting import describe
 from npvgg.errors import StorageError, UsageError
 from npvgg.network import VGG
 from npvgg.parameters import sealed
@@ -37,6 +39,7 @@ from npvgg.training.pictures import Pictures, check_classes
 from npvgg.training.recipe import BALANCED, Recipe
 
 LAST, BEST, RESULT = "last.h5", "best.h5", "weights.h5"
+LONGEST = 8000                  # characters of notes, and twice as many of the history in the result
 MEASURED = 4096                 # pictures on which averaged weights get their batch norms measured
 
 
@@ -76,6 +79,7 @@ class State:
     waited: int = 0                 # epochs since then
     plateau: list | None = None
     is_over: bool = False
+    notes: str = ""                 # those of the first command, which the result will carry
 
 
 def run(recipe: Recipe, pictures: Pictures, val: Pictures | None, folder: str | os.PathLike, *, vgg: VGG | None = None,
@@ -115,7 +119,7 @@ class Training:
     """One run: what it is made of, and the state that moves."""
 
     def __init__(self, recipe, pictures, val, folder, vgg, trained, threads, workers, tier, notes, store):
-        self.recipe, self.folder, self.notes, self.store = recipe, folder, notes, store
+        self.recipe, self.folder, self.store = recipe, folder, store
         preset = recipe_preset(recipe, pictures) if vgg is None else vgg.preset
         self.pictures = pictures.in_mode(preset.mode)
         self.val = None if val is None else val.in_mode(preset.mode)
@@ -130,14 +134,18 @@ class Training:
         net, own = vgg.architecture, recipe.optimiser
         self.learner = Learner(self.vgg, own.optimiser(net), trained=trained, clip=own.clip, average=own.average or None,
                                norm_momentum=own.norm_momentum, seed=recipe.training.seed, tier=tier, threads=threads)
-        self.feed = Feed(self.pictures, preset, recipe.training.batch, recipe.training.seed, workers)
+        weights.label_array(pictures.class_names, net)                  # refused now rather than after the training
+        sizes = {preset.crop, *(side for _, side in recipe.training.sizes)}
+        least = max(pictures_needed(net, size) for size in sizes)
+        self.feed = Feed(self.pictures, preset, recipe.training.batch, recipe.training.seed, workers, least)
         if not self.feed.count:
-            raise UsageError(f"the data has {len(pictures)} picture and a batch norm needs two; give more pictures")
+            raise UsageError(f"batches of {min(len(pictures), recipe.training.batch)} picture cannot train {net.name}, whose "
+                             "batch norms need two; give more pictures, or a larger --batch")
         self.steps_an_epoch = max(1, self.feed.count // own.accumulate)
         self.plateau = recipe.schedule.plateau()
         self.class_weights = weights_of_classes(recipe.training.class_weights, pictures)
         self.trained = trained
-        self.state = State()
+        self.state = State(notes=notes[:LONGEST])
 
     # --------------------------------------------------------------------------------------------- the loop
 
@@ -267,7 +275,7 @@ class Training:
 
     def whole_notes(self, rows: list[dict[str, Any]]) -> str:
         """How the result was made: what was given as notes, its accuracy, and every epoch's."""
-        lines = [self.notes] if self.notes else []
+        lines = [self.state.notes] if self.state.notes else []
         if rows and rows[-1]["val_top1"] is not None:
             row = rows[self.state.best_epoch - 1] if self.keeps_best else rows[-1]
             top5 = "" if row["val_top5"] is None else f", top-5 {100 * row['val_top5']:.2f} %"
@@ -275,8 +283,9 @@ class Training:
                          f"out (epoch {row['epoch']})")
         hours = sum(row["seconds"] for row in rows) / 3600
         lines.append(f"trained on {len(self.pictures)} pictures, {len(rows)} epochs, {hours:.2f} h")
+        step = -(-len(rows) // (LONGEST // 20))
         told = "; ".join(f"{row['epoch']}: {row['train_loss']:.4g} {row['train_top1']:.4f}"
-                         + ("" if row["val_top1"] is None else f" {row['val_top1']:.4f}") for row in rows)
+                         + ("" if row["val_top1"] is None else f" {row['val_top1']:.4f}") for row in rows[::-step][::-1])
         lines.append(f"history, epoch: training loss, training top-1{'' if self.val is None else ', validation top-1'}: {told}")
         return "\n".join(lines)
 
@@ -317,6 +326,12 @@ class Training:
         if self.plateau:
             self.plateau.restore(self.state.plateau)
         history.cut(self.folder, self.state.epoch)
+
+
+def pictures_needed(net: Architecture, size: int) -> int:
+    """How many pictures of this side a batch needs at least: 2 where a batch norm sees one value of each, which has no variance."""
+    norms = [row for row in describe(net, size) if row.layer.op.startswith("batchnorm")]
+    return 2 if any(row.input_elements == row.input_shape[0] for row in norms) else 1
 
 
 def refuse_other(found: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:

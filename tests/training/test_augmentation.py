@@ -139,7 +139,7 @@ def test_hue_turns_colours_around():
 
 def test_the_last_batch_is_small_and_one_of_one_picture_is_left_out():
     assert [len(batch.x) for batch in feed(19, 8).batches(0)] == [8, 8, 3]
-    assert [len(batch.x) for batch in feed(17, 8).batches(0)] == [8, 8] and feed(17, 8).count == 2
+    assert [len(batch.x) for batch in feed(17, 8, least=2).batches(0)] == [8, 8] and feed(17, 8, least=2).count == 2
 
 
 def test_every_picture_comes_once_an_epoch_in_another_order():

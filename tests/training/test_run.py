@@ -220,3 +220,38 @@ def test_stages_follow_one_another(tmp_path):
                                                network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture.parameters)
                           .settings["architecture"])
     assert settings["name"] == "vgg13"
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    from npvgg.errors import StorageError
+    from npvgg.storage import atomic_file
+
+    with pytest.raises(run.Stopped):
+        train(recipe(), arrays(), None, tmp_path, is_stopped=stopped_after(3))
+    before, write = (tmp_path / run.LAST).read_bytes(), atomic_file.os.fsync
+
+    def full(descriptor):
+        write(descriptor)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_file.os, "fsync", full)
+    with pytest.raises(StorageError, match="cannot be written .*free some space"):
+        train(recipe(), arrays(), None, tmp_path, resume=True, every_steps=1)
+    monkeypatch.undo()
+    assert (tmp_path / run.LAST).read_bytes() == before and not list(tmp_path.glob("*.tmp"))
+    train(recipe(), arrays(), None, tmp_path, resume=True)
+
+
+def test_batches_of_one_picture(tmp_path):
+    made = recipe(batch=1, epochs=1, optimiser={"rate": 1e-4, "average": 0.0})
+    train(made, arrays(4), None, tmp_path / "maps")
+    with pytest.raises(UsageError, match="batch norms need two"):
+        train(made.with_("network", head="avg1 flatten bn classes"), arrays(4), None, tmp_path / "features")
+    train(made.with_("network", head="avg1 flatten bn classes").with_("training", batch=2), arrays(5), None, tmp_path / "two")
+    assert history.read(tmp_path / "two")[0]["step"] == 2                  # the fifth picture is left out
+
+
+def test_a_class_that_no_file_can_name_is_refused_at_once(tmp_path):
+    x, classes = training_data.levels(6)
+    with pytest.raises(UsageError, match="control character"):
+        train(recipe(), pictures.of_arrays(x, classes, ("a", "b\n", "c")), None, tmp_path)
