@@ -140,13 +140,14 @@ def confusions(judged: Evaluation, names: tuple[str, ...]) -> "Figure":
     side = 2.5 + 0.35 * len(names)
     drawn = figure(side, side)
     axes = drawn.subplots()
-    axes.imshow(table / np.maximum(table.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), list(map(literal, names)), rotation=90)
     axes.set_yticks(range(len(names)), list(map(literal, names)))
     axes.set(xlabel="answer", ylabel="is")
     if len(names) <= NUMBERS:
         for (i, j), count in np.ndenumerate(table):
-            axes.text(j, i, str(count), ha="center", va="center", fontsize=8)
+            axes.text(j, i, str(count), ha="center", va="center", fontsize=8, color="white" if shares[i, j] > 0.5 else "black")
     return drawn
 
 

@@ -329,7 +329,7 @@ class Training:
 
 
 def pictures_needed(net: Architecture, size: int) -> int:
-    """How many pictures of this side a batch needs at least: 2 where a batch norm sees one value of each, which has no variance."""
+    """How many pictures of this side a batch needs at least: 2 where a batch norm sees one value of each."""
     norms = [row for row in describe(net, size) if row.layer.op.startswith("batchnorm")]
     return 2 if any(row.input_elements == row.input_shape[0] for row in norms) else 1
 
