@@ -105,6 +105,7 @@ FLOORS = [
     ["npvgg.download"],
     ["npvgg.hub"],
     ["npvgg.classify"],
+    ["npvgg.training"],
     ["npvgg.parity"],
     ["weights_convert.record_trace"],
     ["npvgg.cli"],
