@@ -56,7 +56,7 @@ def test_every_gradient_is_pytorchs_in_float64(name, options, tier, training):
     vgg = made(name, **options)
     masks = {layer: mask for layer, mask in MASKS.items() if training and "head" not in options}
     value, expected, twin = of_torch(vgg, X, training, masks)
-    outcome = Backward(vgg.architecture, tier)(vgg.parameters, X, loss, training=training, masks=masks, of=list(expected))
+    outcome = Backward(vgg.architecture, tier, 1)(vgg.parameters, X, loss, training=training, masks=masks, of=list(expected))
     assert outcome.loss == pytest.approx(value, rel=1e-13) and outcome.gradients.keys() == expected.keys()
     assert all(gradient.shape == expected[path].shape for path, gradient in outcome.gradients.items())
     assert max(gap(outcome.gradients[path], expected[path]) for path in compared(expected)) <= 1e-10
@@ -97,7 +97,7 @@ def test_ten_steps_of_training_are_pytorchs(name):
     vgg = made(name)
     rate, momentum, decay = 0.05 if "bn" in name else 0.01, 0.9, 5e-4
     parameters = {path: array.copy() for path, array in vgg.parameters.items()}
-    velocity, backward = {}, Backward(vgg.architecture)
+    velocity, backward = {}, Backward(vgg.architecture, threads=1)
     twin = LearningTwin(vgg.architecture, vgg.parameters)
     optimiser = torch.optim.SGD(twin.parameters(), rate, momentum, weight_decay=decay, nesterov=True)
     for step in range(10):
