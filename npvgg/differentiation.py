@@ -122,10 +122,10 @@ class Backward:
     def plan(self) -> "TrainingPlan | None":
         """The engine's TrainingPlan of the network; None, with a TierWarning, where it has no steps for a layer."""
         with MAKING:                        # not at the top: the reference tier works without LLVM
-            from npvgg.kernels.engine import training, training_steps
-        lacking = training_steps.refused(self.layers)
+            from npvgg.kernels.engine.training import building, plan
+        lacking = building.refused(self.layers)
         if lacking is None:
-            return training.TrainingPlan(self.layers)
+            return plan.TrainingPlan(self.layers)
         warnings.warn(f"the engine cannot train {lacking}, so gradients of this {self.architecture.name} are computed by the "
                       f"{BELOW} tier, which is slower; choose tier={BELOW!r} where that is meant", TierWarning,
                       stacklevel=callers_level())

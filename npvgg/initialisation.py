@@ -4,6 +4,8 @@
     he            convolutions and dense layers N(0, 2/fan in): activations keep their scale through the network
     glorot        uniform with variance 2/(fan in + fan out)  (Glorot and Bengio 2010), as the paper's section 3.1 suggests
     paper         N(0, 10⁻²), that is a standard deviation of 0.1, as printed in the paper's section 3.1
+    normal        N(0, 0.01²), as the authors' own Caffe models and most re-implementations read that sentence
+    dirac         torchvision's, but each 3×3 convolution's first filters hand its input on (arXiv 2404.00498, section 3.3)
 
 Batch norm starts as the identity: weight 1, bias 0, mean 0, variance 1.
 """
@@ -45,12 +47,28 @@ def paper(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
     return 0.1 * normal(rng, shape)
 
 
+def narrow(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """N(0, 0.01²)."""
+    return 0.01 * normal(rng, shape)
+
+
+def dirac(rng: np.random.Generator, layer: Layer, shape: tuple) -> np.ndarray:
+    """torchvision's; the first filters of a convolution, as many as it has input channels, are the identity."""
+    values = torchvision(rng, layer, shape)
+    if layer.op == "conv2d":
+        count = min(shape[:2])
+        values[:count] = 0
+        values[np.arange(count), np.arange(count), shape[2] // 2, shape[3] // 2] = 1
+    return values
+
+
 def normal(rng: np.random.Generator, shape: tuple) -> np.ndarray:
     """Standard normal numbers in float32."""
     return rng.standard_normal(shape, np.float32)
 
 
-INITIALISATIONS = {"torchvision": torchvision, "he": he, "glorot": glorot, "paper": paper}
+INITIALISATIONS = {"torchvision": torchvision, "he": he, "glorot": glorot, "paper": paper, "normal": narrow,
+                    "dirac": dirac}
 
 
 def initial(architecture: Architecture, *, seed: int = 0, how: str = "torchvision",

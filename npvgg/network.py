@@ -34,7 +34,7 @@ from npvgg.kernels import tiers
 from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
-from npvgg.storage import hdf5_writing
+from npvgg.storage import half_precision, hdf5_writing
 from npvgg.storage.identity import FileIdentity, MappedFile, mapped_file
 
 PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
@@ -323,23 +323,39 @@ class VGG:
         return self.runner.trace(weights.self_test_input(self.architecture, seed).astype(self.dtype))
 
     def save(self, path: str | PathLike, *, source_name: str = "", source_sha256: str = "", notes: str = "",
-             force: bool = False) -> Path:
+             store: str = "float32", force: bool = False) -> Path:
         """Write the network to an npvgg weights file and return its path.
 
+        `store` "float16" or "bfloat16" rounds weights to 16 bits, which halves the file; it is computed in float32 as ever, and
+        its self-test is the answer of the rounded ones.  float64 becomes float32 then.
         Its self-test and the record of its layers come from one float64 run, which takes 1.3 GB for VGG-16.
         UsageError for a name such as x.pth, which another format has, and for a file that is there, unless `force`;
         StorageError; BadFileError where the network's own file was changed.
         """
         self.check_file()
         hdf5_writing.destination(path, force)              # refused now rather than after the work
+        check_choice("store", store, half_precision.STORES)
+        if store != half_precision.AS_IT_IS:
+            single = self.using(dtype=np.float32)
+            return single.with_rounded(store).written(path, source_name or self.source, source_sha256, notes, store, force)
+        return self.written(path, source_name or self.source, source_sha256, notes, store, force)
+
+    def with_rounded(self, store: str) -> "VGG":
+        """The same network with the parameters that a file of this `store` gives back; UsageError where one is too large."""
+        changed = {path: sealed(np.array(array)) for path, array in weights.rounded(self.parameters, store).items()
+                   if array.ndim > 1}
+        return replace(self, parameters={**self.parameters, **changed}, self_test=None)
+
+    def written(self, path: str | PathLike, source_name: str, source_sha256: str, notes: str, store: str, force: bool) -> Path:
+        """`save`, of parameters that are what the file will give back."""
         seed = 0
         outputs = list(self.using(dtype=np.float64).seeded_trace(seed).values())
         record = projections.Record(seed, np.stack([projections.project(output, seed) for output in outputs]),
                                     self.prepared_picture(seed)[None], projections.digest_of(self.class_names))
         return weights.write(
             path, self.parameters, architecture=self.architecture, preset=self.preset.to_json(),
-            class_names=self.class_names, source_name=source_name or self.source, source_sha256=source_sha256, notes=notes,
-            source_output=self.source_output,
+            class_names=self.class_names, source_name=source_name, source_sha256=source_sha256, notes=notes,
+            source_output=self.source_output, store=store,
             self_test=weights.SelfTest(seed, outputs[-1], FLOAT32_BOUND, record), force=force)
 
     def summary(self, input_size: int | tuple[int, int] | None = None) -> str:

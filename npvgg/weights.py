@@ -12,7 +12,8 @@
                         complete = 1
       /conv1_1/weight   (64, 3, 3, 3)  float32           attribute sha256 of its bytes
       /conv1_1/bias     (64,)          float32
-      …                                                  the paths and shapes of Architecture.parameters; float64 too
+      …                                                  the paths and shapes of Architecture.parameters; float64 too, and
+                                                         of more than one axis float16 or bfloat16, read as float32
       /labels           (1000,)        UTF-8             row k names logit k; optional
       /self_test        attributes seed and tolerance; optional
       /self_test/output (1, 1000)      float64           the answer to `self_test_input(architecture, seed)`
@@ -35,11 +36,12 @@ import numpy as np
 
 from npvgg import text
 from npvgg.architecture import Architecture
+from npvgg.checks import check_choice
 from npvgg.counting import describe
 from npvgg.errors import BadFileError, ShapeError, UsageError
 from npvgg.parameters import sealed
 from npvgg.projections import COUNT, Record
-from npvgg.storage import hdf5_reading, hdf5_writing, strict_json, verified_files
+from npvgg.storage import half_precision, hdf5_reading, hdf5_writing, strict_json, verified_files
 from npvgg.storage.hdf5_format import is_sha256
 from npvgg.storage.identity import MappedFile
 from npvgg.version import __version__
@@ -63,7 +65,7 @@ class SelfTest:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What `read` returns.  The arrays are read-only and lie in the file."""
+    """What `read` returns.  The arrays are read-only and lie in the file, those of 16 bits as float32 in memory."""
 
     path: Path
     architecture: Architecture
@@ -82,17 +84,19 @@ class Weights:
 
 def write(path: str | bytes | os.PathLike, parameters: Mapping, *, architecture: Architecture, preset,
           class_names: Sequence[str] | None = None, source_name: str = "", source_sha256: str = "", notes: str = "",
-          source_output: str = "logits", self_test: SelfTest | None = None, force: bool = False) -> Path:
+          source_output: str = "logits", self_test: SelfTest | None = None, store: str = "float32",
+          force: bool = False) -> Path:
     """Write {"conv1_1/weight": array} and what belongs to it as the weights file `path` → its Path.
 
     The arrays are float32 or float64, finite, and those of `architecture.parameters`.  `preset` is an images.Preset or
-    its JSON.  The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input
-    gives the same bytes.  Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
+    its JSON.  `store` "float16" or "bfloat16" halves the file: see `stored`.
+    The file is read back and verified before it gets its name; with SOURCE_DATE_EPOCH set, the same input gives the same bytes.
+    Raises ShapeError, BadFileError (NaN or infinity), UsageError, StorageError.
     """
     for name, value in (("source_name", source_name), ("source_sha256", source_sha256), ("notes", notes)):
         if not isinstance(value, str):
             raise UsageError(f"{name} is {value!r:.80}; give text")
-    arrays = fitting(parameters, architecture)
+    arrays = stored(fitting(parameters, architecture), store)
     attributes = {
         "architecture": architecture.to_json(), "preset": preset_text(preset), "source_name": source_name,
         "source_sha256": source_sha256, "source_output": known_output(source_output), "notes": notes,
@@ -129,7 +133,8 @@ def read(path: str | bytes | os.PathLike, *, verify: bool | str = "new") -> Weig
     contents.memory.check_bytes()        # a whole new file under the name does no harm to what was read from this one
     header = contents.attributes[""]
     return Weights(
-        path=Path(contents.path), architecture=net, parameters={name: contents.array(name) for name in net.parameters},
+        path=Path(contents.path), architecture=net,
+        parameters={name: computable(contents.array(name)) for name in net.parameters},
         preset_json=header["preset"], class_names=read_labels(contents), self_test=read_self_test(contents),
         source_output=header.get("source_output", OUTPUTS[0]), file=contents.memory,
         **{name: header[name] for name in ("source_name", "source_sha256", "notes", "created", "converted_by")})
@@ -166,6 +171,33 @@ def fitting(parameters: Mapping, net: Architecture) -> dict:
     if wild:
         raise BadFileError(f"NaN or infinity stands in {text.listed(wild)}; give finite parameters")
     return {name: arrays[name] for name in net.parameters}
+
+
+def stored(arrays: Mapping, store: str) -> dict:
+    """The parameters as a file keeps them: those of one axis stay as they are, the others become `store`.
+
+    Biases and batch norms are few, and what is below 6·10⁻⁸ would be lost in float16.  UsageError that names the parameter
+    where a number is too large for it.
+    """
+    check_choice("store", store, half_precision.STORES)
+    found = {}
+    for name, array in arrays.items():
+        try:
+            found[name] = half_precision.narrowed(array, store if array.ndim > 1 else half_precision.AS_IT_IS)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
+    return found
+
+
+def computable(array: np.ndarray) -> np.ndarray:
+    """An array that lies in a file → itself, or float32 in memory where it has 16 bits."""
+    wide = half_precision.widened(array)
+    return array if wide is array else sealed(wide)
+
+
+def rounded(parameters: Mapping, store: str) -> dict:
+    """The parameters as they are read again from a file that stores them so: a self-test is computed with these."""
+    return {name: computable(array) for name, array in stored(parameters, store).items()}
 
 
 def preset_text(preset) -> str:
@@ -296,9 +328,9 @@ def check_shapes(contents: hdf5_reading.Contents, net: Architecture) -> None:
         elif name in answers:
             shape, right = answers[name], entry.dtype == np.float64
         else:
-            shape, right = net.parameters[name], entry.dtype.kind == "f"
+            shape, right = net.parameters[name], entry.dtype.kind != "S"
         if entry.shape != shape or not right:
-            problems.append(f"{name} is {entry.dtype.name} {entry.shape} and should have shape {shape}")
+            problems.append(f"{name} is {half_precision.name_of(entry.dtype)} {entry.shape} and should have shape {shape}")
     groups = set(contents.attributes) - {""}
     if groups != {name.partition("/")[0] for name in contents.entries if name in answers}:
         problems.append(f"there are attributes on {text.listed(sorted(groups)) or 'no group'}")

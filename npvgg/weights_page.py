@@ -3,6 +3,7 @@ import os
 from dataclasses import dataclass
 
 from npvgg import text, text_table
+from npvgg.storage.half_precision import name_of
 from npvgg.weights import SelfTest, open_contents, read_labels, read_self_test
 
 LISTED_LABELS = 10
@@ -53,7 +54,7 @@ class Inspection:
 def inspect(path: str | bytes | os.PathLike) -> Inspection:
     """A weights file → Inspection; the parameters are not read.  Errors: those of `weights.read`."""
     contents, _ = open_contents(path)
-    tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else entry.dtype.name, entry.nbytes,
+    tensors = tuple(Tensor(name, entry.shape, "UTF-8" if entry.dtype.kind == "S" else name_of(entry.dtype), entry.nbytes,
                            entry.sha256) for name, entry in contents.entries.items())
     return Inspection(contents.path, contents.memory.identity.size, contents.attributes[""], read_labels(contents),
                       read_self_test(contents), tensors)

@@ -29,15 +29,25 @@ def deviation(how, path):
     return {"torchvision": math.sqrt(2 / (fan_out * field)) if kernel else 0.01,
             "he": math.sqrt(2 / (fan_in * field)),
             "glorot": math.sqrt(2 / ((fan_in + fan_out) * field)),
-            "paper": 0.1}[how]
+            "paper": 0.1, "normal": 0.01}[how]
 
 
 @pytest.mark.parametrize("path", ["conv4_1/weight", "fc6/weight"])
-@pytest.mark.parametrize("how", initialisation.INITIALISATIONS)
+@pytest.mark.parametrize("how", [how for how in initialisation.INITIALISATIONS if how != "dirac"])
 def test_the_spread_is_that_of_its_formula(how, path):
     weight = initialisation.initial(NET, seed=1, how=how)[path]
     assert weight.std() == pytest.approx(deviation(how, path), rel=0.03)       # 49,152 values: 1/√(2n) = 0.3 %
     assert abs(weight.mean()) < 5 * weight.std() / math.sqrt(weight.size)
+
+
+def test_diracs_first_filters_hand_their_input_on():
+    from npvgg.kernels.reference.conv2d import conv2d
+
+    weight = initialisation.initial(NET, how="dirac")["conv2_1/weight"]
+    x = np.random.default_rng(0).standard_normal((1, weight.shape[1], 6, 6)).astype(np.float32)
+    y = conv2d(x, weight, np.zeros(len(weight), np.float32), padding=1)
+    count = min(weight.shape[:2])
+    assert np.array_equal(y[0, :count], x[0, :count]) and weight[count:].std() > 0
 
 
 def test_biases_are_zero_and_batch_norm_is_the_identity():

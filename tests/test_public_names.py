@@ -58,7 +58,7 @@ def test_a_type_checker_sees_the_same_names():
     seen = {alias.name: statement.module for statement in block.body for alias in statement.names}
     assert seen == {name: f"npvgg.{home}" for name, home in npvgg.HOMES.items()} | dict.fromkeys(MODULES, "npvgg")
     assert (ROOT / "npvgg/py.typed").exists()
-    assert "npvgg = data/*, py.typed" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    assert "npvgg = data/*, data/recipes/*, py.typed" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
 
 
 def public_functions():

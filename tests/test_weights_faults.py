@@ -155,7 +155,7 @@ def dataset(**options):
 FLOATS = np.zeros(SHAPE, "<f4")
 NOT_HERE = "fc6/weight is not stored contiguously, unfiltered and in this file"
 LINK = "fc6/weight is a link to somewhere else"
-TYPE = "fc6/weight holds something other than little-endian float32, float64 or UTF-8 text"
+TYPE = "fc6/weight holds something other than little-endian floats or UTF-8 text"
 HOSTILE = {
     "external storage": (replaced(lambda g, secret: g.create_dataset(
         "weight", SHAPE, "<f4", external=[(str(secret), 0, SIZE)])), NOT_HERE),
@@ -181,7 +181,8 @@ HOSTILE = {
     "references": (replaced(dataset(shape=SHAPE, dtype=h5py.ref_dtype)), TYPE),
     "enumeration": (replaced(dataset(shape=SHAPE, dtype=h5py.enum_dtype({"a": 1}))), TYPE),
     "big-endian": (replaced(dataset(data=FLOATS.astype(">f4"))), TYPE),
-    "float16": (replaced(dataset(data=FLOATS.astype("f2"))), TYPE),
+    "long double": (replaced(dataset(data=FLOATS.astype("g"))), TYPE),
+    "other digits": (replaced(dataset(data=FLOATS.astype("f2"))), "has no digest|header differs"),
     "integers": (replaced(dataset(data=FLOATS.astype("i4"))), TYPE),
     "rank 9": (replaced(lambda g, _: raw(g, shape=(1,) * 9)), TYPE),
     "no digest": (lambda f, _: f["fc6/weight"].attrs.__delitem__("sha256"), "fc6/weight has no digest"),

@@ -35,6 +35,7 @@ from npvgg.version import __version__
               help="Class names, one a line, in the order of the logits.")
 @click.option("--input-size", type=click.IntRange(32, 16384), metavar="PIXELS", help="Side of the picture it was trained for.")
 @click.option("--key", metavar="KEY", help="Where the state dict is, if there are several.")
+@options.store
 @click.option("--notes", default="", metavar="TEXT", help="Kept in the file: how it was made, its measured accuracy.")
 @click.option("--no-checksum", is_flag=True, help="Read a zip checkpoint that was saved with its CRC-32 switched off.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")

@@ -6,10 +6,10 @@ import numpy as np
 
 from npvgg import heads, images, labels
 from npvgg.architecture import Architecture
-from npvgg.checks import check_flags
+from npvgg.checks import check_choice, check_flags
 from npvgg.errors import BadFileError, NpvggError, UsageError
 from npvgg.network import VGG
-from npvgg.storage import atomic_file, hdf5_writing
+from npvgg.storage import atomic_file, half_precision, hdf5_writing
 from weights_convert import catalog, export, formats, keys, recognition, schemes, verify
 from weights_convert.recognition import Known
 from weights_convert.schemes.naming import Scheme
@@ -38,11 +38,13 @@ class Report:
 
 def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None, key=None, checksum=True, source_name=None,
             notes="", force=False, dry_run=False, accept=None, opset=None, softmax=False, sigmoid=False,
-            **network_options) -> Report:
+            store=None, **network_options) -> Report:
     """Read `file`, recognise the network, prove that every tensor has its place, write `out`.
 
     `out` is an npvgg weights file, unless its name ends as one of `export.ENDINGS`: then its tensors get the names that
     the scheme `keys` gives them, or it is an ONNX graph of that `opset`, with a `softmax` or `sigmoid` at its end or without.
+
+    `store` "float16" or "bfloat16" halves a weights file (VGG.save).
 
     `scheme` says whose names the tensors have (see `schemes.SCHEMES`) where the keys should not decide.  `preset` (a name of
     `images.PRESETS`, or a Preset), `class_names` and `network_options` (model, head, output, pooling, eps, padding_mode,
@@ -67,6 +69,10 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         raise UsageError(f"{out} is an npvgg weights file, which has npvgg's keys; use --keys with {', '.join(export.WRITERS)}")
     elif opset is not None or softmax or sigmoid:
         raise UsageError(f"{out} is an npvgg weights file, not a graph; use --opset, --softmax and --sigmoid with .onnx")
+    check_choice("store", store, (None, *half_precision.STORES))
+    if is_export and store is not None:
+        raise UsageError(f"{out} is no npvgg weights file, which --store is about; leave it out, or give OUT a "
+                         "name such as vgg.h5")
     if not dry_run:
         atomic_file.destination(out, force)                          # refused now rather than after the work
     read = formats.read(file, key=key, checksum=checksum)
@@ -96,7 +102,8 @@ def convert(file, out, *, scheme=None, keys=None, preset=None, class_names=None,
         unsaid = export.write(vgg, out, keys, opset=opset, softmax=softmax, sigmoid=sigmoid, force=force)
         return replace(report, path=out, remarks=(*report.remarks, *unsaid))
     written = vgg.save(out, source_name=source_name or file.name, source_sha256=read.sha256,
-                       notes="; ".join(filter(None, (notes, *read.assumptions, *sentences, *network.remarks))), force=force)
+                       notes="; ".join(filter(None, (notes, *read.assumptions, *sentences, *network.remarks))),
+                       store=store or "float32", force=force)
     return replace(report, path=written)
 
 

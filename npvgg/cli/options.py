@@ -49,5 +49,7 @@ algorithm = click.option("--algorithm", type=click.Choice(tiers.ALGORITHMS), def
                          help="How the engine convolves: winograd is faster, direct rounds less.")
 output = click.option("-o", "--output", type=file, metavar="FILE", help="Write here instead of standard output (-).")
 force = click.option("--force", is_flag=True, help="Replace the output file if it exists.")
+store = click.option("--store", type=click.Choice(["float32", "float16", "bfloat16"]), help="How the weights file keeps its "
+                     "numbers: 16 bits halve it; npvgg computes in float32 in any case.")
 exif = click.option("--exif", is_flag=True, help="Turn pictures upright as their EXIF orientation says.")
 background = click.option("--background", metavar="COLOUR", help="Lay transparent pictures on this colour: white, #rrggbb.")

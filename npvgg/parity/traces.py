@@ -76,7 +76,7 @@ def read(path):
     contents = hdf5_reading.read(path, KIND, expected)
     places = contents.entries.values()
     counts = {entry.shape[:1] for entry in places}
-    if len(counts) != 1 or () in counts or any(entry.dtype.kind != "f" for entry in places):
+    if len(counts) != 1 or () in counts or any(entry.dtype not in (np.float32, np.float64) for entry in places):
         raise BadFileError(f"{path} is not as npvgg writes it: its arrays do not hold numbers for one count of images; "
                            "record it again")
     header = contents.attributes[""]

@@ -4,7 +4,7 @@
       attributes               format = "npvgg weights 1", …: text, an int64 or a float64 each
                                digest = SHA-256 of the header (see `header_digest`), complete = 1
       /NAME or /GROUP/NAME     one contiguous, unfiltered, little-endian array that begins at a multiple of 64 bytes:
-                               float32, float64 or UTF-8 text of fixed length, padded with zeros
+                               float32, float64, float16, bfloat16 or UTF-8 text of fixed length, padded with zeros
                                attribute sha256 of its bytes
 
 `hdf5_writing` writes it and `hdf5_reading` reads it.
@@ -16,6 +16,8 @@ import re
 import numpy as np
 from h5py import h5t
 
+from npvgg.storage import half_precision
+
 SUPERBLOCK = b"\x03"                          # its version in HDF5 1.10, the first whose every header has a checksum
 ALIGNMENT = 64                                # a cache line, and the widest vector register
 VERSION = 1
@@ -24,7 +26,20 @@ MAXIMUM_ATTRIBUTES = 64
 MAXIMUM_RANK = 8
 
 NUMBERS = {int: h5t.STD_I64LE, float: h5t.IEEE_F64LE}
-FLOATS = {np.dtype("<f4"): h5t.IEEE_F32LE, np.dtype("<f8"): h5t.IEEE_F64LE}
+
+
+def brain_float():
+    """bfloat16 as HDF5 has it: sign, 8 bits of exponent with bias 127, 7 of mantissa."""
+    kind = h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_ebias(127)
+    kind.set_precision(16)
+    kind.set_size(2)
+    return kind
+
+
+FLOATS = {np.dtype("<f4"): h5t.IEEE_F32LE, np.dtype("<f8"): h5t.IEEE_F64LE, half_precision.FLOAT16: h5t.IEEE_F16LE,
+          half_precision.BFLOAT16: brain_float()}
 
 
 def header_digest(attributes: dict, arrays: dict, digests: dict) -> str:

@@ -268,7 +268,7 @@ def entry(dataset: h5d.DatasetID, name: str) -> Entry:
     if dtype is None and is_fixed_text(kind):
         dtype = np.dtype(f"S{kind.get_size()}")
     if dtype is None or len(shape) > MAXIMUM_RANK:
-        raise Malformed(f"{name} holds something other than little-endian float32, float64 or UTF-8 text")
+        raise Malformed(f"{name} holds something other than little-endian floats or UTF-8 text")
     attributes = get_attributes(dataset)
     if attributes.keys() != {"sha256"} or not is_sha256(attributes["sha256"]):
         raise Malformed(f"{name} has no digest")

@@ -107,7 +107,7 @@ def dataspace(shape: tuple) -> h5s.SpaceID:
 
 
 def stored_type(dtype: np.dtype) -> h5t.TypeID:
-    """float32, float64 or bytes of one length as HDF5 has them."""
+    """Floats or bytes of one length as HDF5 has them."""
     return FLOATS[dtype] if dtype in FLOATS else text_type(dtype.itemsize)
 
 

@@ -62,8 +62,8 @@ def relu_gradient_task(step, task, scratch):
                 clear_vector(y_at(step, image, block, i, j))
     else:
         for i in range(step.height):
-            relu_pixels(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), y_at(step, image, block, i, 0),
-                        total)
+            relu_pixels(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0),
+                        y_at(step, image, block, i, 0), total)
 
 
 @part

@@ -3,7 +3,7 @@
     forward       mean = Σ y / n     variance = Σ (y − mean)² / n     z = (y − mean) · scale + β     scale = γ / √(variance + ε)
     backwards     g′ = g where z > 0 and, with pooling, z is the first largest of its window; 0 elsewhere
                   dβ = Σ g′          dγ = Σ g′ · x̂                   x̂ = (y − mean) / √(variance + ε)
-                  dy = scale · (g′ − dβ/n − x̂ · dγ/n)                                          (Ioffe and Szegedy 2015, section 3)
+                  dy = scale · (g′ − dβ/n − x̂ · dγ/n)                                  (Ioffe and Szegedy 2015, section 3)
 
 Sums over the batch are taken plane by plane in float32, in the order of rows and pixels, and joined in float64 in the order of
 the images, so their bits do not depend on the threads.  Each plane's squares are taken from its own mean (Chan, Golub and
@@ -76,9 +76,10 @@ def merge_statistics_task(step, task, scratch):
     """
     sums = floats_from(at(step.sums, 0))
     tail = floats_from(at(step.tail, PARTS * task * LANES))
-    weight, bias, mean, variance = floats_from(step.weight), floats_from(step.bias), floats_from(step.mean), floats_from(
-        step.variance)
-    coefficients, eps = floats_from(at(step.coefficients, COEFFICIENTS * task * LANES)), carray(doubles_at(step.constants), NO_END)
+    weight, bias = floats_from(step.weight), floats_from(step.bias)
+    mean, variance = floats_from(step.mean), floats_from(step.variance)
+    coefficients = floats_from(at(step.coefficients, COEFFICIENTS * task * LANES))
+    eps = carray(doubles_at(step.constants), NO_END)
     size = step.height * step.width
     for lane in range(min(LANES, step.channels - task * LANES)):
         channel = task * LANES + lane
@@ -122,8 +123,8 @@ def finish_pooled_task(step, task, scratch):
     tail = at(step.tail, PARTS * block * LANES)
     clear_border(step, task)
     for i in range(step.y_height):
-        finish_windows(step.y_width, x_at(step, image, block, 2 * i, 0), x_at(step, image, block, 2 * i + 1, 0), tail, step.floor,
-                       y_at(step, image, block, i, 0))
+        finish_windows(step.y_width, x_at(step, image, block, 2 * i, 0), x_at(step, image, block, 2 * i + 1, 0), tail,
+                       step.floor, y_at(step, image, block, i, 0))
 
 
 # ------------------------------------------------------------------------------------------------- backwards
@@ -204,8 +205,8 @@ def norm_sums_task(step, task, scratch):
     clear_vector(at(target, LANES))
     if step.pooled:
         for i in range(step.height // 2):
-            add_gradients_of_windows(step.width // 2, x_at(step, image, block, 2 * i, 0), x_at(step, image, block, 2 * i + 1, 0),
-                                     g_at(step, image, block, i, 0), tail, target)
+            add_gradients_of_windows(step.width // 2, x_at(step, image, block, 2 * i, 0),
+                                     x_at(step, image, block, 2 * i + 1, 0), g_at(step, image, block, i, 0), tail, target)
     else:
         for i in range(step.height):
             add_gradients(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), tail, target)
@@ -245,7 +246,8 @@ def merge_norm_sums_task(step, task, scratch):
 def norm_pixels(v, count, y, g, tail, coefficients, target):
     """dy of `count` pixels side by side."""
     gate, coefficients = Gate(v, tail), v.floats(coefficients)
-    y, g, target, mean, slope = v.floats(y), v.floats(g), v.floats(target), v.load(coefficients, DEPTH * LANES), v.load(coefficients, SLOPE * LANES)
+    mean, slope = v.load(coefficients, DEPTH * LANES), v.load(coefficients, SLOPE * LANES)
+    y, g, target = v.floats(y), v.floats(g), v.floats(target)
 
     def pixel(index, _):
         place = v.product(index, LANES)

@@ -13,7 +13,8 @@ assert LANES % OUTER_ROWS == 0
 
 
 @kernel(LANES)
-def outer_product(v, rows, vectors, count, left, left_step, left_row, right, right_step, right_vector, target, target_row, fresh):
+def outer_product(v, rows, vectors, count, left, left_step, left_row, right, right_step, right_vector, target, target_row,
+                  fresh):
     """`rows` 1 or OUTER_ROWS, `vectors` 1 … VECTORS, `count` at least 1; addresses, and distances in floats.
 
     Vector s of the right operand lies right_vector·s from the first; that of the target LANES·s.  Unless `fresh`, what lies

@@ -2,6 +2,7 @@
 import numpy as np
 from numba import carray
 
+from npvgg.kernels.compiling.arithmetic import ceil_div
 from npvgg.kernels.compiling.flags import part
 from npvgg.kernels.engine.float32.convolution import FIRST_KERNEL
 from npvgg.kernels.engine.float32.feature_map import floats_from
@@ -74,7 +75,7 @@ def pack_winograd_task(step, task, scratch):
     """
     panel, block = task // step.inputs, task % step.inputs
     source, room = floats_from(step.weight), floats_from(scratch)
-    depth, panels = step.inputs * LANES, (step.outputs + VECTORS - 1) // VECTORS
+    depth, panels = step.inputs * LANES, ceil_div(step.outputs, VECTORS)
     outer, inner = (TAPS, step.channels * TAPS) if step.rotated else (step.channels * TAPS, TAPS)
     columns, rows = (step.channels, step.filters) if step.rotated else (step.filters, step.channels)
     first, sign = (TAPS - 1, -1) if step.rotated else (0, 1)

@@ -7,18 +7,18 @@ Weights are packed on every step, for they have changed since the last.  The mem
 """
 import numpy as np
 
-from npvgg.kernels.engine import training_steps
 from npvgg.kernels.engine.arenas import Arenas
 from npvgg.kernels.engine.float32.packing import pack_dense
+from npvgg.kernels.engine.training import building
 
 KEPT = 8                        # shapes of x for which programs are kept: progressive sizes, and the last batch of an epoch
 
 
 class TrainingPlan:
-    """The programs of some layers, which `training_steps.refused` does not refuse; calls from several threads may share it."""
+    """The programs of some layers, which `building.refused` does not refuse; calls from several threads may share it."""
 
     def __init__(self, layers):
-        self.layers, self.chain = layers, training_steps.groups(layers)
+        self.layers, self.chain = layers, building.groups(layers)
         self.programs, self.arenas = {}, Arenas()
         self.outputs = [dict(group["dense"].shapes)["weight"][0] for group in self.chain if "dense" in group][-1]
 
@@ -27,8 +27,8 @@ class TrainingPlan:
 
         `parameters` {path: array}, x (N, C, H, W), all float32; `loss` function(logits) → (value, gradient of the logits);
         `factors` {dropout: (N, features) of 0 and 1/(1 − p)}; `wanted` the paths whose gradients are
-        needed, all by default; `into` {path: array}, which is written in the place of new memory.  The gradient of a bias before
-        a batch norm, which takes it away again, is exactly 0.
+        needed, all by default; `into` {path: array}, which is written in the place of new memory.  The gradient of a bias
+        before a batch norm, which takes it away again, is exactly 0.
         """
         paths = [f"{layer.name}/{kind}" for layer in self.layers for kind, _ in layer.shapes if kind in ("weight", "bias")]
         wanted = set(paths if wanted is None else wanted)
@@ -58,7 +58,7 @@ class TrainingPlan:
         if programs is None:
             if len(self.programs) >= KEPT:
                 self.programs.clear()
-            programs = self.programs.setdefault(key, training_steps.build(chain, x_shape, threads, first))
+            programs = self.programs.setdefault(key, building.build(chain, x_shape, threads, first))
         return programs
 
 

@@ -1,0 +1,43 @@
+"""npvgg evaluate DATA: how often is a network right?"""
+import click
+
+from npvgg.cli import options
+
+
+@click.command(short_help="Measure a network's accuracy on labelled pictures.")
+@click.argument("data", type=options.file)
+@options.model
+@click.option("--mirror", is_flag=True, help="Answer with the mean of each picture and its mirror image.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@options.threads
+@options.tier
+@options.algorithm
+@options.talking
+def command(data, model, mirror, as_json, **kernels):
+    """Top-1, top-5 and loss on a data set, in any of the forms that `npvgg train` takes.
+
+    \b
+    npvgg evaluate val/ --model RUN/weights.h5
+    npvgg evaluate cifar-10-batches-bin/test_batch.bin --model RUN/weights.h5 --mirror
+
+    The classes of the data are the network's, by their names or numbers.
+    """
+    from npvgg import text
+    from npvgg.cli import progress
+    from npvgg.training import evaluation, sources
+
+    vgg = progress.load(model, **kernels)
+    vgg.require_classifier()
+    found = sources.read(data, class_names=vgg.class_names, mode=vgg.preset.mode)
+    if found.skipped:
+        progress.say(f"{text.counted(len(found.skipped), 'picture')} cannot be read and left out; the first: "
+                     f"{found.skipped[0][1]}", progress.ERROR)
+    judged = evaluation.evaluate(vgg, found, mirror=mirror)
+    facts = {"pictures": len(found), "skipped": len(found.skipped), "loss": judged.loss,
+             "top1": judged.top1, "top5": judged.top5}
+    if as_json:
+        print(text.json_line(facts))
+        return 0
+    top5 = "" if judged.top5 is None else f"top-5 {100 * judged.top5:.2f} %, "
+    print(f"top-1 {100 * judged.top1:.2f} %, {top5}loss {judged.loss:.4f}, of {len(found):,} pictures")
+    return 0
