@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from npvgg.kernels.gradients.reference.dropout import masked
 from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import check
 from npvgg.runner import BELOW, ENGINE, Options, check_input
+
+if TYPE_CHECKING:
+    from npvgg.kernels.engine.training import TrainingPlan
 
 INPUT = "input"                           # the name of the picture's own gradient
 LEARNED = ("weight", "bias")              # the kinds of parameters that have gradients; statistics of batch norm have none
@@ -115,7 +119,7 @@ class Backward:
         return Outcome(value, output, {name: found[path] for name, path in wanted.items()}, way.statistics)
 
     @computed_once
-    def plan(self):
+    def plan(self) -> "TrainingPlan | None":
         """The engine's TrainingPlan of the network; None, with a TierWarning, where it has no steps for a layer."""
         with MAKING:                        # not at the top: the reference tier works without LLVM
             from npvgg.kernels.engine.training import building, plan
@@ -127,7 +131,8 @@ class Backward:
                       stacklevel=callers_level())
         return None
 
-    def by_the_engine(self, parameters, x, loss, masks, wanted, into):
+    def by_the_engine(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, masks: dict[str, np.ndarray],
+                      wanted: dict[str, str], into: Outcome | None) -> Outcome:
         """A training step by the engine's program; arguments as they were checked."""
         shapes = {row.layer.name: row.output_shape for row in describe(self.architecture, x.shape[2:])}
         factors = {}
@@ -139,7 +144,7 @@ class Backward:
             number_of(self.options.threads), {} if into is None else into.gradients)
         return Outcome(value, output, {name: gradients[path] for name, path in wanted.items()}, statistics)
 
-    def has_variances(self, x):
+    def has_variances(self, x: np.ndarray) -> bool:
         """Whether each channel of every batch norm has two values; the kernels say what is wrong where one has not."""
         rows = describe(self.architecture, x.shape[2:])
         return len(x) > 1 or len(x) == 1 and all(np.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op in NORMS)

@@ -56,7 +56,7 @@ def test_every_gradient_is_pytorchs_in_float64(name, options, tier, training):
     vgg = made(name, **options)
     masks = {layer: mask for layer, mask in MASKS.items() if training and "head" not in options}
     value, expected, twin = of_torch(vgg, X, training, masks)
-    outcome = Backward(vgg.architecture, tier)(vgg.parameters, X, loss, training=training, masks=masks, of=list(expected))
+    outcome = Backward(vgg.architecture, tier, 1)(vgg.parameters, X, loss, training=training, masks=masks, of=list(expected))
     assert outcome.loss == pytest.approx(value, rel=1e-13) and outcome.gradients.keys() == expected.keys()
     assert all(gradient.shape == expected[path].shape for path, gradient in outcome.gradients.items())
     assert max(gap(outcome.gradients[path], expected[path]) for path in compared(expected)) <= 1e-10
@@ -68,19 +68,23 @@ def test_every_gradient_is_pytorchs_in_float64(name, options, tier, training):
 
 
 @with_torch
-@pytest.mark.parametrize("tier", ["jit", "engine"])
 @pytest.mark.parametrize("name", ["vgg11", "vgg11_bn"])
-def test_float32_errs_little_more_than_pytorch(name, tier):
-    """Weights and biases at width ¼, by the norm of each tensor's error, against the oracle in float64."""
-    vgg = lively(name, **SIZES | {"width": 1 / 4})
-    _, exact, _ = of_torch(vgg.using(dtype=np.float64), X, True, MASKS)
-    _, theirs, _ = of_torch(vgg, X.astype(np.float32), True, MASKS)
-    del exact["input"]
-    ours = Backward(vgg.architecture, tier)(vgg.parameters, X.astype(np.float32), loss, masks=MASKS).gradients
-    assert all(gradient.dtype == np.float32 for gradient in ours.values())
-    for path in compared(exact):
-        error, allowed = (np.linalg.norm(gradients[path] - exact[path]) for gradients in (ours, theirs))
-        assert error <= 2 * allowed, path
+def test_float32_errs_at_most_twice_as_much_as_pytorch(name):
+    """The error of all weights and biases at width ¼, the median of three steps: in one a unit close to 0 may be switched."""
+    ratios = {"jit": [], "engine": []}
+    for seed in range(3):
+        vgg = lively(name, seed=seed, **SIZES | {"width": 1 / 4})
+        x = np.random.default_rng([7, seed]).standard_normal(X.shape, np.float32)
+        _, exact, _ = of_torch(vgg.using(dtype=np.float64), x.astype(np.float64), True, MASKS)
+        _, theirs, _ = of_torch(vgg, x, True, MASKS)
+        del exact["input"]
+        for tier, found in ratios.items():
+            ours = Backward(vgg.architecture, tier)(vgg.parameters, x, loss, masks=MASKS).gradients
+            assert all(gradient.dtype == np.float32 for gradient in ours.values())
+            error, allowed = (np.linalg.norm([np.linalg.norm(gradients[path] - exact[path]) / np.linalg.norm(exact[path])
+                                              for path in compared(exact)]) for gradients in (ours, theirs))
+            found.append(error / allowed)
+    assert max(map(np.median, ratios.values())) <= 2
 
 
 @with_torch
@@ -93,7 +97,7 @@ def test_ten_steps_of_training_are_pytorchs(name):
     vgg = made(name)
     rate, momentum, decay = 0.05 if "bn" in name else 0.01, 0.9, 5e-4
     parameters = {path: array.copy() for path, array in vgg.parameters.items()}
-    velocity, backward = {}, Backward(vgg.architecture)
+    velocity, backward = {}, Backward(vgg.architecture, threads=1)
     twin = LearningTwin(vgg.architecture, vgg.parameters)
     optimiser = torch.optim.SGD(twin.parameters(), rate, momentum, weight_decay=decay, nesterov=True)
     for step in range(10):
