@@ -7,8 +7,9 @@ from npvgg.kernels import tiers
 
 @click.command(short_help="Compile the kernels, so that no later run has to.")
 @options.tier
+@click.option("--training", is_flag=True, help="Also those of training, which take as long again.")
 @options.talking
-def command(tier):
+def command(tier, training):
     """Compile the kernels of a tier for this machine and keep them, for container images and continuous integration.
 
     \b
@@ -32,6 +33,31 @@ def command(tier):
         x = np.zeros((1, vgg.architecture.input_channels, 32, 32), np.float32)
         vgg.forward(x)
         vgg.probabilities(vgg.trace(x)[vgg.architecture.layers[-1].name])
+        if training:
+            learn(vgg, x, tier)
     if code_files.UNKEPT:
         raise StorageError(code_files.UNKEPT[0])
     print(text.file_name(code_files.folder()))
+
+
+def learn(vgg, x, tier):
+    """A step of training, and the gradients of a network at rest."""
+    import warnings
+
+    import numpy as np
+
+    from npvgg.differentiation import Backward
+    from npvgg.errors import TierWarning
+    from npvgg.training import losses
+    from npvgg.training.optimisers import SGD, AdamW
+
+    def loss(logits):
+        return losses.cross_entropy(logits, np.zeros(len(logits), np.int64))
+
+    x = np.concatenate([x, x])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TierWarning)                 # that the engine leaves some to the tier below is known
+        gradients = Backward(vgg.architecture, tier)(vgg.parameters, x, loss).gradients
+        vgg.gradients(x, loss)
+    for optimiser in (SGD(), AdamW()):
+        optimiser.step({path: np.array(vgg.parameters[path]) for path in gradients}, gradients, 1e-3)

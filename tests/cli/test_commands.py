@@ -345,6 +345,27 @@ def test_after_warmup_nothing_is_compiled(tier, tmp_path, tiny_file, pictures):
         assert run.returncode == 0 and "compiling" not in run.stderr, run.stderr
 
 
+STEP = """
+import numpy as np
+from npvgg import create
+from npvgg.training import losses
+from npvgg.training.learner import Learner
+
+for name, head in (("vgg13_bn", "avg1 flatten 3"), ("vgg11", "avg2 flatten 5 relu drop 3")):
+    learner = Learner(create(name, width=1 / 16, input_size=32, head=head, seed=0))
+    learner.step(np.ones((2, 3, 40, 32), np.float32), lambda z: losses.cross_entropy(z, np.array([0, 1])), 0.1)
+    learner.network().gradients(np.ones((1, 3, 32, 32), np.float32), {"logits": np.ones((1, 3), np.float32)})
+"""
+
+
+@pytest.mark.heavy
+def test_after_warmup_for_training_a_step_compiles_nothing(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    for command in (["-m", "npvgg", "warmup", "--training"], ["-W", "error", "-c", STEP]):
+        run = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, cwd=ROOT)
+        assert run.returncode == 0 and ("compiling" in run.stderr) == ("warmup" in command), run.stderr
+
+
 def test_messages_are_one_line_in_a_pipe_and_cut_between_words_on_a_terminal(monkeypatch):
     (whole,) = npvgg("summary", "resnet").err.splitlines()
     monkeypatch.setattr(text_table, "terminal_width", lambda stream=None: 40)
