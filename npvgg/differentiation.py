@@ -11,6 +11,7 @@ parameters, and ∂L/∂x, which is the g of the layer before it (kernels/gradie
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels.contracts import Outline
 from npvgg.kernels.gradients.reference.dropout import masked
 from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import check
@@ -83,8 +85,8 @@ class Backward:
         first block has half of all activations and is whole in any case.  `into` is an earlier Outcome that is no longer
         needed: the engine writes the gradients where its gradients lie, which saves the time of new memory.
 
-        In the engine's tier, a training step in float32 that asks for parameters alone runs on the engine's own program, and
-        anything else on the tier below.  ShapeError and UsageError for what does not fit.
+        In float64, with `checkpoint`, and of layers that it lacks, the engine leaves gradients to the tier below.  ShapeError
+        and UsageError for what does not fit.
         """
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
@@ -96,9 +98,9 @@ class Backward:
         start = max(lowest, 0)                          # below it nothing is asked for, so nothing is kept
         sections = cut(self.layers[start:end]) if checkpoint else [self.layers[start:end]]
         masks = self.checked_masks(masks, training)
-        if (ENGINE in tiers.rungs(self.options.tier) and training and given is None and not checkpoint and x.dtype == np.float32
-                and all("/" in path for path in wanted.values()) and self.has_variances(x) and self.plan is not None):
-            return self.by_the_engine(parameters, x, loss, masks, wanted, into)
+        if (ENGINE in tiers.rungs(self.options.tier) and not checkpoint and x.dtype == np.float32
+                and self.has_variances(x, training) and self.plan is not None):
+            return self.by_the_engine(parameters, x, loss if given is None else given, training, masks, wanted, into)
         way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest)
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
             for layer in self.layers[:start]:
@@ -131,23 +133,33 @@ class Backward:
                       stacklevel=callers_level())
         return None
 
-    def by_the_engine(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, masks: dict[str, np.ndarray],
-                      wanted: dict[str, str], into: Outcome | None) -> Outcome:
-        """A training step by the engine's program; arguments as they were checked."""
+    def by_the_engine(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, training: bool,
+                      masks: dict[str, np.ndarray], wanted: dict[str, str], into: Outcome | None) -> Outcome:
+        """The same by the engine's programs; arguments as they were checked."""
         shapes = {row.layer.name: row.output_shape for row in describe(self.architecture, x.shape[2:])}
         factors = {}
         for name, mask in masks.items():
             layer = self.layers[self.position[name]]
             factors[name] = masked(np.ones((len(x), *shapes[name]), np.float32), mask, **dict(layer.options))
+        if callable(loss):
+            function = partial(evaluated, loss)
+        else:
+            function = loss
+            for name, gradient in loss.items():
+                check_gradient(f"the gradient given for {name}", gradient, Outline((len(x), *shapes[name]), x.dtype))
         value, output, gradients, statistics = self.plan.run(
-            parameters, x, lambda logits: evaluated(loss, logits), factors, set(wanted.values()),
-            number_of(self.options.threads), {} if into is None else into.gradients)
+            parameters, x, function, tuple(wanted.values()), factors=factors, fixed=not training, shapes=shapes,
+            threads=number_of(self.options.threads), into=None if into is None else into.gradients)
         return Outcome(value, output, {name: gradients[path] for name, path in wanted.items()}, statistics)
 
-    def has_variances(self, x: np.ndarray) -> bool:
-        """Whether each channel of every batch norm has two values; the kernels say what is wrong where one has not."""
+    def has_variances(self, x: np.ndarray, training: bool) -> bool:
+        """Whether there are pictures, and each channel of every batch norm has two values where the batch's count.
+
+        The kernels of the tier below say what is wrong where one has not.
+        """
         rows = describe(self.architecture, x.shape[2:])
-        return len(x) > 1 or len(x) == 1 and all(np.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op in NORMS)
+        return len(x) > (1 if training else 0) or len(x) == 1 and all(
+            np.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op in NORMS)
 
     def position_of(self, path: str) -> int:
         """"conv1_1/weight" or "conv1_1" → how many layers lie before it; −1 for the input."""

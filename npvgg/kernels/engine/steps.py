@@ -44,6 +44,7 @@ TRAINING_KINDS = {
     "merge_norm_sums": "those of all images → the gradients of γ and β",
     "norm_gradient": "the gradient through batch norm, ReLU and max pooling",
     "relu_gradient": "the gradient through ReLU and max pooling, and its sum over each plane",
+    "join": "a gradient that the caller gives is added to the one that arrives",
     "merge_bias": "those of all images → a bias's gradient",
     "weight_gradient": "parts of the tiles → sums of outer products",
     "transform_gradient": "a gradient's tiles, transformed",
@@ -90,6 +91,7 @@ FIELDS = (
     "rotated",              # 1: filters turned by 180°, inputs and outputs exchanged
     "sums", "parts",        # partial sums, and into how many parts the tiles are divided
     "mean", "variance",     # of the batch
+    "fixed",                # 1: mean and variance are given, and depend on nothing
     "constants",            # ε of batch norm, a float64
     "coefficients",         # of the gradient through batch norm
 )

@@ -5,6 +5,7 @@ from witnesses.networks import lively
 from witnesses.operations import gap, same_bits
 
 from npvgg.architecture import architecture
+from npvgg.counting import describe
 from npvgg.differentiation import Backward
 from npvgg.errors import TierWarning
 from npvgg.kernels.engine.arenas import aligned
@@ -76,6 +77,47 @@ def test_nothing_depends_on_threads_on_memory_that_was_used_or_on_what_else_is_w
     assert all(same_bits(gradient, whole.gradients[path]) for path, gradient in part.gradients.items())
 
 
+FEATURES = {
+    "head with batch norm": ("vgg11", {"width": 1 / 16, "head": "bn relu avg2 flatten 9 bn relu drop 7"}, (4, 3, 33, 40)),
+    "maps": ("vgg11_bn", {"width": 1 / 16, "head": "bn avg2"}, (3, 3, 50, 34)),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", [*NETWORKS, *FEATURES])
+def test_gradients_of_layers_and_pictures_are_the_jit_tiers_in_float64(name, training):
+    """Of several layers at once, inside of what is one step otherwise too, given at several layers, in both modes."""
+    model, options, shape = (NETWORKS | FEATURES)[name]
+    vgg, rng = lively(model, **{"input_size": 32} | options), np.random.default_rng(1)
+    x = rng.standard_normal(shape)
+    names = [layer.name for layer in vgg.architecture.layers]
+    last, middle = names[-1], [name for name in names if name.startswith(("relu3", "conv4", "bn4", "pool2"))]
+    traced = vgg.trace(x.astype(np.float32))
+    given = {name: rng.standard_normal(traced[name].shape) for name in [last, *middle[-2:]]}
+    for seeds in (given, {name: given[name] for name in middle[-2:-1]}):
+        end = 1 + max(names.index(seed) for seed in seeds)
+        learned = [path for path in vgg.parameters if path.endswith(("/weight", "/bias"))
+                   and names.index(path.partition("/")[0]) < end]
+        of = ["input", *names[:end], *learned]
+        exact = Backward(vgg.architecture, "jit")(vgg.using(dtype=np.float64).parameters, x, seeds, training=training, of=of)
+        backward = Backward(vgg.architecture)
+        assert backward.plan is not None
+        ours = backward(vgg.parameters, x.astype(np.float32), {name: seed.astype(np.float32) for name, seed in seeds.items()},
+                        training=training, of=of)
+        assert ours.loss is None and gap(ours.output, exact.output) < 1e-5 and ours.gradients.keys() == exact.gradients.keys()
+        largest = max(abs(gradient).max() for gradient in exact.gradients.values())
+        for path, gradient in ours.gradients.items():
+            assert gradient.dtype == np.float32 and gradient.shape == exact.gradients[path].shape, path
+            if abs(exact.gradients[path]).max() < 1e-12 * largest:
+                assert abs(gradient).max() < 1e-5 * largest, path
+            else:
+                assert gap(gradient, exact.gradients[path]) < 1e-4, path
+        few = backward(vgg.parameters, x.astype(np.float32), {name: seed.astype(np.float32) for name, seed in seeds.items()},
+                       training=training, of=["input", "conv2_1"])
+        for path in few.gradients:
+            assert gap(few.gradients[path], exact.gradients[path]) < 1e-4, path
+
+
 def test_gradients_are_written_where_an_earlier_outcome_has_its_own():
     vgg, x, loss, _ = made("vgg13_bn")
     backward, x = Backward(vgg.architecture), x.astype(np.float32)
@@ -92,14 +134,16 @@ def test_programs_are_kept_for_a_few_shapes_only():
     vgg, x, loss, _ = made("vgg13_bn")
     plan = TrainingPlan(vgg.architecture.layers)
     for side in range(32, 32 + KEPT + 3):
-        plan.run(vgg.parameters, np.zeros((3, 3, 32, side), np.float32), loss)
+        x = np.zeros((3, 3, 32, side), np.float32)
+        shapes = {row.layer.name: row.output_shape for row in describe(vgg.architecture, x.shape[2:])}
+        plan.run(vgg.parameters, x, loss, ["fc6/bias"], shapes=shapes)
     assert 0 < len(plan.programs) <= KEPT
 
 
 @pytest.mark.parametrize("name, fields, layer", [
     ("a_lrn", {}, "lrn1"), ("c", {}, "conv3_3"), ("vgg11", {"pooling": "avg"}, "pool1"),
     ("vgg11", {"padding_mode": "reflect"}, "pad1_1"), ("vgg11_bn", {"head": "max1 flatten 5"}, "maxpool"),
-    ("vgg11", {"head": "flatten 5 bn relu 3"}, "bn6"), ("vgg11", {"head": "avg1"}, "avgpool"),
+    ("vgg11", {"head": "flatten 5 bn relu 3"}, None), ("vgg11", {"head": "bn relu avg1"}, None),
     ("vgg11", {"head": "drop avg1 flatten 3"}, "drop5"), ("vgg11", {}, None),
     ("vgg19_bn", {"head": "flatten drop 5 relu drop 3"}, None),
 ])

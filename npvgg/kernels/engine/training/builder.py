@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from npvgg.arithmetic import ceil_div
 from npvgg.kernels.engine.builder import Builder
-from npvgg.kernels.engine.layout import Map, Picture, Rows, as_input
+from npvgg.kernels.engine.layout import Map, Picture, Rows, as_input, as_output
 from npvgg.kernels.engine.machine import CACHE_LINE, COLUMNS, LANES
 from npvgg.kernels.engine.steps import PARTS
 from npvgg.kernels.engine.winograd import tile_for
@@ -20,8 +20,15 @@ class TrainingMap(Map):
 
 @dataclass
 class TrainingBuilder(Builder):
-    """Steps of both programs."""
+    """Steps of both programs.
 
+    `wanted` are the paths of parameters whose gradients are needed; `fixed`: batch norm has the statistics that it is given;
+    `idle` are the convolutions whose bias a batch norm takes away again, which gives it no gradient.
+    """
+
+    wanted: frozenset = frozenset()
+    fixed: bool = False
+    idle: frozenset = frozenset()
     kept: int = 0
 
     def region(self, floats):
@@ -37,6 +44,10 @@ class TrainingBuilder(Builder):
     def keep_rows(self, channels):
         """Rows of features that stay until the way back."""
         return self.needed(Rows, channels)
+
+    def keep_like(self, x):
+        """Room of the same shape that stays until the way back."""
+        return self.keep_rows(*x.shape) if isinstance(x, Rows) else self.keep(*x.shape)
 
     def needed(self, kind, *shape):
         """A layout of that kind in a region of its own."""
@@ -70,8 +81,14 @@ class TrainingBuilder(Builder):
         whole = ceil_div(channels, max(COLUMNS, CACHE_LINE)) * max(COLUMNS, CACHE_LINE)
         tail = self.region(PARTS * whole)
         source = {"has_bias": 0} if bias is None else {"has_bias": 1, "bias": (bias, 0)}
-        self.step("pack_tail", ceil_div(channels, LANES), tail=(tail, 0), channels=channels, **source)
+        self.step("pack_tail", whole // LANES, tail=(tail, 0), channels=channels, **source)
         return tail
+
+    def enter(self, kind, name, y):
+        """A step of that kind that reads (N, C, H, W), or (N, features), from the array called `name`, for y."""
+        plane = y.height * y.width
+        self.step(kind, self.images * y.blocks, x=(name, 0), x_image=y.channels * plane, x_plane=plane, x_row=y.width,
+                  height=y.height, width=y.width, **as_output(y), channels=y.channels, chunk=y.height)
 
 
 def as_gradient(g):

@@ -19,7 +19,9 @@ def add_adaptive_average(builder, x, group):
     y = builder.keep(x.channels, size, size)
     builder.by_planes("adaptive_average", x, y, size)
 
-    def undo(g, _):
+    def undo(g, is_input_wanted):
+        if not is_input_wanted:
+            return None
         dx = builder.map(x.channels, x.height, x.width)
         builder.thread_room(LANES)
         builder.planes("adaptive_average_gradient", g, **as_output(dx))
@@ -57,12 +59,14 @@ def add_dense(builder, x, group):
     def undo(g, is_input_wanted):
         if has_relu:
             dy, sums = builder.features(outputs), builder.region(builder.images * y.blocks * LANES)
-            builder.planes("relu_gradient", y, **as_output(dy), **as_gradient(g), sums=(sums, 0), pooled=False)
+            builder.planes("relu_gradient", y, **as_output(dy), **as_gradient(g), sums=(sums, 0), pooled=False,
+                           floor=builder.floor(True))
             g = dy
         common = {**as_gradient(g), "images": builder.images, "inputs": inputs, "outputs": outputs}
-        chunk = ceil_div(outputs, builder.TASKS)
-        builder.step("dense_weight_gradient", ceil_div(outputs, chunk), **common, x=(x.region, 0), x_image=x.image, chunk=chunk,
-                     weight_gradient=(f"∂{layer.name}/weight", 0), bias_gradient=(f"∂{layer.name}/bias", 0))
+        if {f"{layer.name}/weight", f"{layer.name}/bias"} & builder.wanted:
+            chunk = ceil_div(outputs, builder.TASKS)
+            builder.step("dense_weight_gradient", ceil_div(outputs, chunk), **common, x=(x.region, 0), x_image=x.image,
+                         chunk=chunk, weight_gradient=(f"∂{layer.name}/weight", 0), bias_gradient=(f"∂{layer.name}/bias", 0))
         if not is_input_wanted:
             return None
         dx = builder.features(x.channels)

@@ -5,12 +5,15 @@
                   dβ = Σ g′          dγ = Σ g′ · x̂                   x̂ = (y − mean) / √(variance + ε)
                   dy = scale · (g′ − dβ/n − x̂ · dγ/n)                                  (Ioffe and Szegedy 2015, section 3)
 
+Without ReLU every z passes.  Where the statistics are fixed, as at inference, they do not depend on y, and dy = scale · g′.
+
 Sums over the batch are taken plane by plane in float32, in the order of rows and pixels, and joined in float64 in the order of
 the images, so their bits do not depend on the threads.  Each plane's squares are taken from its own mean (Chan, Golub and
 LeVeque 1979), never as E[y²] − E[y]², which loses everything where the mean is large.
 """
 import math
 
+import numpy as np
 from numba import carray
 
 from npvgg.kernels.compiling.flags import part
@@ -72,7 +75,7 @@ def statistics_task(step, task, scratch):
 def merge_statistics_task(step, task, scratch):
     """`sums` of all planes of one block → the tail of the normalisation, mean and unbiased variance of the batch.
 
-    Without a second value the unbiased variance is NaN.
+    Without a second value the unbiased variance is NaN.  Where they are `fixed`, mean and variance are read and not written.
     """
     sums = floats_from(at(step.sums, 0))
     tail = floats_from(at(step.tail, PARTS * task * LANES))
@@ -83,19 +86,23 @@ def merge_statistics_task(step, task, scratch):
     size = step.height * step.width
     for lane in range(min(LANES, step.channels - task * LANES)):
         channel = task * LANES + lane
-        middle = 0.0
-        for image in range(step.images):
-            middle += sums[(image * step.inputs + task) * SUMS * LANES + lane]
-        middle /= step.images
-        squares = 0.0
-        for image in range(step.images):
-            place = (image * step.inputs + task) * SUMS * LANES + lane
-            distance = sums[place] - middle
-            squares += sums[place + LANES] + distance * distance * size
-        count = step.images * size
-        mean[channel] = middle
-        variance[channel] = squares / (count - 1) if count > 1 else math.nan
-        root = 1 / math.sqrt(squares / count + eps[0])
+        if step.fixed:
+            middle, spread = np.float64(mean[channel]), np.float64(variance[channel])
+        else:
+            middle = 0.0
+            for image in range(step.images):
+                middle += sums[(image * step.inputs + task) * SUMS * LANES + lane]
+            middle /= step.images
+            squares = 0.0
+            for image in range(step.images):
+                place = (image * step.inputs + task) * SUMS * LANES + lane
+                distance = sums[place] - middle
+                squares += sums[place + LANES] + distance * distance * size
+            count = step.images * size
+            mean[channel] = middle
+            variance[channel] = squares / (count - 1) if count > 1 else math.nan
+            spread = squares / count
+        root = 1 / math.sqrt(spread + eps[0])
         coefficients[ROOT * LANES + lane] = root
         tail[MEAN * LANES + lane] = middle
         tail[SCALE * LANES + lane] = weight[channel] * root
@@ -131,10 +138,10 @@ def finish_pooled_task(step, task, scratch):
 
 
 class Gate:
-    """Which gradients ReLU, and max pooling before it, let through."""
+    """Which gradients ReLU, and max pooling behind it, let through: `floor` is the address of 0, or of −∞ without ReLU."""
 
-    def __init__(self, v, tail):
-        self.v, tail = v, v.floats(tail)
+    def __init__(self, v, tail, floor):
+        self.v, tail, self.floor = v, v.floats(tail), v.broadcast(v.floats(floor))
         self.mean, self.scale, self.shift = (v.load(tail, number * LANES) for number in (MEAN, SCALE, SHIFT))
 
     def centred(self, y):
@@ -144,28 +151,28 @@ class Gate:
     def pixel(self, centred, g):
         """The gradient of one pixel: g where z > 0."""
         v = self.v
-        return v.where_above(v.multiply_add(centred, self.scale, self.shift), v.splat(0), g)
+        return v.where_above(v.multiply_add(centred, self.scale, self.shift), self.floor, g)
 
     def window(self, centred, g):
         """The gradients of the four pixels of a window: g at the first largest, if z > 0 there."""
         v = self.v
-        return first_largest(v, [v.multiply_add(value, self.scale, self.shift) for value in centred], g)
+        return first_largest(v, [v.multiply_add(value, self.scale, self.shift) for value in centred], g, self.floor)
 
 
-def first_largest(v, values, g):
-    """g at the first largest of four values, if that is above 0; zeros elsewhere."""
-    zero, best, gradients = v.splat(0), values[0], [v.where_above(values[0], v.splat(0), g)]
+def first_largest(v, values, g, floor):
+    """g at the first largest of four values, if that is above the floor; zeros elsewhere."""
+    zero, best, gradients = v.splat(0), values[0], [v.where_above(values[0], floor, g)]
     for value in values[1:]:
         gradients = [v.where_above(value, best, zero, gradient) for gradient in gradients]
-        gradients.append(v.where_above(value, best, v.where_above(value, zero, g)))
+        gradients.append(v.where_above(value, best, v.where_above(value, floor, g)))
         best = v.where_above(value, best, value, best)
     return gradients
 
 
 @kernel(LANES)
-def add_gradients(v, count, y, g, tail, target):
+def add_gradients(v, count, y, g, tail, floor, target):
     """target (two vectors) += Σ g′ and Σ g′ · (y − mean) over `count` pixels side by side."""
-    gate, y, g, target = Gate(v, tail), v.floats(y), v.floats(g), v.floats(target)
+    gate, y, g, target = Gate(v, tail, floor), v.floats(y), v.floats(g), v.floats(target)
 
     def pixel(index, sums):
         place = v.product(index, LANES)
@@ -178,9 +185,10 @@ def add_gradients(v, count, y, g, tail, target):
 
 
 @kernel(LANES)
-def add_gradients_of_windows(v, count, upper, lower, g, tail, target):
+def add_gradients_of_windows(v, count, upper, lower, g, tail, floor, target):
     """The same for `count` windows of 2×2 pixels, with a gradient each."""
-    gate, upper, lower, g, target = Gate(v, tail), v.floats(upper), v.floats(lower), v.floats(g), v.floats(target)
+    gate, upper, lower = Gate(v, tail, floor), v.floats(upper), v.floats(lower)
+    g, target = v.floats(g), v.floats(target)
 
     def window(index, sums):
         centred = [gate.centred(v.load(v.at(row, v.product(index, 2 * LANES)), place)) for row in (upper, lower)
@@ -206,10 +214,12 @@ def norm_sums_task(step, task, scratch):
     if step.pooled:
         for i in range(step.height // 2):
             add_gradients_of_windows(step.width // 2, x_at(step, image, block, 2 * i, 0),
-                                     x_at(step, image, block, 2 * i + 1, 0), g_at(step, image, block, i, 0), tail, target)
+                                     x_at(step, image, block, 2 * i + 1, 0), g_at(step, image, block, i, 0), tail, step.floor,
+                                     target)
     else:
         for i in range(step.height):
-            add_gradients(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), tail, target)
+            add_gradients(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), tail, step.floor,
+                          target)
 
 
 @part
@@ -235,17 +245,17 @@ def merge_norm_sums_task(step, task, scratch):
             root = coefficients[ROOT * LANES + lane]
             d_bias[channel] = total
             d_weight[channel] = product * root
-            coefficients[DEPTH * LANES + lane] = total / count
-            coefficients[SLOPE * LANES + lane] = product * root * root / count
+            coefficients[DEPTH * LANES + lane] = 0 if step.fixed else total / count
+            coefficients[SLOPE * LANES + lane] = 0 if step.fixed else product * root * root / count
         else:
             coefficients[DEPTH * LANES + lane] = 0
             coefficients[SLOPE * LANES + lane] = 0
 
 
 @kernel(LANES)
-def norm_pixels(v, count, y, g, tail, coefficients, target):
+def norm_pixels(v, count, y, g, tail, floor, coefficients, target):
     """dy of `count` pixels side by side."""
-    gate, coefficients = Gate(v, tail), v.floats(coefficients)
+    gate, coefficients = Gate(v, tail, floor), v.floats(coefficients)
     mean, slope = v.load(coefficients, DEPTH * LANES), v.load(coefficients, SLOPE * LANES)
     y, g, target = v.floats(y), v.floats(g), v.floats(target)
 
@@ -259,9 +269,9 @@ def norm_pixels(v, count, y, g, tail, coefficients, target):
 
 
 @kernel(LANES)
-def norm_windows(v, count, upper, lower, g, tail, coefficients, target, target_row):
+def norm_windows(v, count, upper, lower, g, tail, floor, coefficients, target, target_row):
     """dy of `count` windows of 2×2 pixels side by side; the lower row lies target_row floats behind the upper."""
-    gate, coefficients = Gate(v, tail), v.floats(coefficients)
+    gate, coefficients = Gate(v, tail, floor), v.floats(coefficients)
     mean, slope = v.load(coefficients, DEPTH * LANES), v.load(coefficients, SLOPE * LANES)
     upper, lower, g, target = v.floats(upper), v.floats(lower), v.floats(g), v.floats(target)
 
@@ -287,23 +297,26 @@ def norm_gradient_task(step, task, scratch):
     """One plane: g → dy, whose border is zero; x is y."""
     image, block = task // step.inputs, task % step.inputs
     tail, coefficients = at(step.tail, PARTS * block * LANES), at(step.coefficients, COEFFICIENTS * block * LANES)
-    clear_border(step, task)
+    if step.y_border:
+        clear_border(step, task)
     if step.pooled:
         for i in range(step.height // 2):
             norm_windows(step.width // 2, x_at(step, image, block, 2 * i, 0), x_at(step, image, block, 2 * i + 1, 0),
-                         g_at(step, image, block, i, 0), tail, coefficients, y_at(step, image, block, 2 * i, 0), step.y_row)
+                         g_at(step, image, block, i, 0), tail, step.floor, coefficients, y_at(step, image, block, 2 * i, 0),
+                         step.y_row)
         for i in range(step.height):                    # an odd row or column, which no window covers
             for j in range(0 if i == step.height // 2 * 2 else step.width // 2 * 2, step.width):
-                uncovered_pixel(x_at(step, image, block, i, j), tail, coefficients, y_at(step, image, block, i, j))
+                uncovered_pixel(x_at(step, image, block, i, j), tail, step.floor, coefficients,
+                                y_at(step, image, block, i, j))
     else:
         for i in range(step.height):
-            norm_pixels(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), tail, coefficients,
-                        y_at(step, image, block, i, 0))
+            norm_pixels(step.width, x_at(step, image, block, i, 0), g_at(step, image, block, i, 0), tail, step.floor,
+                        coefficients, y_at(step, image, block, i, 0))
 
 
 @kernel(LANES)
-def uncovered_pixel(v, y, tail, coefficients, target):
+def uncovered_pixel(v, y, tail, floor, coefficients, target):
     """dy of one pixel that has no gradient of its own."""
-    gate, coefficients = Gate(v, tail), v.floats(coefficients)
+    gate, coefficients = Gate(v, tail, floor), v.floats(coefficients)
     v.store(through_norm(v, gate, v.splat(0), gate.centred(v.load(v.floats(y))),
                          v.load(coefficients, DEPTH * LANES), v.load(coefficients, SLOPE * LANES)), v.floats(target))

@@ -16,6 +16,7 @@ TASKS = {
     "merge_norm_sums": batch_norm.merge_norm_sums_task,
     "norm_gradient": batch_norm.norm_gradient_task,
     "relu_gradient": activation.relu_gradient_task,
+    "join": activation.join_task,
     "merge_bias": activation.merge_bias_task,
     "weight_gradient": weight_gradient.weight_gradient_task,
     "transform_gradient": weight_gradient.transform_gradient_task,
