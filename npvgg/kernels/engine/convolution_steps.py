@@ -41,7 +41,7 @@ def add_convolution(builder, x, layer, fused):
     y = builder.map(outputs, height // 2 if pooled else height, width // 2 if pooled else width)
     tile = tile_for(height, width) if algorithm == "winograd" else None
     weights = builder.packed.convolution(layer, algorithm, tile)
-    common = {**as_output(y), "padding": padding, "images": builder.images, "pooled": pooled,
+    common = {**as_output(y), "padding": padding, "images": builder.images, "channels": x.channels, "pooled": pooled,
               "weights": builder.address(weights), "floor": builder.floor("relu" in fused),
               "tail": builder.address(builder.packed.tail(layer, fused.get("batchnorm2d")))}
     builder.thread_room(steps.CONVOLUTION_SCRATCH)
@@ -51,7 +51,7 @@ def add_convolution(builder, x, layer, fused):
         # taken from the other, and with one row a task this step takes 1.9 ms instead of 1.2.
         chunk = ceil_div(builder.images * height, builder.TASKS)
         builder.step("first_convolution", ceil_div(builder.images * height, chunk) + borders, **common, chunk=chunk,
-                     channels=x.channels, x=(x.region, 0), x_image=x.image, x_plane=x.plane, x_row=x.row)
+                     x=(x.region, 0), x_image=x.image, x_plane=x.plane, x_row=x.row)
     elif algorithm == "direct":
         builder.step("direct", builder.images * height + borders, **common | as_input(x), kh=kh, kw=kw,
                      summed=blocks_of(SUMMED), grouped=blocks_of(GROUPED["direct"]))
@@ -63,7 +63,7 @@ def add_convolution(builder, x, layer, fused):
     return builder.pool("maxpool", y) if "maxpool2d" in fused and not pooled else y
 
 
-def add_winograd(builder, x, y, common, weight_bytes, borders):
+def add_winograd(builder, x, y, common, weight_bytes, borders, summed=SUMMED):
     """One step where the transformed filters stay in a cache, three where they do not."""
     total, places = common["tiles"] * builder.images, positions(common["tile_height"], common["tile_width"])
     inputs, outputs = x.blocks * LANES, ceil_div(y.blocks, VECTORS) * VECTORS * LANES
@@ -77,7 +77,7 @@ def add_winograd(builder, x, y, common, weight_bytes, borders):
         chunk = total
     slots = chunk + ROWS
     v_position, m_position = odd_lines(inputs * slots), odd_lines(outputs * slots)
-    common |= {"summed": blocks_of(SUMMED), "grouped": blocks_of(GROUPED["winograd"]), "slots": slots,
+    common |= {"summed": blocks_of(summed), "grouped": blocks_of(GROUPED["winograd"]), "slots": slots,
                "v_position": v_position, "m_position": m_position}
     if resident:
         builder.thread_room(steps.CONVOLUTION_SCRATCH + places * (v_position + m_position))

@@ -63,7 +63,7 @@ FIELDS = (
     "tasks",                # how many pieces the step is divided into; each is done by one thread
     "images",
     "inputs", "outputs",    # blocks of channels; of a dense layer, numbers
-    "channels",             # that exist, where a step enters or leaves, and of a picture
+    "channels",             # that exist: of the input of a convolution, and where a step enters or leaves
     "height", "width",      # of the input; of a convolution's output before pooling
     "kh", "kw", "padding",  # of a filter
     "summed", "grouped",    # blocks of channels whose products are summed in registers, and whose sums are gathered then

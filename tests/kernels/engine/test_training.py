@@ -104,7 +104,7 @@ def test_gradients_of_layers_and_pictures_are_the_jit_tiers_in_float64(name, tra
         assert backward.plan is not None
         ours = backward(vgg.parameters, x.astype(np.float32), {name: seed.astype(np.float32) for name, seed in seeds.items()},
                         training=training, of=of)
-        assert ours.loss is None and gap(ours.output, exact.output) < 1e-5 and ours.gradients.keys() == exact.gradients.keys()
+        assert ours.loss is None and gap(ours.output, exact.output) < 5e-5 and ours.gradients.keys() == exact.gradients.keys()
         largest = max(abs(gradient).max() for gradient in exact.gradients.values())
         for path, gradient in ours.gradients.items():
             assert gradient.dtype == np.float32 and gradient.shape == exact.gradients[path].shape, path

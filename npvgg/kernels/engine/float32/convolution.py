@@ -43,12 +43,13 @@ def products(product):
         for first in range(0, step.inputs, step.grouped):
             blocks = min(step.grouped, step.inputs - first)
             here, size = at(b, first * LANES * COLUMNS), blocks * LANES * COLUMNS
+            terms = min(blocks * LANES, step.channels - first * LANES)
             there = at(here, size) if first + blocks < step.inputs else following
             done = 0
             for piece in range(pieces):
                 rows = count // pieces + (piece < count % pieces)
                 product(max(rows, LEAST_ROWS), at(a, first * a_step + done * LANES), a_step, here, at(c, done * LANES), c_step,
-                        blocks, step.summed, fresh and first == 0, at(there, piece * size // pieces), ceil_div(COLUMNS, pieces))
+                        terms, step.summed, fresh and first == 0, at(there, piece * size // pieces), ceil_div(COLUMNS, pieces))
                 done += rows
     return add_products
 
@@ -242,7 +243,8 @@ def first_convolution_row(step, image, i, scratch):
             first = y if whole else target
             second = at(first, step.y_plane) if whole and block + 1 < step.outputs else scratch
             product_of_picture(max(count, LEAST_FINISHED_ROWS), at(x, done), step.x_row, step.x_plane, b, first,
-                               (second - first) // FLOAT, step.channels * FIRST_KERNEL, FIRST_KERNEL, tail, step.floor)
+                               (second - first) // FLOAT, step.channels * FIRST_KERNEL * FIRST_KERNEL, FIRST_KERNEL, tail,
+                               step.floor)
             if not whole:
                 for pixel in range(count):
                     copy_vector(at(first, pixel * LANES), y_at(step, image, block, i, pixel))

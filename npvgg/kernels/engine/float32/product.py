@@ -6,16 +6,18 @@ The left operand is read where it lies: its rows are neighbouring pixels (or Win
 block b is the `depth` numbers of such a pixel.  The right operand is packed, so that one step k reads `columns` = 2 vectors
 side by side.  The sums of a chain, `summed` blocks, stay in registers; then they join those of the chains before it.
 
-Plain form:
+Plain form, for `terms` products a sum:
 
-    for first in range(0, blocks, summed):
+    for first in range(0, terms, summed * depth):
         chain[:] = 0
-        for b in range(first, min(first + summed, blocks)):
-            for k in range(depth):
-                for r in range(rows):
-                    for v in range(columns):
-                        chain[r, v] += a[b * a_step + r * row_step + k] * packed[b * depth + k, v]
+        for t in range(first, min(first + summed * depth, terms)):
+            b, k = t // depth, t % depth
+            for r in range(rows):
+                for v in range(columns):
+                    chain[r, v] += a[b * a_step + r * row_step + k] * packed[t, v]
         sums += chain
+
+Where a block is not full, what lies behind the last term is zero, and a few of these zeros may be added.
 
 A compensated product keeps what the additions to c lose in a second c, so that their number costs no digits:
 
@@ -38,7 +40,7 @@ LEAST_FINISHED_ROWS = FINISHED_COUNTS[0]
 def tile_product(row_step, depth, is_compensated=False):
     """The kernel for one layout of the left operand:
 
-        product(rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step)
+        product(rows, a, a_step, b, c, c_step, terms, summed, fresh, ahead, ahead_step)
 
     a, b, c and ahead are addresses; meanwhile the memory from `ahead` on is asked for, `ahead_step` floats a step k.
     `rows` is one of SHAPE.row_counts.  Vector v of row r is stored at c[v·c_step + r·LANES]; unless `fresh`, what lies there
@@ -48,10 +50,10 @@ def tile_product(row_step, depth, is_compensated=False):
     divided into tiles.
     """
     @kernel(LANES)
-    def product(v, rows, a, a_step, b, c, c_step, blocks, summed, fresh, ahead, ahead_step):
+    def product(v, rows, a, a_step, b, c, c_step, terms, summed, fresh, ahead, ahead_step):
         def emit(count):
             asked = v.floats(ahead), ahead_step
-            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), blocks,
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, v.product(summed, a_step), v.floats(b), terms,
                                summed, asked)
             emit_stores(v, sums, v.floats(c), c_step, fresh, is_compensated)
 
@@ -62,15 +64,15 @@ def tile_product(row_step, depth, is_compensated=False):
 def finished_product(row_step, depth):
     """The same for products whose sums are complete, which come out as pixels of the output:
 
-        product(rows, a, a_step, a_chain, b, c, c_step, blocks, summed, tail, floor)
+        product(rows, a, a_step, a_chain, b, c, c_step, terms, summed, tail, floor)
 
     The chains of the left operand lie `a_chain` floats apart; `tail` and `floor` are the addresses of what follows
     (epilogue.py).
     """
     @kernel(LANES)
-    def product(v, rows, a, a_step, a_chain, b, c, c_step, blocks, summed, tail, floor):
+    def product(v, rows, a, a_step, a_chain, b, c, c_step, terms, summed, tail, floor):
         def emit(count):
-            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, a_chain, v.floats(b), blocks, summed)
+            sums = emit_chains(v, count, row_step, depth, v.floats(a), a_step, a_chain, v.floats(b), terms, summed)
             for s in range(VECTORS):
                 end = Tail(v, tail, floor, s)
                 for r in range(count):
@@ -97,7 +99,7 @@ def for_each_count(v, rows, counts, emit):
     builder.position_at_end(done)
 
 
-def emit_chains(v, rows, row_step, depth, a, a_step, a_chain, b, blocks, summed, ahead=None):
+def emit_chains(v, rows, row_step, depth, a, a_step, a_chain, b, terms, summed, ahead=None):
     """{(row, vector): sum of the chains}; LLVM keeps these sums in memory while the registers hold a chain's.
 
     `ahead` is a pointer to what will be read later, and how many floats of it go by a step k.
@@ -105,20 +107,21 @@ def emit_chains(v, rows, row_step, depth, a, a_step, a_chain, b, blocks, summed,
     builder = v.builder
 
     def chain(number, sums):
-        first = builder.mul(number, summed)
-        left = builder.sub(blocks, first)
-        count = builder.select(builder.icmp_signed("<", left, summed), left, summed)
-        there = ahead and (v.at(ahead[0], builder.mul(v.product(first, depth), ahead[1])), ahead[1])
-        terms = emit_chain(v, rows, row_step, depth, v.at(a, builder.mul(number, a_chain)), a_step,
-                           v.at(b, v.product(first, depth * COLUMNS)), count, there)
-        return [v.add(total, term) for total, term in zip(sums, terms.values(), strict=True)]
+        first = builder.mul(number, whole)
+        left = builder.sub(terms, first)
+        count = builder.select(builder.icmp_signed("<", left, whole), left, whole)
+        there = ahead and (v.at(ahead[0], builder.mul(first, ahead[1])), ahead[1])
+        links = emit_chain(v, rows, row_step, depth, v.at(a, builder.mul(number, a_chain)), a_step,
+                           v.at(b, v.product(first, COLUMNS)), count, there)
+        return [v.add(total, link) for total, link in zip(sums, links.values(), strict=True)]
 
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
-    chains = builder.sdiv(builder.add(blocks, builder.sub(summed, v.number(1))), summed)
+    whole = v.product(summed, depth)
+    chains = builder.sdiv(builder.add(terms, builder.sub(whole, v.number(1))), whole)
     return dict(zip(tile, v.repeat(chains, [v.splat(0)] * len(tile), chain), strict=True))
 
 
-def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead):
+def emit_chain(v, rows, row_step, depth, a, a_step, b, terms, ahead):
     """{(row, vector): sum of one chain}."""
     builder = v.builder
     tile = [(r, s) for r in range(rows) for s in range(VECTORS)]
@@ -141,7 +144,8 @@ def emit_chain(v, rows, row_step, depth, a, a_step, b, blocks, ahead):
                     sums[r, s] = v.multiply_add(left, right[s], sums[r, s])
         return list(sums.values())
 
-    return dict(zip(tile, v.repeat(v.product(blocks, groups), [v.splat(0)] * len(tile), group), strict=True))
+    turns = builder.sdiv(builder.add(terms, v.number(steps - 1)), v.number(steps))
+    return dict(zip(tile, v.repeat(turns, [v.splat(0)] * len(tile), group), strict=True))
 
 
 def emit_stores(v, sums, c, c_step, fresh, is_compensated):
