@@ -248,8 +248,10 @@ def epoch_line(at):
     val = "" if row["val_top1"] is None else f", validation loss {row['val_loss']:.4f}, top-1 {100 * row['val_top1']:.2f} %"
     top5 = "" if row["val_top5"] is None else f", top-5 {100 * row['val_top5']:.2f} %"
     left = row["seconds"] * (at.epochs - row["epoch"])
+    share = 100 * at.waiting / max(at.seconds, 1e-9)
+    waited = f", {share:.1f} % of it waiting for pictures" if progress.is_said(progress.DETAIL) else ""
     return (f"epoch {row['epoch']}/{at.epochs}: loss {row['train_loss']:.4f}, top-1 {100 * row['train_top1']:.1f} "
-            f"%{val}{top5}, rate {row['lr']:.3g}, {row['images_per_s']:.0f} pictures/s, {duration(row['seconds'])}, "
+            f"%{val}{top5}, rate {row['lr']:.3g}, {row['images_per_s']:.0f} pictures/s, {duration(row['seconds'])}{waited}, "
             f"{duration(left)} left")
 
 

@@ -61,6 +61,7 @@ class Progress:
     top1: float
     images_per_s: float
     seconds: float
+    waiting: float                  # of these, those in which no batch was ready
     row: dict[str, Any] | None = None       # the epoch's line of the history, when it is over
 
 
@@ -154,7 +155,12 @@ class Training:
         saved, epochs = time.monotonic(), self.recipe.training.epochs
         while self.state.epoch < epochs and not self.state.is_over:
             begin, before = time.monotonic(), self.state.seconds
-            for parts in self.groups():
+            groups, self.waiting = self.groups(), 0.0
+            while True:
+                asked = time.monotonic()
+                if (parts := next(groups, None)) is None:
+                    break
+                self.waiting += time.monotonic() - asked
                 self.step(parts)
                 self.state.seconds = before + time.monotonic() - begin
                 watch(self.progress())
@@ -203,7 +209,7 @@ class Training:
         rate, _ = self.rate(self.learner.steps - 1)
         return Progress(state.epoch, self.recipe.training.epochs, state.batch, self.feed.count, self.learner.steps, rate,
                         state.loss_sum / state.seen, state.hit_sum / state.seen, state.seen / max(state.seconds, 1e-9),
-                        state.seconds)
+                        state.seconds, self.waiting)
 
     def rate(self, step: int) -> tuple[float, float | None]:
         """The learning rate and the momentum of a step, from 0."""
