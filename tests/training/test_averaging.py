@@ -57,7 +57,8 @@ def test_running_statistics_are_pytorchs():
 
 
 def test_a_deeper_network_begins_with_a_shallower_ones_layers():
-    source = network.create("A", width=1 / 16, seed=7, hidden=(16, 16), num_classes=5, class_names=tuple("abcde"), input_size=32)
+    source = network.create("A", width=1 / 16, seed=7, hidden=(16, 16), num_classes=5, class_names=tuple("abcde"),
+                            input_size=32)
     deep = architecture("D", width=1 / 16, hidden=(16, 16), num_classes=5, input_size=32)
     vgg = transfer.from_shallower(deep, source, seed=1)
     same = {path for path in vgg.parameters if path in source.parameters
@@ -65,7 +66,7 @@ def test_a_deeper_network_begins_with_a_shallower_ones_layers():
     weights = {path.partition("/")[0] for path in same if path.endswith("weight")}
     assert weights == {"conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"} and vgg.class_names == tuple("abcde")
     with pytest.raises(UsageError, match="no convolution"):
-        transfer.from_shallower(architecture("D", width=1 / 8), source)
+        transfer.from_shallower(architecture("D", width=1 / 8, num_classes=7), source)
 
 
 def test_other_classes_keep_all_but_the_last_layer():
