@@ -8,12 +8,13 @@ from npvgg.cli import options
 @click.argument("data", type=options.file)
 @options.model
 @click.option("--mirror", is_flag=True, help="Answer with the mean of each picture and its mirror image.")
+@click.option("--input-size", type=click.IntRange(32, 4096), metavar="PIXELS", help="Prepare the pictures at another side.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @options.threads
 @options.tier
 @options.algorithm
 @options.talking
-def command(data, model, mirror, as_json, **kernels):
+def command(data, model, mirror, input_size, as_json, **kernels):
     """Top-1, top-5 and loss on a data set, in any of the forms that `npvgg train` takes.
 
     \b
@@ -22,12 +23,16 @@ def command(data, model, mirror, as_json, **kernels):
 
     The classes of the data are the network's, by their names or numbers.
     """
+    from dataclasses import replace
+
     from npvgg import text
     from npvgg.cli import progress
     from npvgg.training import evaluation, sources
 
     vgg = progress.load(model, **kernels)
     vgg.require_classifier()
+    if input_size is not None:
+        vgg = replace(vgg, preset=vgg.preset.resized(input_size))
     found = sources.read(data, class_names=vgg.class_names, mode=vgg.preset.mode)
     if found.skipped:
         progress.say(f"{text.counted(len(found.skipped), 'picture')} cannot be read and left out; the first: "

@@ -19,7 +19,7 @@ from npvgg.training import evaluation, pictures, probe, recipe, report, run, sel
 FINE_TUNING = "fine-tune"               # the recipe for networks that have learned something
 WAIT_S = 60                             # between lines within an epoch, where there is no terminal
 PLACES = {"model": "network", "width": "network", "head": "network", "input_size": "network",
-          "epochs": None, "batch": "training", "seed": "training", "rate": "optimiser"}
+          "epochs": None, "batch": "training", "teacher": "training", "seed": "training", "rate": "optimiser"}
 
 
 def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, is_reported, store,
@@ -29,6 +29,8 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
         report.require()
     refuse_contradictions(source, config, is_probe, freeze, choices)
     chosen = chosen_recipe(config or (FINE_TUNING if source else None), assignments, choices)
+    for _, folder in stages(chosen, Path(out)):
+        run.is_begun_in(folder, resume)                                 # refused now rather than after the data was read
     vgg = classify.load(source, threads=threads, tier=tier, progress=progress.DownloadBar()) if source else None
     mode = vgg.preset.mode if vgg is not None else chosen.preset.mode if chosen.preset else "RGB"
     begin = time.perf_counter()

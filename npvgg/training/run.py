@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from npvgg import images, network, projections, weights
+from npvgg import images, labels, network, projections, weights
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import StorageError, UsageError
@@ -35,6 +35,7 @@ from npvgg.training.averaging import Average
 from npvgg.training.evaluation import evaluate, hits
 from npvgg.training.feeding import Batch, Feed
 from npvgg.training.learner import Learner
+from npvgg.training.mixing import one_hot
 from npvgg.training.pictures import Pictures, check_classes
 from npvgg.training.recipe import BALANCED, Recipe
 
@@ -103,10 +104,7 @@ def run(recipe: Recipe, pictures: Pictures, val: Pictures | None, folder: str | 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(atomic_file.sentence(folder, error)) from None
-    is_begun = (folder / LAST).exists()
-    if is_begun and not resume:
-        raise UsageError(f"{shown(folder)} holds a training already; go on with it with --resume (in Python resume=True), or "
-                         "give another --out")
+    is_begun = is_begun_in(folder, resume)
     with file_lock.held(folder / ".lock", f"{shown(folder)} is being trained by another process; waiting until it is done"):
         one = Training(recipe, pictures, val, folder, vgg, trained, threads, workers, tier, notes, store)
         if is_begun:
@@ -114,6 +112,15 @@ def run(recipe: Recipe, pictures: Pictures, val: Pictures | None, folder: str | 
         else:
             history.cut(folder, 0)
         return one.go_on(every, every_steps, watch or (lambda progress: None), is_stopped or (lambda: False))
+
+
+def is_begun_in(folder: Path, resume: bool) -> bool:
+    """Whether the folder holds a training; UsageError where it does and not `resume`."""
+    is_begun = (folder / LAST).exists()
+    if is_begun and not resume:
+        raise UsageError(f"{shown(folder)} holds a training already; go on with it with --resume (in Python resume=True), or "
+                         "give another --out")
+    return is_begun
 
 
 class Training:
@@ -146,6 +153,7 @@ class Training:
         self.plateau = recipe.schedule.plateau()
         self.class_weights = weights_of_classes(recipe.training.class_weights, pictures)
         self.trained = trained
+        self.teacher = Teacher.of(recipe, self.vgg) if recipe.training.teacher else None
         self.state = State(notes=notes[:LONGEST])
 
     # --------------------------------------------------------------------------------------------- the loop
@@ -194,8 +202,8 @@ class Training:
     def step(self, parts: list[Batch]) -> None:
         """One step of the optimiser."""
         rate, momentum = self.rate(self.learner.steps)
-        taken = self.learner.step_of_parts([(part.x, partial(self.loss, targets=part.targets)) for part in parts], rate,
-                                           momentum=momentum)
+        pairs = [(part.x, partial(self.loss, targets=self.targets(part))) for part in parts]
+        taken = self.learner.step_of_parts(pairs, rate, momentum=momentum)
         targets = parts[0].targets if len(parts) == 1 else np.concatenate([part.targets for part in parts])
         state, count = self.state, len(targets)
         state.loss_sum += taken.loss * count
@@ -216,6 +224,10 @@ class Training:
         schedule, own = self.recipe.schedule, (step, self.steps_an_epoch, self.recipe.training.epochs)
         factor = schedule.factor_at(*own) * (self.plateau.factor if self.plateau else 1.0)
         return self.recipe.optimiser.rate * factor, schedule.momentum_at(*own)
+
+    def targets(self, part: Batch) -> np.ndarray:
+        """What a batch should be answered with: its own targets, mixed with the teacher's answers if there is a teacher."""
+        return part.targets if self.teacher is None else self.teacher.mixed(part.x, part.targets)
 
     def loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss of a batch and its gradient."""
@@ -300,6 +312,7 @@ class Training:
     def settings(self) -> dict[str, Any]:
         """Which training this is."""
         return {"recipe": self.recipe.to_json(), "data": self.pictures.digest, "pictures": len(self.pictures),
+                "teacher": None if self.teacher is None else self.teacher.vgg.file.identity.digest,
                 "val": None if self.val is None else [self.val.digest, len(self.val)],
                 "classes": projections.digest_of(self.pictures.class_names), "trained": self.trained,
                 "architecture": self.vgg.architecture.to_json()}
@@ -332,6 +345,35 @@ class Training:
         if self.plateau:
             self.plateau.restore(self.state.plateau)
         history.cut(self.folder, self.state.epoch)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network that says more of a picture than its class."""
+
+    vgg: VGG
+    trust: float
+    temperature: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, pupil: VGG) -> "Teacher":
+        """The recipe's; UsageError where it has other classes, or is given pictures that were normalised otherwise."""
+        own = recipe.training
+        vgg = network.load_file(own.teacher, tier=pupil.options.tier, threads=pupil.options.threads)
+        if vgg.class_names != pupil.class_names or vgg.architecture.output != "softmax":
+            raise UsageError(f"the teacher {shown(own.teacher)} has other classes than the data; give one of the same, in "
+                             "this order")
+        for name in ("mean", "std", "divisor", "order"):
+            if getattr(vgg.preset, name) != getattr(pupil.preset, name):
+                raise UsageError(f"the teacher {shown(own.teacher)} wants {name} = {getattr(vgg.preset, name)} and the "
+                                 f"pictures are prepared with {getattr(pupil.preset, name)}; give a preset of the same")
+        return cls(vgg, own.trust, own.temperature)
+
+    def mixed(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) and (N,) or (N, classes) → (N, classes): `trust` of what it answers and the rest of the targets."""
+        answers = labels.probabilities(self.vgg.forward(x).astype(np.float64) / self.temperature, "softmax")
+        rows = targets if targets.ndim == 2 else one_hot(targets, answers.shape[1], np.dtype(np.float64))
+        return ((1 - self.trust) * rows + self.trust * answers).astype(x.dtype)
 
 
 def pictures_needed(net: Architecture, size: int) -> int:

@@ -255,3 +255,28 @@ def test_a_class_that_no_file_can_name_is_refused_at_once(tmp_path):
     x, classes = training_data.levels(6)
     with pytest.raises(UsageError, match="control character"):
         train(recipe(), pictures.of_arrays(x, classes, ("a", "b\n", "c")), None, tmp_path)
+
+
+def test_a_teachers_answers_are_a_part_of_the_targets(whole, tmp_path):
+    taught = recipe(training={"teacher": str(whole[1] / run.RESULT), "trust": 0.75, "temperature": 2.0})
+    expected = bits(train(taught, arrays(), None, tmp_path / "whole", vgg=replaced_preset(whole[0])))
+    with pytest.raises(run.Stopped):
+        train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), is_stopped=stopped_after(3))
+    resumed = train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), resume=True)
+    assert bits(resumed) == expected
+    teacher = run.Teacher.of(taught, whole[0])
+    x = whole[0].prepare(training_data.levels(4)[0])
+    mixed = teacher.mixed(x, np.array([0, 1, 2, 0]))
+    z = whole[0].forward(x).astype(np.float64) / 2
+    answers = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    assert mixed == pytest.approx(0.25 * np.eye(3)[[0, 1, 2, 0]] + 0.75 * answers, abs=1e-6)
+    with pytest.raises(UsageError, match="other classes"):
+        run.Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3"))
+    with pytest.raises(UsageError, match="wants mean"):
+        run.Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3",
+                                              class_names=training_data.NAMES))
+
+
+def replaced_preset(vgg):
+    """Fresh parameters under the same preset."""
+    return network.create(vgg.architecture, seed=9, preset=vgg.preset, class_names=vgg.class_names)
