@@ -129,8 +129,9 @@ class Learner:
         parameters = dict(self.parameters)
         if self.average is not None and self.average.count:
             parameters |= self.average.arrays
-            measured = measured_norms(batches, lambda x: self.statistics(x, parameters))
-            parameters |= {path: values.astype(parameters[path].dtype) for path, values in measured.items()}
+            if any(layer.op.startswith("batchnorm") for layer in self.architecture.layers):
+                measured = measured_norms(batches, lambda x: self.statistics(x, parameters))
+                parameters |= {path: values.astype(parameters[path].dtype) for path, values in measured.items()}
         return self.vgg.with_parameters({path: sealed(np.array(values)) for path, values in parameters.items()})
 
     def require_finite(self) -> None:

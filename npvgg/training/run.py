@@ -151,6 +151,9 @@ class Training:
                              "batch norms need two; give more pictures, or a larger --batch")
         self.steps_an_epoch = max(1, self.feed.count // own.accumulate)
         self.plateau = recipe.schedule.plateau()
+        if val is None and (self.plateau or recipe.training.early_stopping or recipe.training.keep == "best"):
+            raise UsageError("a plateau, early stopping and keeping the best epoch go by a validation, and there is none; give "
+                             "--val, or another schedule")
         self.class_weights = weights_of_classes(recipe.training.class_weights, pictures)
         self.trained = trained
         self.teacher = Teacher.of(recipe, self.vgg) if recipe.training.teacher else None
@@ -385,9 +388,19 @@ def pictures_needed(net: Architecture, size: int) -> int:
 def refuse_other(found: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
     """UsageError with the first thing in which the training of a checkpoint is another one."""
     mine = json.loads(json.dumps(mine))
+    # An older npvgg's checkpoint lacks what it did not know, which is as if it were not asked for.
+    found = with_missing(found, json.loads(json.dumps({"recipe": Recipe().to_json(), "teacher": None})))
     for name, old, new in differing(found, mine, ()):
         raise UsageError(f"the training in {shown(folder)} has {name} = {shown(str(old), 60)} and not {shown(str(new), 60)}; "
                          "give the options that it was begun with, or another --out")
+
+
+def with_missing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The values, and of the defaults those whose keys they lack, in inner dicts too."""
+    def whole(value, default):
+        return with_missing(value, default) if isinstance(value, dict) and isinstance(default, dict) else value
+
+    return defaults | {key: whole(value, defaults.get(key)) for key, value in values.items()}
 
 
 def differing(old: Any, new: Any, path: tuple) -> Iterator[tuple[str, Any, Any]]:

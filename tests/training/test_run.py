@@ -280,3 +280,18 @@ def test_a_teachers_answers_are_a_part_of_the_targets(whole, tmp_path):
 def replaced_preset(vgg):
     """Fresh parameters under the same preset."""
     return network.create(vgg.architecture, seed=9, preset=vgg.preset, class_names=vgg.class_names)
+
+
+def test_a_checkpoint_that_lacks_newer_settings_goes_on(whole):
+    mine = run.Training(recipe(), arrays(), None, whole[1], None, None, 1, 1, "engine", "", "float32").settings()
+    older = json.loads(json.dumps(mine))
+    del older["teacher"], older["recipe"]["training"]["teacher"], older["recipe"]["optimiser"]["norm_momentum"]
+    run.refuse_other(older, mine, whole[1])
+    with pytest.raises(UsageError, match="norm_momentum = 0.1 and not 0.2"):
+        run.refuse_other(older, mine | {"recipe": recipe(optimiser={"norm_momentum": 0.2}).to_json()}, whole[1])
+
+
+@pytest.mark.parametrize("sections", [{"schedule": {"name": "plateau"}}, {"training": {"early_stopping": 2}}])
+def test_what_goes_by_a_validation_is_refused_without_one(tmp_path, sections):
+    with pytest.raises(UsageError, match="go by a validation"):
+        train(recipe(**sections), arrays(), None, tmp_path)
