@@ -10,7 +10,6 @@
 What a step computes depends on the recipe, the data and the step's number alone.  So a run that was killed goes on from its
 last checkpoint and ends with the bits of one that was not, whatever the number of threads, on one kind of processor.
 """
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from npvgg import images, labels, network, projections, weights
+from npvgg import network, projections, weights
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import StorageError, UsageError
@@ -30,14 +29,16 @@ from npvgg.network import VGG
 from npvgg.parameters import sealed
 from npvgg.storage import atomic_file, file_lock
 from npvgg.text import shown
-from npvgg.training import checkpoints, history, losses
+from npvgg.training import checkpoints, class_weights, history, losses
 from npvgg.training.averaging import Average
 from npvgg.training.evaluation import evaluate, hits
 from npvgg.training.feeding import Batch, Feed
 from npvgg.training.learner import Learner
-from npvgg.training.mixing import one_hot
+from npvgg.training.measured_preset import preset_for
 from npvgg.training.pictures import Pictures, check_classes
-from npvgg.training.recipe import BALANCED, Recipe
+from npvgg.training.recipe import Recipe
+from npvgg.training.settings import refuse_other
+from npvgg.training.teacher import Teacher
 
 LAST, BEST, RESULT = "last.h5", "best.h5", "weights.h5"
 LONGEST = 8000                  # characters of notes, and twice as many of the history in the result
@@ -128,7 +129,7 @@ class Training:
 
     def __init__(self, recipe, pictures, val, folder, vgg, trained, threads, workers, tier, notes, store):
         self.recipe, self.folder, self.store = recipe, folder, store
-        preset = recipe_preset(recipe, pictures) if vgg is None else vgg.preset
+        preset = preset_for(recipe, pictures) if vgg is None else vgg.preset
         self.pictures = pictures.in_mode(preset.mode)
         self.val = None if val is None else val.in_mode(preset.mode)
         if vgg is None:
@@ -154,7 +155,7 @@ class Training:
         if val is None and (self.plateau or recipe.training.early_stopping or recipe.training.keep == "best"):
             raise UsageError("a plateau, early stopping and keeping the best epoch go by a validation, and there is none; give "
                              "--val, or another schedule")
-        self.class_weights = weights_of_classes(recipe.training.class_weights, pictures)
+        self.class_weights = class_weights.of_classes(recipe.training.class_weights, pictures)
         self.trained = trained
         self.teacher = Teacher.of(recipe, self.vgg) if recipe.training.teacher else None
         self.state = State(notes=notes[:LONGEST])
@@ -350,97 +351,7 @@ class Training:
         history.cut(self.folder, self.state.epoch)
 
 
-@dataclass(frozen=True)
-class Teacher:
-    """A trained network that says more of a picture than its class."""
-
-    vgg: VGG
-    trust: float
-    temperature: float
-
-    @classmethod
-    def of(cls, recipe: Recipe, pupil: VGG) -> "Teacher":
-        """The recipe's; UsageError where it has other classes, or is given pictures that were normalised otherwise."""
-        own = recipe.training
-        vgg = network.load_file(own.teacher, tier=pupil.options.tier, threads=pupil.options.threads)
-        if vgg.class_names != pupil.class_names or vgg.architecture.output != "softmax":
-            raise UsageError(f"the teacher {shown(own.teacher)} has other classes than the data; give one of the same, in "
-                             "this order")
-        for name in ("mean", "std", "divisor", "order"):
-            if getattr(vgg.preset, name) != getattr(pupil.preset, name):
-                raise UsageError(f"the teacher {shown(own.teacher)} wants {name} = {getattr(vgg.preset, name)} and the "
-                                 f"pictures are prepared with {getattr(pupil.preset, name)}; give a preset of the same")
-        return cls(vgg, own.trust, own.temperature)
-
-    def mixed(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """(N, C, H, W) and (N,) or (N, classes) → (N, classes): `trust` of what it answers and the rest of the targets."""
-        answers = labels.probabilities(self.vgg.forward(x).astype(np.float64) / self.temperature, "softmax")
-        rows = targets if targets.ndim == 2 else one_hot(targets, answers.shape[1], np.dtype(np.float64))
-        return ((1 - self.trust) * rows + self.trust * answers).astype(x.dtype)
-
-
 def pictures_needed(net: Architecture, size: int) -> int:
     """How many pictures of this side a batch needs at least: 2 where a batch norm sees one value of each."""
     norms = [row for row in describe(net, size) if row.layer.op.startswith("batchnorm")]
     return 2 if any(row.input_elements == row.input_shape[0] for row in norms) else 1
-
-
-def refuse_other(found: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
-    """UsageError with the first thing in which the training of a checkpoint is another one."""
-    mine = json.loads(json.dumps(mine))
-    # An older npvgg's checkpoint lacks what it did not know, which is as if it were not asked for.
-    found = with_missing(found, json.loads(json.dumps({"recipe": Recipe().to_json(), "teacher": None})))
-    for name, old, new in differing(found, mine, ()):
-        raise UsageError(f"the training in {shown(folder)} has {name} = {shown(str(old), 60)} and not {shown(str(new), 60)}; "
-                         "give the options that it was begun with, or another --out")
-
-
-def with_missing(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The values, and of the defaults those whose keys they lack, in inner dicts too."""
-    def whole(value, default):
-        return with_missing(value, default) if isinstance(value, dict) and isinstance(default, dict) else value
-
-    return defaults | {key: whole(value, defaults.get(key)) for key, value in values.items()}
-
-
-def differing(old: Any, new: Any, path: tuple) -> Iterator[tuple[str, Any, Any]]:
-    """Where two values of JSON differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from differing(old.get(key), new.get(key), (*path, str(key)))
-    elif old != new:
-        yield ".".join(path), old, new
-
-
-def weights_of_classes(given: Any, pictures: Pictures) -> np.ndarray | None:
-    """The weights of the classes in the loss: as given, or N/(C·n) for a class of n of N pictures; None for all alike.
-
-    With several labels they are those of labels that are there: for "balanced" (N − n)/n.
-    """
-    if given is None:
-        return None
-    counts = pictures.counts()
-    if given == BALANCED:
-        if pictures.is_multi_label:
-            return (len(pictures) - counts) / np.maximum(counts, 1)
-        return len(pictures) / (len(counts) * np.maximum(counts, 1))
-    if len(given) != len(counts):
-        raise UsageError(f"class_weights has {len(given)} numbers and the data {len(counts)} classes; give one for each")
-    return np.array(given)
-
-
-def recipe_preset(recipe: Recipe, pictures: Pictures) -> images.Preset:
-    """The recipe's preset at the network's size; without one, the mean and deviation of the training pictures."""
-    size = recipe.network.input_size
-    if recipe.preset is not None:
-        return recipe.preset if recipe.preset.crop == size else recipe.preset.resized(size)
-    order = pictures.mode
-    total, squares, count = 0.0, 0.0, 0
-    for index in np.linspace(0, len(pictures) - 1, min(len(pictures), 2000)).astype(int):
-        values = np.asarray(pictures.picture(index), np.float64).reshape(-1, len(order)) / 255
-        total, squares, count = total + values.sum(axis=0), squares + (values**2).sum(axis=0), count + len(values)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-4))
-    resize = size if size < 128 else round(size * 256 / 224)
-    return images.Preset("of the training pictures", resize, size, tuple(round(float(value), 4) for value in mean),
-                         tuple(round(float(value), 4) for value in deviation), order=order)

@@ -10,8 +10,9 @@ from witnesses.training_data import arrays, bits, recipe
 from npvgg import network, weights
 from npvgg.cli import training as command
 from npvgg.errors import BadFileError, UsageError
-from npvgg.training import history, losses, pictures, run
+from npvgg.training import history, losses, pictures, run, settings
 from npvgg.training.learner import Learner, NotFiniteError, fit
+from npvgg.training.teacher import Teacher
 
 
 def train(*arguments, threads=1, **options):
@@ -216,10 +217,10 @@ def test_stages_follow_one_another(tmp_path):
                            workers=1, store="float32", freeze=None, is_probe=False, is_reported=False, threads=1, tier="engine",
                            choices=choices, notes="")
     assert status == 0 and (tmp_path / "out/1-vgg11/weights.h5").exists() and (tmp_path / "out/2-vgg13/weights.h5").exists()
-    settings = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
+    found = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
                                                network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture.parameters)
                           .settings["architecture"])
-    assert settings["name"] == "vgg13"
+    assert found["name"] == "vgg13"
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
@@ -264,16 +265,16 @@ def test_a_teachers_answers_are_a_part_of_the_targets(whole, tmp_path):
         train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), is_stopped=stopped_after(3))
     resumed = train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), resume=True)
     assert bits(resumed) == expected
-    teacher = run.Teacher.of(taught, whole[0])
+    teacher = Teacher.of(taught, whole[0])
     x = whole[0].prepare(training_data.levels(4)[0])
     mixed = teacher.mixed(x, np.array([0, 1, 2, 0]))
     z = whole[0].forward(x).astype(np.float64) / 2
     answers = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     assert mixed == pytest.approx(0.25 * np.eye(3)[[0, 1, 2, 0]] + 0.75 * answers, abs=1e-6)
     with pytest.raises(UsageError, match="other classes"):
-        run.Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3"))
+        Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3"))
     with pytest.raises(UsageError, match="wants mean"):
-        run.Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3",
+        Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3",
                                               class_names=training_data.NAMES))
 
 
@@ -286,9 +287,9 @@ def test_a_checkpoint_that_lacks_newer_settings_goes_on(whole):
     mine = run.Training(recipe(), arrays(), None, whole[1], None, None, 1, 1, "engine", "", "float32").settings()
     older = json.loads(json.dumps(mine))
     del older["teacher"], older["recipe"]["training"]["teacher"], older["recipe"]["optimiser"]["norm_momentum"]
-    run.refuse_other(older, mine, whole[1])
+    settings.refuse_other(older, mine, whole[1])
     with pytest.raises(UsageError, match="norm_momentum = 0.1 and not 0.2"):
-        run.refuse_other(older, mine | {"recipe": recipe(optimiser={"norm_momentum": 0.2}).to_json()}, whole[1])
+        settings.refuse_other(older, mine | {"recipe": recipe(optimiser={"norm_momentum": 0.2}).to_json()}, whole[1])
 
 
 @pytest.mark.parametrize("sections", [{"schedule": {"name": "plateau"}}, {"training": {"early_stopping": 2}}])
