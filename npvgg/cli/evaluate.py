@@ -21,12 +21,14 @@ def command(data, model, mirror, input_size, as_json, **kernels):
     npvgg evaluate val/ --model RUN/weights.h5
     npvgg evaluate cifar-10-batches-bin/test_batch.bin --model RUN/weights.h5 --mirror
 
-    The classes of the data are the network's, by their names or numbers.
+    The classes of the data are the network's, by their names or numbers.  A picture that cannot be read is left out and
+    reported, and the exit status is then 8.
     """
     from dataclasses import replace
 
     from npvgg import text
     from npvgg.cli import progress
+    from npvgg.errors import PARTIAL_SUCCESS
     from npvgg.training import evaluation, sources
 
     vgg = progress.load(model, **kernels)
@@ -40,9 +42,10 @@ def command(data, model, mirror, input_size, as_json, **kernels):
     judged = evaluation.evaluate(vgg, found, mirror=mirror)
     facts = {"pictures": len(found), "skipped": len(found.skipped), "loss": judged.loss,
              "top1": judged.top1, "top5": judged.top5}
+    status = PARTIAL_SUCCESS if found.skipped else 0
     if as_json:
         print(text.json_line(facts))
-        return 0
+        return status
     top5 = "" if judged.top5 is None else f"top-5 {100 * judged.top5:.2f} %, "
     print(f"top-1 {100 * judged.top1:.2f} %, {top5}loss {judged.loss:.4f}, of {len(found):,} pictures")
-    return 0
+    return status

@@ -274,5 +274,5 @@ def done(vgg, folder, val_set, is_reported):
         judged = evaluation.evaluate(vgg, val_set)
         top5 = "" if judged.top5 is None else f", top-5 {100 * judged.top5:.2f} %"
         progress.say(f"top-1 {100 * judged.top1:.2f} %{top5} of {len(val_set):,} pictures that it was not trained on")
-    print(folder / run.RESULT)
+    print(text.file_name(folder / run.RESULT))
     return 0

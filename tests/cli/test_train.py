@@ -80,6 +80,8 @@ def test_pictures_that_cannot_be_read_are_counted_and_listed(tmp_path):
     status, said, _ = npvgg("train", root, *SMALL[:-2], "--epochs", 1, "--threads", 1, "--val", 0, "--out", tmp_path / "run")
     assert status == 0 and "1 picture cannot be read" in said
     assert "broken.png" in (tmp_path / "run/skipped.txt").read_text()
+    status, said, _ = npvgg("evaluate", root, "--model", tmp_path / "run/weights.h5")
+    assert status == 8 and "of 12 pictures" in said
 
 
 @pytest.mark.parametrize("arguments, telling", [
