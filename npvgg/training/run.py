@@ -345,7 +345,7 @@ class Training:
         learner.optimiser.buffers = {part: found.arrays[part] for part in ("momentum", "squares") if found.arrays[part]}
         if learner.average is not None:
             learner.average = Average(learner.average.decay, found.arrays["average"], count)
-        self.state = State(**values)
+        self.state = State(**values | {"notes": values.get("notes") or self.state.notes})
         if self.plateau:
             self.plateau.restore(self.state.plateau)
         history.cut(self.folder, self.state.epoch)
