@@ -313,7 +313,10 @@ class Recipe:
         return asdict(self)
 
 
-DEFAULT = Recipe(name="the default recipe", augmentation=Augmentation(resized_crop=(0.35, 1.0), flip="random"))
+# What `npvgg train` does when no recipe is named.
+DEFAULT = Recipe(name="the default recipe", network=Network(head=f"avg1 flatten {CLASSES}"),
+                 optimiser=Optimisation(rate=0.05, nesterov=True, decay_norms=False, decay_biases=False),
+                 schedule=Schedule(warm_up=1), augmentation=Augmentation(resized_crop=(0.35, 1.0), flip="random"))
 SECTIONS = {"network": Network, "optimiser": Optimisation, "schedule": Schedule, "training": Training,
             "augmentation": Augmentation, "calm": Augmentation}
 
