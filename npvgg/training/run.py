@@ -336,7 +336,7 @@ class Training:
     def restore(self) -> None:
         """Go back to the checkpoint.  UsageError where it is that of another training."""
         learner = self.learner
-        found = checkpoints.read(self.folder / LAST, learner.architecture.parameters)
+        found = checkpoints.read(self.folder / LAST, learner.architecture)
         refuse_other(found.settings, self.settings(), self.folder)
         learner.parameters = found.arrays["parameters"]
         values = dict(found.state)

@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     wild = recipe(model="vgg11", optimiser={"rate": 1e12, "average": 0.0}, schedule={"warm_up": 0}, epochs=3)
     with pytest.raises(NotFiniteError, match=r"step \d+"):
         train(wild, arrays(), None, tmp_path, every_steps=1)
-    saved = run.checkpoints.read(tmp_path / run.LAST, wild.network.architecture(3, 3).parameters)
+    saved = run.checkpoints.read(tmp_path / run.LAST, wild.network.architecture(3, 3))
     assert all(np.isfinite(values).all() for values in saved.arrays["parameters"].values())
 
 
@@ -218,7 +218,7 @@ def test_stages_follow_one_another(tmp_path):
                            choices=choices, notes="")
     assert status == 0 and (tmp_path / "out/1-vgg11/weights.h5").exists() and (tmp_path / "out/2-vgg13/weights.h5").exists()
     found = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
-                                               network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture.parameters)
+                                               network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture)
                           .settings["architecture"])
     assert found["name"] == "vgg13"
 
@@ -296,3 +296,17 @@ def test_a_checkpoint_that_lacks_newer_settings_goes_on(whole):
 def test_what_goes_by_a_validation_is_refused_without_one(tmp_path, sections):
     with pytest.raises(UsageError, match="go by a validation"):
         train(recipe(**sections), arrays(), None, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(run.Stopped):
+        train(recipe(), arrays(), None, tmp_path, is_stopped=stopped_after(2))
+    data = bytearray((tmp_path / run.LAST).read_bytes())
+    saved = run.checkpoints.read(tmp_path / run.LAST, recipe().network.architecture(3, 3))
+    data[data.index(saved.arrays["momentum"]["conv5_2/weight"].tobytes()) + 5] ^= 1
+    (tmp_path / run.LAST).write_bytes(data)
+    with pytest.raises(BadFileError, match="last.h5 is damaged.*remove it to begin anew"):
+        train(recipe(), arrays(), None, tmp_path, resume=True)
+    (tmp_path / run.LAST).write_bytes(data[:1000])
+    with pytest.raises(BadFileError):
+        train(recipe(), arrays(), None, tmp_path, resume=True)
