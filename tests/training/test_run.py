@@ -1,6 +1,7 @@
 """A training can be stopped anywhere and goes on bit for bit."""
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,9 +131,10 @@ def test_a_folder_with_a_training_is_not_begun_again(whole):
 
 @pytest.mark.parametrize("change, telling", [
     ({"recipe": recipe(training={"smoothing": 0.1})}, "recipe.training.smoothing = 0.0 and not 0.1"),
-    ({"pictures": arrays(seed=5)}, "has data ="), ({"val": None}, "has val ="),
+    ({"pictures": arrays(seed=5)}, "other pictures:"), ({"val": None}, "other pictures to validate on"),
+    ({"pictures": replace(arrays(), class_names=("x", "y", "z"))}, "other classes"),
     ({"recipe": recipe(network={"width": 1 / 16})}, "another network"),
-], ids=["recipe", "data", "validation", "network"])
+], ids=["recipe", "data", "validation", "classes", "network"])
 def test_another_training_does_not_go_on_here(whole, change, telling):
     arguments = {"recipe": recipe(), "pictures": arrays(), "val": arrays(12, 1)} | change
     with pytest.raises((UsageError, BadFileError), match=telling):
