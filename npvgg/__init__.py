@@ -8,7 +8,7 @@
     (8, 3, 3, 3)
 
 The modules in the order of the data: architecture, images, weights, network, runner, labels, classify, hub; kernels computes
-the layers, and parity compares two runs.
+the layers, parity compares two runs, and training makes weights.
 """
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from npvgg.version import __version__
 
 if TYPE_CHECKING:
-    from npvgg import architecture, classify, hub, images, kernels, labels, network, parity, runner, weights
+    from npvgg import architecture, classify, hub, images, kernels, labels, network, parity, runner, training, weights
     from npvgg.classify import load, predict
     from npvgg.errors import NpvggError
     from npvgg.hub import list_models
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from npvgg.network import VGG, create
 
 __all__ = ["__version__", "VGG", "NpvggError", "Prediction", "create", "list_models", "load", "predict",
-           "architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "weights"]
+           "architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "training",
+           "weights"]
 
 # Where each name is, looked up at its first use, so that `import npvgg` and `npvgg --help` wait neither for Numba nor for h5py.
 HOMES = {"load": "classify", "predict": "classify", "create": "network", "VGG": "network", "list_models": "hub",

@@ -17,7 +17,8 @@ from npvgg.training import losses
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {"VGG", "NpvggError", "Prediction", "create", "list_models", "load", "predict"}
-MODULES = {"architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "weights"}
+MODULES = {"architecture", "classify", "hub", "images", "kernels", "labels", "network", "parity", "runner", "training",
+           "weights"}
 
 
 def python(code):

@@ -17,6 +17,8 @@ from npvgg.cli import options
 @click.option("--head", metavar="HEAD",
               help="What follows pool5, with the word classes for their number: 'avg1 flatten classes'.")
 @click.option("--input-size", type=click.IntRange(32), metavar="PIXELS", help="The side of the pictures.")
+@click.option("--teacher", type=options.file, metavar="FILE", help="A trained network of the same classes, whose answers are "
+              "half of each target.")
 @click.option("--freeze", metavar="LAYERS", help="Do not train these: conv1:conv4, or conv1,conv2.")
 @click.option("--probe", is_flag=True, help="Train the last layer alone, on features that are computed once.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N",

@@ -19,7 +19,7 @@ from npvgg.training import evaluation, pictures, probe, recipe, report, run, sel
 FINE_TUNING = "fine-tune"               # the recipe for networks that have learned something
 WAIT_S = 60                             # between lines within an epoch, where there is no terminal
 PLACES = {"model": "network", "width": "network", "head": "network", "input_size": "network",
-          "epochs": None, "batch": "training", "seed": "training", "rate": "optimiser"}
+          "epochs": None, "batch": "training", "teacher": "training", "seed": "training", "rate": "optimiser"}
 
 
 def train(data, val, config, source, assignments, out, *, resume, every, workers, freeze, is_probe, is_reported, store,
@@ -29,6 +29,8 @@ def train(data, val, config, source, assignments, out, *, resume, every, workers
         report.require()
     refuse_contradictions(source, config, is_probe, freeze, choices)
     chosen = chosen_recipe(config or (FINE_TUNING if source else None), assignments, choices)
+    for _, folder in stages(chosen, Path(out)):
+        run.is_begun_in(folder, resume)                                 # refused now rather than after the data was read
     vgg = classify.load(source, threads=threads, tier=tier, progress=progress.DownloadBar()) if source else None
     mode = vgg.preset.mode if vgg is not None else chosen.preset.mode if chosen.preset else "RGB"
     begin = time.perf_counter()
@@ -248,8 +250,10 @@ def epoch_line(at):
     val = "" if row["val_top1"] is None else f", validation loss {row['val_loss']:.4f}, top-1 {100 * row['val_top1']:.2f} %"
     top5 = "" if row["val_top5"] is None else f", top-5 {100 * row['val_top5']:.2f} %"
     left = row["seconds"] * (at.epochs - row["epoch"])
+    share = 100 * at.waiting / max(at.seconds, 1e-9)
+    waited = f", {share:.1f} % of it waiting for pictures" if progress.is_said(progress.DETAIL) else ""
     return (f"epoch {row['epoch']}/{at.epochs}: loss {row['train_loss']:.4f}, top-1 {100 * row['train_top1']:.1f} "
-            f"%{val}{top5}, rate {row['lr']:.3g}, {row['images_per_s']:.0f} pictures/s, {duration(row['seconds'])}, "
+            f"%{val}{top5}, rate {row['lr']:.3g}, {row['images_per_s']:.0f} pictures/s, {duration(row['seconds'])}{waited}, "
             f"{duration(left)} left")
 
 
@@ -270,5 +274,5 @@ def done(vgg, folder, val_set, is_reported):
         judged = evaluation.evaluate(vgg, val_set)
         top5 = "" if judged.top5 is None else f", top-5 {100 * judged.top5:.2f} %"
         progress.say(f"top-1 {100 * judged.top1:.2f} %{top5} of {len(val_set):,} pictures that it was not trained on")
-    print(folder / run.RESULT)
+    print(text.file_name(folder / run.RESULT))
     return 0

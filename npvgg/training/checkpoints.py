@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from npvgg.errors import BadFileError
+from npvgg.architecture import Architecture
+from npvgg.errors import BadFileError, HashMismatchError
 from npvgg.storage import hdf5_reading, hdf5_writing, strict_json
+from npvgg.text import said, shown
 
 KIND = "npvgg checkpoint"
 PARTS = ("parameters", "momentum", "squares", "average")
@@ -41,38 +43,38 @@ def write(path: Path, settings: Mapping[str, Any], state: Mapping[str, Any], arr
     hdf5_writing.write(path, KIND, flat, {"": attributes}, force=True)
 
 
-def read(path: str | os.PathLike, shapes: Mapping[str, tuple]) -> Checkpoint:
-    """A checkpoint of a network of these parameters → Checkpoint.
+def read(path: str | os.PathLike, net: Architecture) -> Checkpoint:
+    """A checkpoint of this network → Checkpoint.
 
     BadFileError where it is of another network or damaged, HashMismatchError where bytes differ from their digests.
     """
+    paths = {name.replace("/", "."): name for name in net.parameters}
+
     def expected(attributes: dict) -> tuple:
         """The arrays that must be there, and those that may be."""
-        if attributes.keys() != {"format", "settings", "state"}:
-            raise hdf5_reading.Malformed("its attributes are not those of a checkpoint")
-        names = [name.replace("/", ".") for name in shapes]
-        held = strict_json.read(attributes["state"])["held"]
-        return ([f"parameters/{name}" for name in names],
-                [f"{part}/{name}" for part, members in held.items() if part in PARTS for name in members])
+        found = strict_json.read(attributes["settings"])["architecture"]
+        if found != net.to_json():
+            raise BadFileError(f"{shown(path)} is the checkpoint of another network, {shown(found, 200)}; give the options "
+                               "that it was begun with, or another --out")
+        more = strict_json.read(attributes["state"])["held"]
+        return ([f"parameters/{name}" for name in paths],
+                [f"{part}/{name}" for part in PARTS if part in more for name in more[part]])
 
     try:
         contents = hdf5_reading.read(path, KIND, expected)
-        arrays: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
-        paths = {name.replace("/", "."): name for name in shapes}
         for name in contents.entries:
             contents.verify(name)
-            part, _, leaf = name.partition("/")
-            array = contents.array(name)
-            if array.shape != shapes[paths[leaf]]:
-                raise BadFileError(f"{path} is the checkpoint of another network: {name} has shape {array.shape} instead of "
-                                   f"{shapes[paths[leaf]]}; give the options that it was begun with, or another --out")
-            arrays[part][paths[leaf]] = array.copy()
-        return Checkpoint(strict_json.read(contents.attributes[""]["settings"]),
-                          strict_json.read(contents.attributes[""]["state"]), arrays)
-    except (KeyError, ValueError, AttributeError) as error:
-        if isinstance(error, BadFileError):
-            raise
-        raise BadFileError(f"{path} is no checkpoint of this network ({error}); give another --out") from None
+        header = {name: strict_json.read(contents.attributes[""][name]) for name in ("settings", "state")}
+    except HashMismatchError:
+        raise HashMismatchError(f"{shown(path)} is damaged: its bytes are not those that were written; put a copy in its "
+                                "place, or remove it to begin anew") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadFileError(f"{shown(path)} is no checkpoint ({said(error)}); remove it to begin anew") from None
+    arrays: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
+    for name in contents.entries:
+        part, _, leaf = name.partition("/")
+        arrays[part][paths[leaf]] = contents.array(name).copy()
+    return Checkpoint(header["settings"], header["state"], arrays)
 
 
 def held(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from npvgg.counting import describe
 from npvgg.differentiation import Backward, Outcome
 from npvgg.errors import NpvggError, UsageError
 from npvgg.kernels import tiers
+from npvgg.kernels.compiling.threads import limited
 from npvgg.network import VGG
 from npvgg.parameters import sealed
 from npvgg.training import clipping, draws, schedules
@@ -64,7 +65,7 @@ class Learner:
         self.average = None if average is None else Average(average)
         self.clip, self.norm_momentum, self.seed, self.checkpoint = clip, norm_momentum, seed, checkpoint
         self.wanted = wanted(self.architecture, trained)
-        self.backward = Backward(self.architecture, tier, threads)
+        self.backward, self.threads = Backward(self.architecture, tier, threads), threads
         self.spent = None                       # the last step's Outcome, whose memory the next one takes
 
     @property
@@ -91,15 +92,16 @@ class Learner:
             outputs.append(outcome.output)
             total = outcome.gradients if len(parts) == 1 else clipping.add(total, outcome.gradients, 1 / len(parts))
             self.follow(outcome.statistics)
-        norm = None if self.clip is None else clipping.global_norm(total)
-        if norm is not None and not np.isfinite(norm):
-            raise NotFiniteError(f"the gradients of step {self.steps} are not finite, {self.culprit(x, total)}; give a smaller "
-                                 "--rate or a longer warm-up")
-        self.optimiser.step(self.parameters, total, rate, momentum=momentum,
-                            scale=1.0 if norm is None else clipping.scale_for(norm, self.clip))
+        with limited(self.threads):
+            norm = None if self.clip is None else clipping.global_norm(total)
+            if norm is not None and not np.isfinite(norm):
+                raise NotFiniteError(f"the gradients of step {self.steps} are not finite, {self.culprit(x, total)}; give a "
+                                     "smaller --rate or a longer warm-up")
+            self.optimiser.step(self.parameters, total, rate, momentum=momentum,
+                                scale=1.0 if norm is None else clipping.scale_for(norm, self.clip))
+            if self.average is not None:
+                self.average.update(self.parameters)
         self.spent = outcome
-        if self.average is not None:
-            self.average.update(self.parameters)
         return Step(value, outputs[0] if len(outputs) == 1 else np.concatenate(outputs), norm)
 
     def gradients(self, x: np.ndarray, loss: Loss, part: int = 0, into: Outcome | None = None) -> Outcome:
@@ -127,8 +129,9 @@ class Learner:
         parameters = dict(self.parameters)
         if self.average is not None and self.average.count:
             parameters |= self.average.arrays
-            measured = measured_norms(batches, lambda x: self.statistics(x, parameters))
-            parameters |= {path: values.astype(parameters[path].dtype) for path, values in measured.items()}
+            if any(layer.op.startswith("batchnorm") for layer in self.architecture.layers):
+                measured = measured_norms(batches, lambda x: self.statistics(x, parameters))
+                parameters |= {path: values.astype(parameters[path].dtype) for path, values in measured.items()}
         return self.vgg.with_parameters({path: sealed(np.array(values)) for path, values in parameters.items()})
 
     def require_finite(self) -> None:

@@ -9,13 +9,13 @@ from npvgg.network import VGG
 from npvgg.parameters import sealed
 from npvgg.storage import atomic_file
 from npvgg.text import shown
-from npvgg.training import draws, losses, schedules
+from npvgg.training import class_weights, draws, losses, schedules
 from npvgg.training.evaluation import BATCH, judged
 from npvgg.training.feeding import in_parts
 from npvgg.training.optimisers import SGD
 from npvgg.training.pictures import Pictures, check_classes
 from npvgg.training.recipe import Recipe
-from npvgg.training.run import RESULT, weights_of_classes
+from npvgg.training.run import RESULT
 
 
 def features_before_last(vgg: VGG, pictures: Pictures) -> np.ndarray:
@@ -75,7 +75,7 @@ def run(recipe: Recipe, vgg: VGG, pictures: Pictures, val: Pictures | None, fold
         raise atomic_file.StorageError(atomic_file.sentence(folder, error)) from None
     last, classes = vgg.architecture.layers[-1].name, len(pictures.class_names)
     weight, bias = fit(features_before_last(vgg, pictures), pictures.targets, classes, recipe,
-                       weights_of_classes(recipe.training.class_weights, pictures))
+                       class_weights.of_classes(recipe.training.class_weights, pictures))
     shape = vgg.architecture.parameters[f"{last}/weight"]
     trained = vgg.with_parameters({f"{last}/weight": sealed(weight.reshape(shape).astype(vgg.dtype)),
                                    f"{last}/bias": sealed(bias.astype(vgg.dtype))})

@@ -219,6 +219,9 @@ class Training:
     the end of so many epochs the pictures have this side, then the network's.  In the last `calm` epochs [calm] takes the place
     of [augmentation].  `class_weights` are numbers, or "balanced": N/(C·n) for a class of n.  `early_stopping` epochs without a
     better validation end it, 0 for never.  `keep`: the final weights are those of the last epoch or of the best one.
+
+    With a `teacher`, a weights file of the same classes and preset, `trust` of each target is what that network answers to the
+    very picture, at this `temperature`:  (1 − trust)·target + trust·softmax(z/T)  (Hinton et al. 2015).
     """
 
     epochs: int = 30
@@ -231,6 +234,9 @@ class Training:
     class_weights: tuple[float, ...] | str | None = None
     early_stopping: int = 0
     keep: str = "last"
+    teacher: str = ""
+    trust: float = 0.5
+    temperature: float = 1.0
 
     def __post_init__(self):
         for name in ("epochs", "batch"):
@@ -238,7 +244,10 @@ class Training:
         check_choice("keep", self.keep, KEPT)
         if not is_number(self.seed) or self.seed != int(self.seed) or not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed!r:.80}; give a whole number of at least 0")
-        for name in ("val", "smoothing"):
+        check_positive("temperature", self.temperature)
+        if not isinstance(self.teacher, str):
+            raise UsageError(f"teacher is {self.teacher!r:.80}; give the path of a weights file")
+        for name in ("val", "smoothing", "trust"):
             if not is_number(getattr(self, name)) or not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)!r:.80}; give a share from 0 to below 1")
         for name in ("calm", "early_stopping"):
@@ -304,7 +313,10 @@ class Recipe:
         return asdict(self)
 
 
-DEFAULT = Recipe(name="the default recipe", augmentation=Augmentation(resized_crop=(0.35, 1.0), flip="random"))
+# What `npvgg train` does when no recipe is named.
+DEFAULT = Recipe(name="the default recipe", network=Network(head=f"avg1 flatten {CLASSES}"),
+                 optimiser=Optimisation(rate=0.05, nesterov=True, decay_norms=False, decay_biases=False),
+                 schedule=Schedule(warm_up=1), augmentation=Augmentation(resized_crop=(0.35, 1.0), flip="random"))
 SECTIONS = {"network": Network, "optimiser": Optimisation, "schedule": Schedule, "training": Training,
             "augmentation": Augmentation, "calm": Augmentation}
 

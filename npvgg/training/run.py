@@ -10,7 +10,6 @@
 What a step computes depends on the recipe, the data and the step's number alone.  So a run that was killed goes on from its
 last checkpoint and ends with the bits of one that was not, whatever the number of threads, on one kind of processor.
 """
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from npvgg import images, network, projections, weights
+from npvgg import network, projections, weights
 from npvgg.architecture import Architecture
 from npvgg.counting import describe
 from npvgg.errors import StorageError, UsageError
@@ -30,13 +29,16 @@ from npvgg.network import VGG
 from npvgg.parameters import sealed
 from npvgg.storage import atomic_file, file_lock
 from npvgg.text import shown
-from npvgg.training import checkpoints, history, losses
+from npvgg.training import checkpoints, class_weights, history, losses
 from npvgg.training.averaging import Average
 from npvgg.training.evaluation import evaluate, hits
 from npvgg.training.feeding import Batch, Feed
 from npvgg.training.learner import Learner
+from npvgg.training.measured_preset import preset_for
 from npvgg.training.pictures import Pictures, check_classes
-from npvgg.training.recipe import BALANCED, Recipe
+from npvgg.training.recipe import Recipe
+from npvgg.training.settings import refuse_other
+from npvgg.training.teacher import Teacher
 
 LAST, BEST, RESULT = "last.h5", "best.h5", "weights.h5"
 LONGEST = 8000                  # characters of notes, and twice as many of the history in the result
@@ -61,6 +63,7 @@ class Progress:
     top1: float
     images_per_s: float
     seconds: float
+    waiting: float                  # of these, those in which no batch was ready
     row: dict[str, Any] | None = None       # the epoch's line of the history, when it is over
 
 
@@ -102,10 +105,7 @@ def run(recipe: Recipe, pictures: Pictures, val: Pictures | None, folder: str | 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(atomic_file.sentence(folder, error)) from None
-    is_begun = (folder / LAST).exists()
-    if is_begun and not resume:
-        raise UsageError(f"{shown(folder)} holds a training already; go on with it with --resume (in Python resume=True), or "
-                         "give another --out")
+    is_begun = is_begun_in(folder, resume)
     with file_lock.held(folder / ".lock", f"{shown(folder)} is being trained by another process; waiting until it is done"):
         one = Training(recipe, pictures, val, folder, vgg, trained, threads, workers, tier, notes, store)
         if is_begun:
@@ -115,12 +115,21 @@ def run(recipe: Recipe, pictures: Pictures, val: Pictures | None, folder: str | 
         return one.go_on(every, every_steps, watch or (lambda progress: None), is_stopped or (lambda: False))
 
 
+def is_begun_in(folder: Path, resume: bool) -> bool:
+    """Whether the folder holds a training; UsageError where it does and not `resume`."""
+    is_begun = (folder / LAST).exists()
+    if is_begun and not resume:
+        raise UsageError(f"{shown(folder)} holds a training already; go on with it with --resume (in Python resume=True), or "
+                         "give another --out")
+    return is_begun
+
+
 class Training:
     """One run: what it is made of, and the state that moves."""
 
     def __init__(self, recipe, pictures, val, folder, vgg, trained, threads, workers, tier, notes, store):
         self.recipe, self.folder, self.store = recipe, folder, store
-        preset = recipe_preset(recipe, pictures) if vgg is None else vgg.preset
+        preset = preset_for(recipe, pictures) if vgg is None else vgg.preset
         self.pictures = pictures.in_mode(preset.mode)
         self.val = None if val is None else val.in_mode(preset.mode)
         if vgg is None:
@@ -143,8 +152,12 @@ class Training:
                              "batch norms need two; give more pictures, or a larger --batch")
         self.steps_an_epoch = max(1, self.feed.count // own.accumulate)
         self.plateau = recipe.schedule.plateau()
-        self.class_weights = weights_of_classes(recipe.training.class_weights, pictures)
+        if val is None and (self.plateau or recipe.training.early_stopping or recipe.training.keep == "best"):
+            raise UsageError("a plateau, early stopping and keeping the best epoch go by a validation, and there is none; give "
+                             "--val, or another schedule")
+        self.class_weights = class_weights.of_classes(recipe.training.class_weights, pictures)
         self.trained = trained
+        self.teacher = Teacher.of(recipe, self.vgg) if recipe.training.teacher else None
         self.state = State(notes=notes[:LONGEST])
 
     # --------------------------------------------------------------------------------------------- the loop
@@ -154,7 +167,12 @@ class Training:
         saved, epochs = time.monotonic(), self.recipe.training.epochs
         while self.state.epoch < epochs and not self.state.is_over:
             begin, before = time.monotonic(), self.state.seconds
-            for parts in self.groups():
+            groups, self.waiting = self.groups(), 0.0
+            while True:
+                asked = time.monotonic()
+                if (parts := next(groups, None)) is None:
+                    break
+                self.waiting += time.monotonic() - asked
                 self.step(parts)
                 self.state.seconds = before + time.monotonic() - begin
                 watch(self.progress())
@@ -188,8 +206,8 @@ class Training:
     def step(self, parts: list[Batch]) -> None:
         """One step of the optimiser."""
         rate, momentum = self.rate(self.learner.steps)
-        taken = self.learner.step_of_parts([(part.x, partial(self.loss, targets=part.targets)) for part in parts], rate,
-                                           momentum=momentum)
+        pairs = [(part.x, partial(self.loss, targets=self.targets(part))) for part in parts]
+        taken = self.learner.step_of_parts(pairs, rate, momentum=momentum)
         targets = parts[0].targets if len(parts) == 1 else np.concatenate([part.targets for part in parts])
         state, count = self.state, len(targets)
         state.loss_sum += taken.loss * count
@@ -203,13 +221,17 @@ class Training:
         rate, _ = self.rate(self.learner.steps - 1)
         return Progress(state.epoch, self.recipe.training.epochs, state.batch, self.feed.count, self.learner.steps, rate,
                         state.loss_sum / state.seen, state.hit_sum / state.seen, state.seen / max(state.seconds, 1e-9),
-                        state.seconds)
+                        state.seconds, self.waiting)
 
     def rate(self, step: int) -> tuple[float, float | None]:
         """The learning rate and the momentum of a step, from 0."""
         schedule, own = self.recipe.schedule, (step, self.steps_an_epoch, self.recipe.training.epochs)
         factor = schedule.factor_at(*own) * (self.plateau.factor if self.plateau else 1.0)
         return self.recipe.optimiser.rate * factor, schedule.momentum_at(*own)
+
+    def targets(self, part: Batch) -> np.ndarray:
+        """What a batch should be answered with: its own targets, mixed with the teacher's answers if there is a teacher."""
+        return part.targets if self.teacher is None else self.teacher.mixed(part.x, part.targets)
 
     def loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss of a batch and its gradient."""
@@ -294,6 +316,7 @@ class Training:
     def settings(self) -> dict[str, Any]:
         """Which training this is."""
         return {"recipe": self.recipe.to_json(), "data": self.pictures.digest, "pictures": len(self.pictures),
+                "teacher": None if self.teacher is None else self.teacher.vgg.file.identity.digest,
                 "val": None if self.val is None else [self.val.digest, len(self.val)],
                 "classes": projections.digest_of(self.pictures.class_names), "trained": self.trained,
                 "architecture": self.vgg.architecture.to_json()}
@@ -313,7 +336,7 @@ class Training:
     def restore(self) -> None:
         """Go back to the checkpoint.  UsageError where it is that of another training."""
         learner = self.learner
-        found = checkpoints.read(self.folder / LAST, learner.architecture.parameters)
+        found = checkpoints.read(self.folder / LAST, learner.architecture)
         refuse_other(found.settings, self.settings(), self.folder)
         learner.parameters = found.arrays["parameters"]
         values = dict(found.state)
@@ -322,7 +345,7 @@ class Training:
         learner.optimiser.buffers = {part: found.arrays[part] for part in ("momentum", "squares") if found.arrays[part]}
         if learner.average is not None:
             learner.average = Average(learner.average.decay, found.arrays["average"], count)
-        self.state = State(**values)
+        self.state = State(**values | {"notes": values.get("notes") or self.state.notes})
         if self.plateau:
             self.plateau.restore(self.state.plateau)
         history.cut(self.folder, self.state.epoch)
@@ -332,54 +355,3 @@ def pictures_needed(net: Architecture, size: int) -> int:
     """How many pictures of this side a batch needs at least: 2 where a batch norm sees one value of each."""
     norms = [row for row in describe(net, size) if row.layer.op.startswith("batchnorm")]
     return 2 if any(row.input_elements == row.input_shape[0] for row in norms) else 1
-
-
-def refuse_other(found: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
-    """UsageError with the first thing in which the training of a checkpoint is another one."""
-    mine = json.loads(json.dumps(mine))
-    for name, old, new in differing(found, mine, ()):
-        raise UsageError(f"the training in {shown(folder)} has {name} = {shown(str(old), 60)} and not {shown(str(new), 60)}; "
-                         "give the options that it was begun with, or another --out")
-
-
-def differing(old: Any, new: Any, path: tuple) -> Iterator[tuple[str, Any, Any]]:
-    """Where two values of JSON differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from differing(old.get(key), new.get(key), (*path, str(key)))
-    elif old != new:
-        yield ".".join(path), old, new
-
-
-def weights_of_classes(given: Any, pictures: Pictures) -> np.ndarray | None:
-    """The weights of the classes in the loss: as given, or N/(C·n) for a class of n of N pictures; None for all alike.
-
-    With several labels they are those of labels that are there: for "balanced" (N − n)/n.
-    """
-    if given is None:
-        return None
-    counts = pictures.counts()
-    if given == BALANCED:
-        if pictures.is_multi_label:
-            return (len(pictures) - counts) / np.maximum(counts, 1)
-        return len(pictures) / (len(counts) * np.maximum(counts, 1))
-    if len(given) != len(counts):
-        raise UsageError(f"class_weights has {len(given)} numbers and the data {len(counts)} classes; give one for each")
-    return np.array(given)
-
-
-def recipe_preset(recipe: Recipe, pictures: Pictures) -> images.Preset:
-    """The recipe's preset at the network's size; without one, the mean and deviation of the training pictures."""
-    size = recipe.network.input_size
-    if recipe.preset is not None:
-        return recipe.preset if recipe.preset.crop == size else recipe.preset.resized(size)
-    order = pictures.mode
-    total, squares, count = 0.0, 0.0, 0
-    for index in np.linspace(0, len(pictures) - 1, min(len(pictures), 2000)).astype(int):
-        values = np.asarray(pictures.picture(index), np.float64).reshape(-1, len(order)) / 255
-        total, squares, count = total + values.sum(axis=0), squares + (values**2).sum(axis=0), count + len(values)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-4))
-    resize = size if size < 128 else round(size * 256 / 224)
-    return images.Preset("of the training pictures", resize, size, tuple(round(float(value), 4) for value in mean),
-                         tuple(round(float(value), 4) for value in deviation), order=order)

@@ -16,7 +16,8 @@ def from_shallower(net: Architecture, source: VGG, *, seed: int = 0, how: str = 
     Of the convolutions those of blocks 1 to 3 are taken, and all dense layers: from network A these are the first four
     convolutions and the last three layers, as in the paper's section 3.1.  UsageError where no layer can be taken.
     """
-    fresh = network.create(net, seed=seed, how=how, preset=source.preset, class_names=source.class_names)
+    names = source.class_names if source.architecture.label_count == net.label_count else None
+    fresh = network.create(net, seed=seed, how=how, preset=source.preset, class_names=names)
     taken = {path: sealed(array.copy()) for path, array in source.parameters.items()
              if path.startswith(TAKEN) and net.parameters.get(path) == array.shape}
     if not any(path.startswith("conv") for path in taken):

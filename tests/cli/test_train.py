@@ -80,6 +80,8 @@ def test_pictures_that_cannot_be_read_are_counted_and_listed(tmp_path):
     status, said, _ = npvgg("train", root, *SMALL[:-2], "--epochs", 1, "--threads", 1, "--val", 0, "--out", tmp_path / "run")
     assert status == 0 and "1 picture cannot be read" in said
     assert "broken.png" in (tmp_path / "run/skipped.txt").read_text()
+    status, said, _ = npvgg("evaluate", root, "--model", tmp_path / "run/weights.h5")
+    assert status == 8 and "of 12 pictures" in said
 
 
 @pytest.mark.parametrize("arguments, telling", [
@@ -97,10 +99,13 @@ def test_bad_options_are_answered_in_a_sentence(data, tmp_path, trained, argumen
 
 
 def test_the_same_command_goes_on_only_with_resume(trained, data):
+    pytest.importorskip("matplotlib")
     status, _, error = npvgg("train", data, *SMALL, "--out", trained)
     assert status != 0 and "--resume" in error
     before = (trained / "weights.h5").read_bytes()
-    assert npvgg("train", data, *SMALL, "--set", "augmentation.flip='random'", "--out", trained, "--resume")[0] == 0
+    again = ["train", data, *SMALL, "--set", "augmentation.flip='random'", "--out", trained, "--resume", "--report"]
+    status, said, _ = npvgg(*again)
+    assert status == 0 and "report.html shows how it went" in said and (trained / "report.html").stat().st_size > 10_000
     assert weights.read(trained / "weights.h5").parameters.keys() and len(before) == (trained / "weights.h5").stat().st_size
 
 

@@ -1,5 +1,8 @@
 """Recipes: data that is checked field by field."""
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +102,11 @@ def test_what_decays_and_at_which_rate():
     assert optimiser.decay_of["bn3_1/weight"] == optimiser.decay_of["fc6/bias"] == 0 and "fc6/weight" not in optimiser.decay_of
     assert optimiser.rate_of["bn2_2/bias"] == 0.1 and optimiser.rate_of["fc8/weight"] == 10
     assert "fc6/weight" not in optimiser.rate_of
+
+
+def test_the_recipe_of_the_page_is_one():
+    page = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
+    made = of_tables(tomllib.loads(text), "docs/training.md")
+    assert made.training.keep == "best" and made.optimiser.optimiser(NET).rate_of["fc6/weight"] == 10
+    assert made.size_of(19) == 48 and made.augmentation_of(36).resized_crop == (0.8, 1.0)

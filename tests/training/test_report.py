@@ -49,3 +49,13 @@ def test_confusion_counts_each_picture_once():
 def test_accuracy_counts_the_first_of_equal_logits():
     answer = judged(np.array([[1.0, 1.0, 0.0, 0, 0, 0, 0]] * 2), np.array([0, 1]))
     assert answer.top1 == 0.5 and answer.top5 == 1.0
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    import sys
+
+    from npvgg.errors import UsageError
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"npvgg\[plot\]"):
+        report.require()

@@ -1,6 +1,7 @@
 """A training can be stopped anywhere and goes on bit for bit."""
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from witnesses.training_data import arrays, bits, recipe
 from npvgg import network, weights
 from npvgg.cli import training as command
 from npvgg.errors import BadFileError, UsageError
-from npvgg.training import history, losses, pictures, run
+from npvgg.training import history, losses, pictures, run, settings
 from npvgg.training.learner import Learner, NotFiniteError, fit
+from npvgg.training.teacher import Teacher
 
 
 def train(*arguments, threads=1, **options):
@@ -129,9 +131,10 @@ def test_a_folder_with_a_training_is_not_begun_again(whole):
 
 @pytest.mark.parametrize("change, telling", [
     ({"recipe": recipe(training={"smoothing": 0.1})}, "recipe.training.smoothing = 0.0 and not 0.1"),
-    ({"pictures": arrays(seed=5)}, "has data ="), ({"val": None}, "has val ="),
+    ({"pictures": arrays(seed=5)}, "other pictures:"), ({"val": None}, "other pictures to validate on"),
+    ({"pictures": replace(arrays(), class_names=("x", "y", "z"))}, "other classes"),
     ({"recipe": recipe(network={"width": 1 / 16})}, "another network"),
-], ids=["recipe", "data", "validation", "network"])
+], ids=["recipe", "data", "validation", "classes", "network"])
 def test_another_training_does_not_go_on_here(whole, change, telling):
     arguments = {"recipe": recipe(), "pictures": arrays(), "val": arrays(12, 1)} | change
     with pytest.raises((UsageError, BadFileError), match=telling):
@@ -142,7 +145,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     wild = recipe(model="vgg11", optimiser={"rate": 1e12, "average": 0.0}, schedule={"warm_up": 0}, epochs=3)
     with pytest.raises(NotFiniteError, match=r"step \d+"):
         train(wild, arrays(), None, tmp_path, every_steps=1)
-    saved = run.checkpoints.read(tmp_path / run.LAST, wild.network.architecture(3, 3).parameters)
+    saved = run.checkpoints.read(tmp_path / run.LAST, wild.network.architecture(3, 3))
     assert all(np.isfinite(values).all() for values in saved.arrays["parameters"].values())
 
 
@@ -216,10 +219,10 @@ def test_stages_follow_one_another(tmp_path):
                            workers=1, store="float32", freeze=None, is_probe=False, is_reported=False, threads=1, tier="engine",
                            choices=choices, notes="")
     assert status == 0 and (tmp_path / "out/1-vgg11/weights.h5").exists() and (tmp_path / "out/2-vgg13/weights.h5").exists()
-    settings = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
-                                               network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture.parameters)
+    found = json.loads(run.checkpoints.read(tmp_path / "out/2-vgg13/last.h5",
+                                               network.load_file(tmp_path / "out/2-vgg13/weights.h5").architecture)
                           .settings["architecture"])
-    assert settings["name"] == "vgg13"
+    assert found["name"] == "vgg13"
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
@@ -255,3 +258,57 @@ def test_a_class_that_no_file_can_name_is_refused_at_once(tmp_path):
     x, classes = training_data.levels(6)
     with pytest.raises(UsageError, match="control character"):
         train(recipe(), pictures.of_arrays(x, classes, ("a", "b\n", "c")), None, tmp_path)
+
+
+def test_a_teachers_answers_are_a_part_of_the_targets(whole, tmp_path):
+    taught = recipe(training={"teacher": str(whole[1] / run.RESULT), "trust": 0.75, "temperature": 2.0})
+    expected = bits(train(taught, arrays(), None, tmp_path / "whole", vgg=replaced_preset(whole[0])))
+    with pytest.raises(run.Stopped):
+        train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), is_stopped=stopped_after(3))
+    resumed = train(taught, arrays(), None, tmp_path / "parts", vgg=replaced_preset(whole[0]), resume=True)
+    assert bits(resumed) == expected
+    teacher = Teacher.of(taught, whole[0])
+    x = whole[0].prepare(training_data.levels(4)[0])
+    mixed = teacher.mixed(x, np.array([0, 1, 2, 0]))
+    z = whole[0].forward(x).astype(np.float64) / 2
+    answers = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    assert mixed == pytest.approx(0.25 * np.eye(3)[[0, 1, 2, 0]] + 0.75 * answers, abs=1e-6)
+    with pytest.raises(UsageError, match="other classes"):
+        Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3"))
+    with pytest.raises(UsageError, match="wants mean"):
+        Teacher.of(taught, network.create("vgg11_bn", width=1 / 32, input_size=32, head="avg1 flatten 3",
+                                              class_names=training_data.NAMES))
+
+
+def replaced_preset(vgg):
+    """Fresh parameters under the same preset."""
+    return network.create(vgg.architecture, seed=9, preset=vgg.preset, class_names=vgg.class_names)
+
+
+def test_a_checkpoint_that_lacks_newer_settings_goes_on(whole):
+    mine = run.Training(recipe(), arrays(), None, whole[1], None, None, 1, 1, "engine", "", "float32").settings()
+    older = json.loads(json.dumps(mine))
+    del older["teacher"], older["recipe"]["training"]["teacher"], older["recipe"]["optimiser"]["norm_momentum"]
+    settings.refuse_other(older, mine, whole[1])
+    with pytest.raises(UsageError, match="norm_momentum = 0.1 and not 0.2"):
+        settings.refuse_other(older, mine | {"recipe": recipe(optimiser={"norm_momentum": 0.2}).to_json()}, whole[1])
+
+
+@pytest.mark.parametrize("sections", [{"schedule": {"name": "plateau"}}, {"training": {"early_stopping": 2}}])
+def test_what_goes_by_a_validation_is_refused_without_one(tmp_path, sections):
+    with pytest.raises(UsageError, match="go by a validation"):
+        train(recipe(**sections), arrays(), None, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(run.Stopped):
+        train(recipe(), arrays(), None, tmp_path, is_stopped=stopped_after(2))
+    data = bytearray((tmp_path / run.LAST).read_bytes())
+    saved = run.checkpoints.read(tmp_path / run.LAST, recipe().network.architecture(3, 3))
+    data[data.index(saved.arrays["momentum"]["conv5_2/weight"].tobytes()) + 5] ^= 1
+    (tmp_path / run.LAST).write_bytes(data)
+    with pytest.raises(BadFileError, match="last.h5 is damaged.*remove it to begin anew"):
+        train(recipe(), arrays(), None, tmp_path, resume=True)
+    (tmp_path / run.LAST).write_bytes(data[:1000])
+    with pytest.raises(BadFileError):
+        train(recipe(), arrays(), None, tmp_path, resume=True)
