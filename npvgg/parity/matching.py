@@ -15,7 +15,8 @@ import numpy as np
 
 from npvgg import layer_names
 from npvgg.architecture import Architecture
-from npvgg.errors import UsageError
+from npvgg.errors import ShapeError, UsageError
+from npvgg.network import VGG
 from npvgg.parity.runs import Run
 from npvgg.text import counted, listed
 
@@ -29,10 +30,13 @@ class Matched:
     notes: tuple = ()                     # what was understood, in sentences
 
 
-def matched(a: Run, b: Run, net: Architecture | None) -> Matched:
-    """Two runs, and their network where it is known → Matched.  UsageError where no layer is in both for certain."""
+def matched(a: Run, b: Run, net: Architecture | None, network: VGG | None = None) -> Matched:
+    """Two runs, and their architecture or network where they are known → Matched.  UsageError where no layer is in both for
+    certain."""
     notes = []
     ours, reference = (named(run, which, net, notes) for which, run in (("A", a), ("B", b)))
+    if network is not None and ours is None and reference is None:
+        ours, reference = (named_by_run(run, which, network, notes) for which, run in (("A", a), ("B", b)))
     if ours and reference:
         pair = ours, reference
     elif a.has_names and b.has_names and shared(a.arrays, b.arrays):
@@ -69,6 +73,22 @@ def named(run: Run, which: str, net: Architecture | None, notes: list) -> dict |
     if arrays.keys() != run.arrays.keys():
         notes.append(f"{which}'s names are {whose}")
     return arrays
+
+
+def named_by_run(run: Run, which: str, network: VGG, notes: list) -> dict | None:
+    """A run whose names nobody knows, under the names of the layers that the network gives for its input; None where it has no
+    input, or the layers cannot be told apart."""
+    x = next(iter(run.arrays.values()))
+    if not run.has_order or x.ndim != 4 or x.shape[1] != network.architecture.input_channels:
+        return None
+    try:
+        own = {"input": x} | network.trace(np.ascontiguousarray(x, network.dtype))
+        pairs = aligned(run.arrays, own)
+    except (ShapeError, UsageError):
+        return None
+    notes.append(f"{which}'s names are not known: {counted(len(pairs), 'layer')} matched with the network's by order and "
+                 "shape, and by sign where layers are missing")
+    return renamed(run.arrays, dict(pairs), which)
 
 
 # ------------------------------------------------------------------------------------------------- layout
