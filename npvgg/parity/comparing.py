@@ -12,8 +12,9 @@ from npvgg.architecture import Architecture
 from npvgg.checks import is_number
 from npvgg.errors import UsageError
 from npvgg.gap import FLOAT32_BOUND, largest
+from npvgg.images import Preset
 from npvgg.network import VGG
-from npvgg.parity import matching, runs
+from npvgg.parity import input_diagnosis, matching, runs
 from npvgg.parity.diagnosis import Cause, Finding, diagnosed
 from npvgg.parity.facts import facts, rms
 from npvgg.parity.own_error import own_errors
@@ -25,12 +26,15 @@ from npvgg.parity.verdicts import DIVERGES, FOLLOWS, WRONG, Row, measured, with_
 from npvgg.text import counted, listed
 
 
-def compare(a: object, b: object, network: VGG | None = None, *, tolerance: float | None = None) -> Comparison:
+def compare(a: object, b: object, network: VGG | None = None, *, tolerance: float | None = None,
+            picture: object = None) -> Comparison:
     """Two runs, each a file, {layer: array} or a list of arrays (`runs`) → Comparison.
 
     With the VGG whose weights both were meant to use as `network`, each layer of each run is judged by its own error.
-    `tolerance`: the largest gap of any layer, over its largest value, at which the runs agree.  UsageError where an argument
-    makes no sense or no layer is in both; the errors of `runs.opened` for what cannot be read.
+    With `picture`, the file that the inputs were prepared from or a list of one for each, mistakes of resizing and cropping
+    can be told apart.  `tolerance`: the largest gap of any layer, over its largest value, at which the runs agree.  UsageError
+    where an argument makes no sense or no layer is in both; the errors of `runs.opened` and `images.batch` for what cannot be
+    read.
     """
     if tolerance is not None and (not is_number(tolerance) or tolerance < 0):
         raise UsageError(f"tolerance is {tolerance!r:.80}; give a number of at least 0, for example 1e-4")
@@ -51,6 +55,13 @@ def compare(a: object, b: object, network: VGG | None = None, *, tolerance: floa
         notes += [refusal] if refusal else []
     rows = with_verdicts([measured(name, pair.a[name], pair.b[name], tolerance) for name in names], own, tolerance is not None)
     rows, findings = explained(rows, both, own, net, parameters, units)
+    preset = network.preset if network else preset_of(given)
+    pictures = input_diagnosis.checked(picture, preset, both)
+    if rows[0].name == "input" and rows[0].is_wrong:
+        findings[0] = input_diagnosis.diagnosed(*(arrays["input"] for arrays in both), preset, pictures)
+        rows[0] = replace(rows[0], verdict=WRONG.get(findings[0].run, DIVERGES))
+    elif pictures:
+        notes += input_diagnosis.unlike(both, preset, pictures)
     first = next((row for row in rows if row.is_wrong), None)
     return Comparison(tuple(rows), first, tuple(findings), tuple(dict.fromkeys([*notes, *strangers(rows)])),
                       *(run.about for run in given), tuple(name for name in pair.a if name not in pair.b),
@@ -72,6 +83,12 @@ def lend_input(ours: dict, theirs: dict, pair: matching.Matched, notes: list) ->
         if "input" in others and "input" not in arrays:
             notes.append(f"{which} holds no input; {whose}'s is taken for it")
             ours["input"] = theirs["input"] = others["input"]
+
+
+def preset_of(given: tuple) -> Preset | None:
+    """The preset that a trace names."""
+    text = next((run.preset_json for run in given if run.preset_json), "")
+    return Preset.from_json(text) if text else None
 
 
 def explained(rows: list[Row], both: list[dict], own: list[dict], net: Architecture | None, parameters: Mapping,
