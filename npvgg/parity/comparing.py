@@ -21,7 +21,7 @@ from npvgg.parity.own_error import own_errors
 from npvgg.parity.profile import profile
 from npvgg.parity.relations import relations
 from npvgg.parity.report import Comparison
-from npvgg.parity.stages import units_of
+from npvgg.parity.stages import OUTPUT, units_of
 from npvgg.parity.verdicts import DIVERGES, FOLLOWS, WRONG, Row, measured, with_verdicts
 from npvgg.text import counted, listed
 
@@ -43,6 +43,7 @@ def compare(a: object, b: object, network: VGG | None = None, *, tolerance: floa
     given = runs.opened(a, "A"), runs.opened(b, "B")
     net = next((known.architecture for known in (network, *given) if known and known.architecture), None)
     pair = matching.matched(*given, net, network)
+    pair = with_output(pair, net) if net else pair
     names = in_order_of_data(pair, given, net)
     notes, both = list(pair.notes), [{name: arrays[name] for name in names} for arrays in (pair.a, pair.b)]
     lend_input(*both, pair, notes)
@@ -73,8 +74,22 @@ def in_order_of_data(pair: matching.Matched, given: tuple, net: Architecture | N
     names = [name for name in pair.a if name in pair.b]
     if not given[0].has_order:
         names = [name for name in pair.b if name in pair.a]
-    places = {name: place for place, name in enumerate(["input", *(layer.name for layer in net.layers), "prob"] if net else ())}
+    order = ["input", *(layer.name for layer in net.layers), "prob", OUTPUT.name] if net else []
+    places = {name: place for place, name in enumerate(order)}
     return sorted(names, key=places.get) if places.keys() >= set(names) else names
+
+
+def with_output(pair: matching.Matched, net: Architecture) -> matching.Matched:
+    """Where one run ends with an array that is no layer's, of the shape of the last layer: that is what the network returned,
+    and the other one's last layer is what it is compared with."""
+    last = net.layers[-1].name
+    for ours, theirs, places in ((pair.a, pair.b, "ab"), (pair.b, pair.a, "ba")):
+        name, known = next(reversed(ours)), {layer.name for layer in net.layers} | {"input", "prob"}
+        if name not in known | theirs.keys() and last in ours.keys() & theirs.keys() and ours[name].shape == theirs[last].shape:
+            ours = {OUTPUT.name if key == name else key: array for key, array in ours.items()}
+            both = {places[0]: ours, places[1]: theirs | {OUTPUT.name: theirs[last]}}
+            return replace(pair, **both)
+    return pair
 
 
 def lend_input(ours: dict, theirs: dict, pair: matching.Matched, notes: list) -> None:

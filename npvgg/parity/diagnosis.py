@@ -15,10 +15,9 @@ from npvgg.parity.exact import Rounded, excess
 from npvgg.parity.facts import facts, rms
 from npvgg.parity.own_error import OwnError
 from npvgg.parity.profile import Profile, profile
-from npvgg.parity.stages import computed, parameters_of
+from npvgg.parity.stages import OUTPUT, computed, parameters_of
 
 SMALL = 3_000_000                         # numbers of an input up to which mistakes are tried on the whole batch
-MOST = 3                                  # causes named for one layer
 NORMS = ("batchnorm2d", "batchnorm1d")
 
 
@@ -42,7 +41,7 @@ class Finding:
     layer: str
     run: str | None                       # that is wrong: "A", "B"; None where either or both may be
     causes: tuple = ()                    # of Cause, by evidence
-    facts: tuple = ()                     # sentences, where no cause is known
+    facts: tuple = ()                     # sentences: numbers where no cause is known, and what cannot be told from the cause
     profile: Profile | None = None        # of the gap
 
 
@@ -75,7 +74,8 @@ def diagnosed(which: str, own: OwnError, run: Mapping, net: Architecture, parame
                 continue
             for answer, fields in tried(mistake, case):
                 residual, explained = compared(case, answer, right.value)
-                said = f"{which} is {case.layer.name} {mistake.name.format(**fields)}"
+                name = "the output" if case.layer is OUTPUT else case.layer.name
+                said = f"{which} is {name} {mistake.name.format(**fields)}"
                 if residual <= 1 and (pictures == slice(None) or holds(mistake, fields, case)):
                     if not any(np.array_equal(answer.value, fit.value, equal_nan=True) for fit in fits):
                         fits.append(Fit(mistake, answer.value, Cause(
@@ -84,12 +84,14 @@ def diagnosed(which: str, own: OwnError, run: Mapping, net: Architecture, parame
                     break
                 if explained > max(0.5, nearest[0]):
                     nearest = explained, said
-    fits = [fit for fit in fits if not fit.mistake.is_estimated] or fits[:1]
-    causes = tuple(fit.cause for fit in fits[:MOST])
-    sentences = () if causes else facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
+    fits.sort(key=lambda fit: MISTAKES.index(fit.mistake))
+    causes = tuple(fit.cause for fit in fits[:1])
+    sentences = [f"not to be told from this: {fit.cause.name}" for fit in fits[1:] if not fit.mistake.is_estimated]
+    if not causes:
+        sentences += facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
     if nearest[1] and not causes:
         sentences.append(f"the closest of the mistakes that were tried, {nearest[1]}, explains {nearest[0]:.1%} of the gap")
-    covers = max((fit.mistake.covers for fit in fits[:MOST]), default=0)
+    covers = fits[0].mistake.covers if fits else 0
     return Finding(stage.name, which, causes, tuple(sentences), profile(y, right.value)), covers
 
 

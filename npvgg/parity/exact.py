@@ -210,6 +210,7 @@ OPERATIONS = {
     "flatten": lambda x, unit: x.map(lambda y: y.reshape(len(y), -1)),
     "dense": dense,
     "dropout": lambda x, unit, p=0.5: x,
+    "output": lambda x, unit: x,                             # what a network returns: its last layer as it is
     "softmax": softmax,
     "log_softmax": log_softmax,
 }

@@ -12,7 +12,7 @@ from npvgg.images import PRESETS, Preset
 from npvgg.images.reading import read
 from npvgg.parity import input_search
 from npvgg.parity.catalogue.normalising import of_preset
-from npvgg.parity.catalogue.rounding import rounded
+from npvgg.parity.catalogue.rounding import rounded, step_of
 from npvgg.parity.diagnosis import Cause, Finding
 from npvgg.parity.facts import facts
 from npvgg.parity.input_search import Reading, of_levels, of_picture, readings
@@ -138,7 +138,7 @@ def short_of_digits(x: np.ndarray, right: np.ndarray) -> Reading | None:
     """The right numbers in 16 bits."""
     for name in ("float16", "bfloat16"):
         is_short = x.shape == right.shape and np.array_equal(rounded(x, name), x)
-        if is_short and np.allclose(rounded(right, name), x, rtol=1e-2, atol=0):
+        if is_short and (np.abs(x - right) <= 0.51 * step_of(right, name)).all():
             return Reading(f"rounded to {name}", "keep the input in float32", 0.0)
     return None
 

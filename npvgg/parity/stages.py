@@ -16,6 +16,7 @@ from npvgg.parity.exact import Rounded
 
 FRACTIONS = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}          # bits behind the first
 PROBABILITIES = Layer("softmax", "prob")
+OUTPUT = Layer("output", "output")        # what a recorder calls the output that is no layer's
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Stage:
 def stages(net: Architecture, names) -> list[Stage]:
     """The stages between the layers that a run holds, in the order in which the data flows."""
     found, source, between = [], "input" if "input" in names else None, []
-    for layer in [*net.layers, *([PROBABILITIES] if net.output == "softmax" else [])]:
+    behind = [OUTPUT] if OUTPUT.name in names else [PROBABILITIES] if net.output == "softmax" else []
+    for layer in [*net.layers, *behind]:
         between.append(layer)
         if layer.name in names:
             if source is not None:

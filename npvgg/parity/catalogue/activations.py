@@ -18,7 +18,7 @@ def instead(name: str, function) -> Mistake:
     def reproduce(case: Case):
         with np.errstate(all="ignore"):
             y = function(case.x.value)
-        return Rounded(y, 2 * case.x.bound + 8 * case.unit * (np.abs(y) + 0.1 * np.abs(case.x.value)))
+        return Rounded(y, 2 * case.x.bound + 8 * case.unit * (np.abs(y) + np.abs(case.x.value)))
     return Mistake(name, RELU, reproduce, PLAIN)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from npvgg.parity.catalogue.estimates import gains, snapped
 from npvgg.parity.catalogue.mistake import Case, Mistake
-from npvgg.parity.exact import affine, relu
+from npvgg.parity.exact import Rounded, affine, excess, relu
 from npvgg.parity.stages import computed
 
 NORM = ("batchnorm2d", "batchnorm1d")
@@ -71,10 +71,19 @@ def relu_first(case: Case):
             yield relu(case.x)
 
 
-def without_following_relu(case: Case):
-    """Batch norm in the place of the ReLU that should follow it: the second half of `relu_first`, fused."""
-    before = case.layers[case.place - 1] if case.place else None
-    return computed((before,), case.x, case.parameters, case.unit) if before and before.op in NORM else None
+def folded(case: Case):
+    """A convolution whose array is that of the batch norm behind it; the run's own array of that tells what came next."""
+    after = case.layers[case.place + 1:case.place + 2]
+    if case.following or not after or after[0].op not in NORM or after[0].name not in case.run:
+        return
+    answer = computed(after, case.again(), case.parameters, case.unit)
+    if answer is not None and excess(case.y, answer) <= 1:
+        later = np.asarray(case.run[after[0].name][case.pictures], np.float64)
+        twice = computed(after, Rounded.of(case.y), case.parameters, case.unit)
+        if excess(later, twice) <= 1:
+            yield answer, {"how": f"with {after[0].name} folded into its weights, and computed again behind it (applied twice)"}
+        elif np.array_equal(later, case.y):
+            yield answer, {"how": f"with {after[0].name} folded into its weights, or overwritten by it in place"}
 
 
 BATCH_NORMS = (
@@ -111,6 +120,7 @@ BATCH_NORMS = (
     scaled("with ε outside the root", lambda w, v, eps: w / (np.sqrt(v) + eps), "divide by √(variance + ε)"),
     scaled("multiplied by the root of the variance instead of divided", lambda w, v, eps: w * np.sqrt(v + eps),
            "divide by √(variance + ε)"),
+    Mistake("{how}", ("conv2d",), folded, "fold batch norm or compute it, not both; compare a folded run behind it"),
     Mistake("with the batch's own statistics", NORM, statistics, MODE),
     Mistake("with the batch's own statistics (variance with n − 1)", NORM, lambda case: statistics(case, unbiased), MODE),
     Mistake("with each picture's own statistics", ("batchnorm2d",), lambda case: statistics(case, axes=(2, 3)), MODE),

@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from npvgg.parity.catalogue.estimates import snapped
 from npvgg.parity.catalogue.mistake import Case, Mistake
+from npvgg.text import listed
 
 PRODUCTS = ("conv2d", "dense")
 SPARE = 1.25                              # equations for each unknown
@@ -103,6 +104,32 @@ def times(case: Case):
                 yield case.again(**own), {"what": " and ".join(own), "factor": f"{value:.6g}"}
 
 
+def least_squares(met: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(inputs, equations) and (outputs, equations) → (inputs, outputs) that come closest, small where they are not determined.
+
+    By normal equations, which are fast, and one step of refinement, which gives back the digits that they lose.
+    """
+    square = met @ met.T
+    square[np.diag_indices_from(square)] += 1e-12 * np.trace(square) / len(square)
+    found = np.linalg.solve(square, met @ wanted.T)
+    return found + np.linalg.solve(square, met @ (wanted - found.T @ met).T)
+
+
+def zero_outputs(case: Case):
+    """Some outputs are the bias everywhere, or 0."""
+    found = seen_error(case)
+    if found is None or case.following:
+        return
+    y = np.moveaxis(case.y, 1, 0).reshape(len(case.weight), -1)
+    bias = np.zeros(len(y)) if case.bias is None else case.bias
+    for added, what in ((bias, "weights"), (0 * bias, "weights and bias")):
+        dead = (np.abs(y - added[:, np.newaxis]) <= found[2]).all(axis=1) & case.weight.reshape(len(y), -1).any(axis=1)
+        if dead.any() and not dead.all():
+            kept = ~dead.reshape(-1, *(1,) * (case.weight.ndim - 1))
+            own = {} if case.bias is None else {"bias": np.where(dead, added, bias)}
+            yield case.again(weight=case.weight * kept, **own), {"what": what, "places": listed(map(str, np.flatnonzero(dead)))}
+
+
 def other_weights(case: Case):
     """Filters by least squares, where there are enough equations for it."""
     found = seen_error(case)
@@ -113,7 +140,7 @@ def other_weights(case: Case):
     unknowns = int(np.prod(case.weight.shape[1:])) + 1
     weight, bias = case.weight.copy(), (np.zeros(len(case.weight)) if case.bias is None else case.bias.copy())
     same = seen.all()
-    solved = None
+    solved: np.ndarray | None = None
     for o in off:
         if solved is None or not same:
             places = some_equations(case, seen.shape[1], unknowns)
@@ -121,9 +148,8 @@ def other_weights(case: Case):
             if len(places) < SPARE * unknowns:
                 return
             met = np.concatenate([columns(case, places), np.ones((1, len(places)))])
-            solved = (places, np.linalg.lstsq(met.T, error[off][:, places].T, rcond=1e-9)[0]) if same else (
-                places, np.linalg.lstsq(met.T, error[o, places][:, np.newaxis], rcond=1e-9)[0])
-        change = solved[1][:, list(off).index(o) if same else 0]
+            solved = least_squares(met, error[off][:, places] if same else error[[o]][:, places])
+        change = solved[:, list(off).index(o) if same else 0]
         weight[o] += change[:-1].reshape(weight[o].shape)
         bias[o] += change[-1]
     if len(off):
@@ -133,6 +159,7 @@ def other_weights(case: Case):
 
 
 DAMAGE = (
+    Mistake("with the {what} of its output {places} zero", PRODUCTS, zero_outputs, CHECKSUM, is_estimated=True),
     Mistake("with one number of its weights changed: {places}", PRODUCTS, one_number, CHECKSUM, is_estimated=True),
     Mistake("with another bias, in {count} of {all} outputs: that of output {at} is {wrong} instead of {right}", PRODUCTS,
             other_bias, CHECKSUM, is_estimated=True),

@@ -7,7 +7,7 @@ from npvgg.parity.catalogue.mistake import Case, Mistake
 from npvgg.parity.exact import Rounded, log_softmax, softmax
 
 DENSE = ("dense",)
-LAST = ("dense", "batchnorm1d")
+LAST = ("dense", "batchnorm1d", "output")
 LOGITS = "compare logits with logits: leave the last activation out of the run"
 
 
@@ -53,6 +53,8 @@ DENSE_LAYERS = (
     Mistake("with its weights read as (inputs, outputs)", DENSE, transposed, "transpose the weights to (outputs, inputs)"),
     Mistake("with {what} flattened as {order} instead of (C, H, W)", DENSE, reordered,
             "flatten maps with the channels first, or permute the columns of these weights"),
+    Mistake("with its weights in reverse order", DENSE, lambda case: case.again(weight=case.weight[::-1]),
+            "keep the order of the outputs"),
     Mistake("with its outputs in reverse order", DENSE, lambda case: case.again().map(lambda y: y[:, ::-1]),
             "keep the order of the outputs"),
     ended(softmax, "with a soft-max at the end"),
