@@ -13,8 +13,11 @@ from npvgg.cli import options
               help="The network whose weights both were meant to use.")
 @click.option("--picture", type=options.file, multiple=True, metavar="FILE",
               help="The picture that the inputs were made of: wrong resizes are named too. Once for each picture of the runs.")
+@click.option("--html", type=options.file, metavar="FILE",
+              help="Write a page for a browser as well, with maps of the errors.")
+@options.force
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(ours, theirs, tolerance, model, picture, as_json):
+def command(ours, theirs, tolerance, model, picture, html, force, as_json):
     """Compare the runs A and B.
 
     Each is a trace (from `npvgg trace` or `python -m weights_convert.record_trace`), or an .npz or HDF5 file of arrays under
@@ -25,8 +28,14 @@ def command(ours, theirs, tolerance, model, picture, as_json):
     is wrong.  Exit status 1 if any layer is.
     """
     from npvgg import classify, parity, text_table
+    from npvgg.storage import atomic_file
 
+    if html is not None:                                              # refused now rather than after the work
+        atomic_file.refuse_inputs(html, [ours, theirs, model, *picture])
+        atomic_file.destination(html, force)
     network = None if model is None else classify.load(model, offline=True)
     comparison = parity.compare(ours, theirs, network, tolerance=tolerance, picture=list(picture) or None)
+    if html is not None:
+        atomic_file.write(html, comparison.to_html(), force=force)
     print(comparison.to_json() if as_json else comparison.text(text_table.terminal_width()))
     return 1 if comparison.diverges else 0

@@ -2,9 +2,8 @@
 
 A mistake is named only where the layer, computed with it from the run's own input, is what the run holds within rounding.
 """
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from npvgg.parity.own_error import OwnError
 from npvgg.parity.profile import Profile, profile
 from npvgg.parity.stages import OUTPUT, computed, parameters_of
 
-SMALL = 3_000_000                         # numbers of an input up to which mistakes are tried on the whole batch
-NORMS = ("batchnorm2d", "batchnorm1d")
+SMALL = 300_000                           # numbers of a layer up to which mistakes are tried on all of it at once
+OUTPUTS, WINDOW = 8, 32                   # else on so many outputs first, and pixels in each direction
 
 
 @dataclass(frozen=True)
@@ -45,68 +44,97 @@ class Finding:
     profile: Profile | None = None        # of the gap
 
 
-class Fit(NamedTuple):
-    """A mistake that reproduces a run, and what it gives."""
-
-    mistake: Mistake
-    value: np.ndarray
-    cause: Cause
-
-
 def diagnosed(which: str, own: OwnError, run: Mapping, net: Architecture, parameters: Mapping, units: Mapping) -> tuple:
     """One wrong layer of run "A" or "B" → (Finding, how many layers behind it are off as a consequence)."""
     stage, unit = own.stage, max(units[own.stage.source], units[own.stage.name])
-    pictures = slice(None)
     y = np.asarray(run[stage.name], np.float64)
     try:
         right = computed(stage.layers, Rounded.of(run[stage.source]), parameters, unit)
     except ShapeError as refusal:
         return Finding(stage.name, which, (), (str(refusal),)), 0
-    if run[stage.source].size > SMALL and not any(layer.op in NORMS for layer in stage.layers) and y.shape == right.value.shape:
-        with np.errstate(all="ignore"):
-            worst = int(np.nanargmax(np.abs(y - right.value).reshape(len(y), -1).max(axis=1)))
-        pictures = slice(worst, worst + 1)
-    fits, nearest = [], (0.0, "")
-    for case in cases(own, run, net, parameters, unit, pictures):
-        for mistake in MISTAKES:
-            is_known = any(not fit.mistake.is_estimated for fit in fits)
-            if case.layer.op not in mistake.operations or mistake.is_estimated and is_known:
+    whole = list(cases(own, run, net, parameters, unit))
+    small = {case.layer.name: closer(case, right) for case in whole}
+    nearest = 0.0, ""
+    for mistake in MISTAKES:
+        for case in whole:
+            if case.layer.op not in mistake.operations:
                 continue
-            for answer, fields in tried(mistake, case):
-                residual, explained = compared(case, answer, right.value)
-                name = "the output" if case.layer is OUTPUT else case.layer.name
-                said = f"{which} is {name} {mistake.name.format(**fields)}"
-                if residual <= 1 and (pictures == slice(None) or holds(mistake, fields, case)):
-                    if not any(np.array_equal(answer.value, fit.value, equal_nan=True) for fit in fits):
-                        fits.append(Fit(mistake, answer.value, Cause(
-                            said, case.layer.name, which, evidence(explained, residual), explained, residual,
-                            mistake.remedy.format(**fields))))
-                    break
-                if explained > max(0.5, nearest[0]):
-                    nearest = explained, said
-    fits.sort(key=lambda fit: MISTAKES.index(fit.mistake))
-    causes = tuple(fit.cause for fit in fits[:1])
-    sentences = [f"not to be told from this: {fit.cause.name}" for fit in fits[1:] if not fit.mistake.is_estimated]
-    if not causes:
-        sentences += facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
-    if nearest[1] and not causes:
+            first = small[case.layer.name] if mistake.is_local else case
+            for answer, fields in tried(mistake, first):
+                found = excess(first.y, answer)
+                if found <= 1 and first is not case:
+                    answer, fields = next(((full, others) for full, others in tried(mistake, case) if excess(y, full) <= 1),
+                                          (answer, None))
+                if found <= 1 and fields is not None:
+                    cause = named(which, mistake, fields, case, answer, right)
+                    return Finding(stage.name, which, (cause,), (), profile(y, right.value)), mistake.covers
+                share = explained(first.y, answer.value, right.value[first.looked_at] if y.shape == right.value.shape else None)
+                if fields is not None and share > max(0.5, nearest[0]):
+                    nearest = share, mistake.name.format(**fields)
+    sentences = facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
+    if nearest[1]:
         sentences.append(f"the closest of the mistakes that were tried, {nearest[1]}, explains {nearest[0]:.1%} of the gap")
-    covers = fits[0].mistake.covers if fits else 0
-    return Finding(stage.name, which, causes, tuple(sentences), profile(y, right.value)), covers
+    return Finding(stage.name, which, (), tuple(sentences), profile(y, right.value)), 0
 
 
-def cases(own: OwnError, run: Mapping, net: Architecture, parameters: Mapping, unit: float, pictures: slice):
+def named(which: str, mistake: Mistake, fields: dict, case: Case, answer: Rounded, right: Rounded) -> Cause:
+    """A mistake that reproduces a run → Cause."""
+    name = "the output" if case.layer is OUTPUT else case.layer.name
+    residual, share = excess(case.y, answer), explained(case.y, answer.value, right.value)
+    rest = f"all but {1 - share:.1g}" if share < 1 - 1e-15 else "all"
+    return Cause(f"{which} is {name} {mistake.name.format(**fields)}", case.layer.name, which,
+                 f"accounts for {rest} of the gap; what is left is {residual:.2g} of what rounding explains", share, residual,
+                 mistake.remedy.format(**fields))
+
+
+def explained(y: np.ndarray, answer: np.ndarray, right: np.ndarray | None) -> float:
+    """Which share of the gap between what a run holds and what is right a mistake explains, by rms."""
+    if answer.shape != y.shape:
+        return 0.0
+    if right is None or right.shape != y.shape:
+        return float(np.array_equal(y, answer))
+    gap, left = rms(y - right), rms(y - answer)
+    return 1 - left / gap if np.isfinite(gap) and np.isfinite(left) and gap else 0.0
+
+
+def cases(own: OwnError, run: Mapping, net: Architecture, parameters: Mapping, unit: float) -> Iterator[Case]:
     """Each layer of a stage → what the mistakes are tried on."""
-    stage, x = own.stage, Rounded.of(run[own.stage.source][pictures])
+    stage, x = own.stage, Rounded.of(run[own.stage.source])
     maps = next((run[name].shape[1:] for name in reversed(before(net, stage, run)) if run[name].ndim == 4), None)
     for place, layer in enumerate(stage.layers):
         arrays = parameters_of(layer, parameters)
         if x.value.ndim == 4:
             maps = x.value.shape[1:]
         kinds = (kind for kind, _ in layer.shapes)
-        yield Case(layer, x, dict(zip(kinds, arrays)), unit, stage, stage.layers[place + 1:], run, net.layers, parameters, maps,
-                   pictures)
+        yield Case(layer, x, dict(zip(kinds, arrays)), unit, stage, stage.layers[place + 1:], run, net.layers, parameters, maps)
         x = computed((layer,), x, parameters, unit)
+
+
+def closer(case: Case, right: Rounded) -> Case:
+    """The same layer at the worst picture, its worst outputs and the pixels around the worst one; itself where it is small."""
+    y = case.y
+    is_small = case.x.value.size + sum(array.size for array in case.own.values()) < SMALL
+    if (is_small or case.layer.op not in ("conv2d", "dense") or y.shape != right.value.shape
+            or any(layer.op not in ("relu", "dropout") for layer in case.following)):
+        return case
+    with np.errstate(all="ignore"):
+        error = np.nan_to_num(np.abs(y - right.value) / right.bound, nan=np.inf)
+    n = int(error.reshape(len(error), -1).max(axis=1).argmax())
+    outputs = np.argsort(-error[n].reshape(error.shape[1], -1).max(axis=1))[:OUTPUTS]
+    own = {kind: array[outputs].astype(np.float64) for kind, array in case.own.items()}
+    picture, x, border = slice(n, n + 1), case.x.map(lambda array: array[n:n + 1]), 0
+    places: tuple = ()
+    if case.layer.op == "conv2d":
+        reach, border = case.weight.shape[2] - 1, case.options["padding"]
+        if min(y.shape[2:]) >= WINDOW + 2 * border:
+            at = np.unravel_index(error[n].max(axis=0).argmax(), y.shape[2:])
+            start = [int(np.clip(place - WINDOW // 2, border, side - border - WINDOW)) for place, side in zip(at, y.shape[2:])]
+            places = tuple(slice(place, place + WINDOW) for place in start)
+            i, j = (slice(place - border, place - border + WINDOW + reach) for place in start)
+            x = x.map(lambda array: array[:, :, i, j])
+        else:
+            border = 0
+    return replace(case, x=x, own=own, looked_at=(picture, outputs, *places), border=border, whole_weight=case.weight)
 
 
 def before(net: Architecture, stage, run: Mapping) -> list:
@@ -124,30 +152,3 @@ def tried(mistake: Mistake, case: Case):
                 yield finished, fields
     except (ShapeError, ValueError, IndexError, np.linalg.LinAlgError):      # it does not fit these shapes
         return
-
-
-def compared(case: Case, answer: Rounded, right: np.ndarray) -> tuple[float, float]:
-    """What a mistake leaves, in what rounding explains, and which share of the gap it explains."""
-    y = case.y
-    if answer.value.shape != y.shape:
-        return np.inf, 0.0
-    residual, right = excess(y, answer), right[case.pictures]
-    if right.shape != y.shape:
-        return residual, 1.0 if residual <= 1 else 0.0
-    gap = rms(y - right)
-    left = rms(y - answer.value)
-    return residual, 1 - left / gap if np.isfinite(gap) and np.isfinite(left) and gap else float(residual <= 1)
-
-
-def holds(mistake: Mistake, fields: dict, case: Case) -> bool:
-    """Whether a mistake that reproduces one picture reproduces all."""
-    whole = replace(case, pictures=slice(None), x=computed(
-        case.stage.layers[:case.stage.layers.index(case.layer)], Rounded.of(case.run[case.stage.source]), case.parameters,
-        case.unit))
-    return any(excess(whole.y, answer) <= 1 for answer, others in tried(mistake, whole) if others.keys() == fields.keys())
-
-
-def evidence(explained: float, residual: float) -> str:
-    """The numbers that support a cause, as a sentence."""
-    share = f"all but {1 - explained:.1g}" if explained < 1 - 1e-15 else "all"
-    return f"accounts for {share} of the gap; what is left is {residual:.2g} of what rounding explains"

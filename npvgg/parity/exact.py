@@ -101,10 +101,16 @@ def finite(values):
 
 @np.errstate(all="ignore")
 def dense(x: Rounded, weight, bias, unit) -> Rounded:
-    """(N, inputs) and (outputs, inputs) → (N, outputs)."""
-    norms = np.outer(np.sqrt(finite(x.value**2).sum(axis=1)), np.sqrt((weight**2).sum(axis=1)))
-    bound = PRODUCTS * unit * (norms + np.abs(bias))
-    return Rounded(x.value @ weight.T + bias, bound if x.is_exact else bound + x.bound @ np.abs(weight).T)
+    """(N, inputs) and (outputs, inputs), of any floating dtype → (N, outputs)."""
+    value, norms, carried = (np.empty((len(x.value), len(weight))) for _ in range(3))
+    size = np.sqrt(finite(x.value**2).sum(axis=1))
+    each = max(1, COLUMNS // weight.shape[1])
+    for o in (slice(start, start + each) for start in range(0, len(weight), each)):
+        some = weight[o].astype(np.float64)
+        value[:, o] = x.value @ some.T + bias[o]
+        norms[:, o] = np.outer(size, np.sqrt(np.einsum("ok,ok->o", some, some)))
+        carried[:, o] = 0 if x.is_exact else x.bound @ np.abs(some).T
+    return Rounded(value, PRODUCTS * unit * (norms + np.abs(bias)) + carried)
 
 
 @np.errstate(all="ignore")

@@ -25,7 +25,7 @@ import numpy as np
 from npvgg import converter, text_table
 from npvgg.errors import BadFileError, StorageError, UsageError
 from npvgg.gap import FLOAT32_BOUND
-from npvgg.parity import difference, facts, report, verdicts
+from npvgg.parity import difference, facts, layer_table, verdicts
 from npvgg.text import listed
 
 LARGEST_BOUND = 1e-2
@@ -96,8 +96,8 @@ def cells(outcome):
     """An Outcome → the texts of its row in the table, under HEADINGS."""
     gap, flips = outcome.difference, outcome.argmax_flips
     same = "—" if flips is None else "equal" if flips == 0 else f"{flips} of {outcome.shape[0]} differ"
-    return (outcome.name, facts.sizes(outcome.shape), report.number(gap.largest_relative),
-            report.number(gap.rms_relative), report.number(outcome.bound), same, outcome.verdict)
+    return (outcome.name, facts.sizes(outcome.shape), layer_table.number(gap.largest_relative),
+            layer_table.number(gap.rms_relative), layer_table.number(outcome.bound), same, outcome.verdict)
 
 
 def read(test, channels):

@@ -4,14 +4,13 @@ import math
 from dataclasses import asdict, dataclass
 
 from npvgg import text_table
+from npvgg.parity import page
 from npvgg.parity.diagnosis import Cause
 from npvgg.parity.facts import sizes
+from npvgg.parity.layer_table import cells, headings, number
 from npvgg.parity.verdicts import DIVERGES, FOLLOWS, Row
 from npvgg.text import counted, listed
 
-HEADINGS = ("layer", "shape", "÷ largest", "rms ÷ rms", "verdict")
-BY_ULP = ("ulp", "flips")
-BY_OWN_ERROR = ("A's own", "B's own")
 MOST_FINDINGS = 8                         # in the text; JSON and HTML hold all
 
 
@@ -113,9 +112,9 @@ class Comparison:
 
     def table(self, width: int | None = None) -> list[str]:
         """The lines of the table: headings and a row for each layer; own errors are in what rounding explains."""
-        headings = (*HEADINGS[:-1], *(BY_OWN_ERROR if self.has_own_errors else BY_ULP), HEADINGS[-1])
+        heads = headings(self.has_own_errors)
         rows = [cells(row, self.has_own_errors) for row in self.rows]
-        return text_table.render(headings, rows, left=(0, 1, len(headings) - 1), width=width)
+        return text_table.render(heads, rows, left=(0, 1, len(heads) - 1), width=width)
 
     def as_dict(self) -> dict:
         """The same as plain values for JSON; infinite gaps, which JSON lacks, are null.
@@ -140,6 +139,10 @@ class Comparison:
         """What `as_dict` gives as one line of JSON, which is what `npvgg parity --json` prints."""
         return json.dumps(self.as_dict(), allow_nan=False)
 
+    def to_html(self) -> str:
+        """A page for a browser, complete in itself, with maps of the errors (`page`)."""
+        return page.page(self)
+
 
 def reason(row: Row) -> str:
     """Why this layer is wrong, for the first line."""
@@ -162,25 +165,6 @@ def times(error: float) -> str:
     return f"{error:,.3g} times" if error < 1e4 else f"{error:.1e} times" if math.isfinite(error) else "beyond"
 
 
-def cells(row: Row, by_own_error: bool) -> tuple:
-    """A Row → the texts of its row in the table."""
-    shown = sizes(row.shapes[0]) if row.shapes[0] == row.shapes[1] else " | ".join(map(sizes, row.shapes))
-    gap = row.difference
-    relative = ("—", "—") if gap is None else (number(gap.largest_relative), number(gap.rms_relative))
-    if by_own_error:
-        rest = tuple("—" if error is None else share(error) for error in (row.own_a, row.own_b))
-    else:
-        rest = ("—", "—") if gap is None else (f"{gap.ulp:.1f}" if 0 < gap.ulp < 1e4 else number(gap.ulp), f"{gap.flips:,}")
-    return (row.name, shown, *relative, *rest, row.verdict)
-
-
-def share(error: float) -> str:
-    """An own error in what rounding explains, as text: "0", "0.31", "1.2e+05", "∞"."""
-    if error == 0 or math.isinf(error):
-        return "∞" if error else "0"
-    return f"{error:.2f}" if 0.005 <= error < 1000 else number(error)
-
-
 def plain(row: Row) -> dict:
     """A Row → a dict of values that JSON can hold."""
     values = {"name": row.name, "verdict": row.verdict, "tolerance": row.tolerance, "shape_a": list(row.shapes[0]),
@@ -194,8 +178,3 @@ def plain(row: Row) -> dict:
 def finite(value: float | None) -> float | None:
     """A number, None where JSON has none for it."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def number(value: float) -> str:
-    """A relative gap as text, with two digits: "1.3e-06"; "0" for 0."""
-    return "0" if value == 0 else f"{value:.1e}"

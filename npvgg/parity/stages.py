@@ -15,6 +15,7 @@ from npvgg.parity import exact
 from npvgg.parity.exact import Rounded
 
 FRACTIONS = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}          # bits behind the first
+LARGE = 4_000_000                         # numbers of a dense layer that are not all brought to float64 at once
 PROBABILITIES = Layer("softmax", "prob")
 OUTPUT = Layer("output", "output")        # what a recorder calls the output that is no layer's
 
@@ -46,9 +47,11 @@ def stages(net: Architecture, names) -> list[Stage]:
 
 
 def parameters_of(layer: Layer, parameters: Mapping) -> list | None:
-    """The arrays of a layer in float64; None where one is not known."""
+    """The arrays of a layer, in float64 unless they are LARGE; None where one is not known."""
     arrays = [parameters.get(f"{layer.name}/{kind}") for kind, _ in layer.shapes]
-    return None if any(array is None for array in arrays) else [array.astype(np.float64) for array in arrays]
+    if any(array is None for array in arrays):
+        return None
+    return [array if array.size > LARGE else array.astype(np.float64) for array in arrays]
 
 
 def computed(layers, x: Rounded, parameters: Mapping, unit: float) -> Rounded | None:

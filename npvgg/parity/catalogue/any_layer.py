@@ -1,4 +1,6 @@
 """What may happen to every layer: left out, done twice, fed with another array, overwritten, stored in another arrangement."""
+from contextlib import suppress
+
 import numpy as np
 
 from npvgg.errors import ShapeError
@@ -42,13 +44,10 @@ def from_elsewhere(case: Case):
     at = names.index(case.stage.name)
     for name in reversed(names[max(0, at - BACK):at]):
         if name != case.stage.source and case.layer is case.stage.layers[0]:
-            x = Rounded.of(case.run[name][case.pictures])
-            try:
-                answer = computed((case.layer,), x, case.parameters, case.unit)
-            except ShapeError:
-                continue
-            if answer is not None:
-                yield answer, {"other": name, "source": case.stage.source}
+            with suppress(ShapeError):
+                answer = computed((case.layer,), Rounded.of(case.run[name][case.pictures]), case.parameters, case.unit)
+                if answer is not None:
+                    yield answer, {"other": name, "source": case.stage.source}
 
 
 def arranged(case: Case):

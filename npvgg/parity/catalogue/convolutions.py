@@ -10,12 +10,12 @@ ORDERS = {"(height, width, inputs, outputs)": (2, 3, 1, 0), "(outputs, height, w
           "(inputs, outputs, height, width)": (1, 0, 2, 3), "(width, height, inputs, outputs)": (3, 2, 1, 0)}
 
 
-def filters(name: str, change, remedy: str = LAYOUT) -> Mistake:
-    """A mistake that rearranges the weights; where it changes nothing, it is none."""
+def filters(name: str, change, remedy: str = LAYOUT, is_local: bool = True) -> Mistake:
+    """A mistake that rearranges the weights, each output's own where it is local; where it changes nothing, it is none."""
     def reproduce(case: Case):
         weight = change(case.weight)
         return None if weight is None or np.array_equal(weight, case.weight) else case.conv(weight=weight)
-    return Mistake(name, CONV, reproduce, remedy)
+    return Mistake(name, CONV, reproduce, remedy, is_local=is_local)
 
 
 def read_as(case: Case):
@@ -66,9 +66,9 @@ def strided(case: Case):
 
 CONVOLUTIONS = (
     Mistake("without its bias", CONV, lambda case: None if case.bias is None else case.conv(bias=None),
-            "load the bias, and do not make the layer with bias=False"),
+            "load the bias, and do not make the layer with bias=False", is_local=True),
     Mistake("with its bias added twice", CONV, lambda case: None if case.bias is None else case.conv(bias=2 * case.bias),
-            "add the bias once"),
+            "add the bias once", is_local=True),
     filters("with its filters turned by 180° (VGG correlates)", lambda w: w[:, :, ::-1, ::-1],
             "do not flip the filters: VGG, PyTorch and Caffe correlate"),
     filters("with height and width of its filters exchanged", lambda w: w.swapaxes(2, 3)),
@@ -79,10 +79,10 @@ CONVOLUTIONS = (
     filters("with height and width of its filters exchanged and turned by 180°",
             lambda w: np.rot90(w, 2, (2, 3)).swapaxes(2, 3)),
     filters("with inputs and outputs of its filters exchanged",
-            lambda w: w.swapaxes(0, 1) if w.shape[0] == w.shape[1] else None),
+            lambda w: w.swapaxes(0, 1) if w.shape[0] == w.shape[1] else None, is_local=False),
     filters("with the channels of its filters in reverse order (BGR for RGB)", lambda w: w[:, ::-1],
             "give the channels in the order that the weights were trained for, or reverse axis 1 of the first filters"),
-    filters("with its filters in reverse order", lambda w: w[::-1], "keep the order of the outputs"),
+    filters("with its filters in reverse order", lambda w: w[::-1], "keep the order of the outputs", is_local=False),
     Mistake("with its filters read in the order {order}", CONV, read_as, LAYOUT),
     bordered("with the border reflected instead of zero", mode="reflect"),
     bordered("with the border repeated instead of zero", mode="edge"),

@@ -24,8 +24,8 @@ def reordered(case: Case):
         if order != (0, 1, 2):
             places = np.arange(np.prod(case.maps)).reshape(case.maps).transpose(order).ravel()
             letters = ", ".join("CHW"[axis] for axis in order)
-            yield case.again(weight=case.weight[:, places]), {"what": "weights for inputs", "order": f"({letters})"}
-            yield case.again(weight=case.weight[:, np.argsort(places)]), {"what": "inputs", "order": f"({letters})"}
+            for what, moved in (("weights for inputs", np.argsort(places)), ("inputs", places)):
+                yield case.again(x=case.x.map(lambda x, moved=moved: x[:, moved])), {"what": what, "order": f"({letters})"}
 
 
 def transposed(case: Case):
@@ -48,11 +48,12 @@ def sigmoid(x: Rounded, unit: float) -> Rounded:
 
 
 DENSE_LAYERS = (
-    Mistake("without its bias", DENSE, lambda case: case.again(bias=0 * case.bias), "load the bias"),
-    Mistake("with its bias added twice", DENSE, lambda case: case.again(bias=2 * case.bias), "add the bias once"),
+    Mistake("without its bias", DENSE, lambda case: case.again(bias=0 * case.bias), "load the bias", is_local=True),
+    Mistake("with its bias added twice", DENSE, lambda case: case.again(bias=2 * case.bias), "add the bias once",
+            is_local=True),
     Mistake("with its weights read as (inputs, outputs)", DENSE, transposed, "transpose the weights to (outputs, inputs)"),
     Mistake("with {what} flattened as {order} instead of (C, H, W)", DENSE, reordered,
-            "flatten maps with the channels first, or permute the columns of these weights"),
+            "flatten maps with the channels first, or permute the columns of these weights", is_local=True),
     Mistake("with its weights in reverse order", DENSE, lambda case: case.again(weight=case.weight[::-1]),
             "keep the order of the outputs"),
     Mistake("with its outputs in reverse order", DENSE, lambda case: case.again().map(lambda y: y[:, ::-1]),

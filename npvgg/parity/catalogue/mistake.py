@@ -1,6 +1,6 @@
 """What an entry of the catalogue is, and what it is tried on."""
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Mistake:
     reproduce: Callable                   # Case → an answer, (answer, {field: value}), an iterable of those, or None
     remedy: str                           # what to do about it
     is_estimated: bool = False            # its parameters are fitted to the run, so that it explains much by nature
+    is_local: bool = False                # an output at a pixel needs that output's own parameters and that pixel's window only
     covers: int = 0                       # how many layers behind this one are off as a consequence
 
     def answers(self, case: "Case") -> Iterable[tuple[Rounded, dict]]:
@@ -47,7 +48,9 @@ class Case:
     layers: tuple                         # of the network
     parameters: Mapping                   # {path: array} of the network
     maps: tuple | None = None             # (C, H, W) that was flattened, for what comes behind that
-    pictures: slice = field(default_factory=lambda: slice(None))           # of the run, that are looked at
+    looked_at: tuple = (slice(None),)     # the pictures, outputs, rows and columns of the run that are looked at
+    border: int = 0                       # of what is computed, to be cut off: `x` has pixels there that the run pads beyond
+    whole_weight: np.ndarray | None = None            # where `weight` has some outputs only
 
     @property
     def weight(self) -> np.ndarray:
@@ -67,7 +70,12 @@ class Case:
     @property
     def y(self) -> np.ndarray:
         """What the run holds at the end of the stage, float64."""
-        return np.asarray(self.run[self.stage.name][self.pictures], np.float64)
+        return np.asarray(self.run[self.stage.name][self.looked_at], np.float64)
+
+    @property
+    def pictures(self) -> slice:
+        """The pictures of the run that are looked at."""
+        return self.looked_at[0]
 
     @property
     def visible(self) -> np.ndarray | None:
@@ -95,6 +103,8 @@ class Case:
 
     def finished(self, answer: Rounded) -> Rounded | None:
         """This layer's output → that of the stage."""
+        if self.border:
+            answer = answer.map(lambda y: y[:, :, self.border:-self.border, self.border:-self.border])
         return computed(self.following, answer, self.parameters, self.unit)
 
     def neighbours(self) -> Iterable[tuple[Layer, dict]]:
@@ -104,4 +114,5 @@ class Case:
         for layer in sorted(like, key=lambda other: abs(self.layers.index(other) - self.place)):
             arrays = parameters_of(layer, self.parameters)
             if arrays is not None:
-                yield layer, dict(zip((kind for kind, _ in layer.shapes), arrays))
+                some = self.looked_at[1] if len(self.looked_at) > 1 else slice(None)
+                yield layer, {kind: array[some] for (kind, _), array in zip(layer.shapes, arrays)}

@@ -23,18 +23,21 @@ def step_of(values: np.ndarray, name: str) -> np.ndarray:
     return np.ldexp(1.0, np.maximum(np.frexp(values)[1] - 1, smallest) - bits)
 
 
-def integers(weight: np.ndarray, levels: float, each_output: bool) -> np.ndarray:
-    """Weights (O, …) as whole multiples of the largest ÷ levels, of all or of each output."""
-    axes = tuple(range(1, weight.ndim)) if each_output else None
-    step = np.abs(weight).max(axis=axes, keepdims=True) / levels
+def integers(weight: np.ndarray, levels: float, every: np.ndarray | None) -> np.ndarray:
+    """Weights (O, …) as whole multiples of the largest of `every` ÷ levels, where that is None of each output's own largest."""
+    step = (own(np.max, np.abs(weight)) if every is None else max(float(every.max()), -float(every.min()))) / levels
     return np.round(weight / np.where(step == 0, 1, step)) * step
 
 
-def affine_integers(weight: np.ndarray, each_output: bool) -> np.ndarray:
-    """Weights as 256 levels from the smallest to the largest, 0 among them, of all or of each output."""
-    axes = tuple(range(1, weight.ndim)) if each_output else None
-    low = np.minimum(weight.min(axis=axes, keepdims=True), 0)
-    step = (np.maximum(weight.max(axis=axes, keepdims=True), 0) - low) / 255
+def affine_integers(weight: np.ndarray, every: np.ndarray | None) -> np.ndarray:
+    """Weights as 256 levels from the smallest to the largest, 0 among them, of `every` or of each output."""
+    low = np.minimum(own(np.min, weight) if every is None else float(every.min()), 0)
+    step = (np.maximum(own(np.max, weight) if every is None else float(every.max()), 0) - low) / 255
     step = np.where(step == 0, 1, step)
     zero = np.round(-low / step)
     return (np.clip(np.round(weight / step) + zero, 0, 255) - zero) * step
+
+
+def own(function, weight: np.ndarray) -> np.ndarray:
+    """np.max or np.min of each output, (O, 1, …)."""
+    return function(weight, axis=tuple(range(1, weight.ndim)), keepdims=True)

@@ -33,10 +33,11 @@ def rounded_weights(case: Case):
 
 def integer_weights(case: Case):
     """Weights in eight bits by the usual schemes: symmetric or not, one scale for all or for each output."""
-    for each, said in ((True, "a scale for each output"), (False, "one scale")):
+    every = case.weight if case.whole_weight is None else case.whole_weight
+    for all_of, said in ((None, "a scale for each output"), (every, "one scale")):
         for levels in (127, 128, 127.5):
-            yield case.again(weight=integers(case.weight, levels, each)), {"scale": said}
-        yield case.again(weight=affine_integers(case.weight, each)), {"scale": said}
+            yield case.again(weight=integers(case.weight, levels, all_of)), {"scale": said}
+        yield case.again(weight=affine_integers(case.weight, all_of)), {"scale": said}
 
 
 def short_products(case: Case):
@@ -64,11 +65,12 @@ def zeroed(case: Case):
 
 WEIGHTS = (
     Mistake("in {format} arithmetic", (*LEARNED, "avgpool2d", "adaptive_avgpool2d", "local_response_norm", "softmax"),
-            short_arithmetic, DIGITS),
-    Mistake("with its weights rounded to {format}", LEARNED, rounded_weights, DIGITS),
-    Mistake("with its weights rounded to int8, {scale}", PRODUCTS, integer_weights, DIGITS),
-    Mistake("in TF32 arithmetic", PRODUCTS, short_products, "forbid TF32: torch.set_float32_matmul_precision('highest')"),
-    Mistake("with the parameters of {other}", LEARNED, of_neighbours, "load each layer's own parameters"),
-    Mistake("with the {kind} of {other}", LEARNED, one_of_neighbours, "load each layer's own parameters"),
-    Mistake("with a {kind} of zeros", LEARNED, zeroed, "load the parameter; it is zero, as if never read"),
+            short_arithmetic, DIGITS, is_local=True),
+    Mistake("with its weights rounded to {format}", LEARNED, rounded_weights, DIGITS, is_local=True),
+    Mistake("with its weights rounded to int8, {scale}", PRODUCTS, integer_weights, DIGITS, is_local=True),
+    Mistake("in TF32 arithmetic", PRODUCTS, short_products, "forbid TF32: torch.set_float32_matmul_precision('highest')",
+            is_local=True),
+    Mistake("with the parameters of {other}", LEARNED, of_neighbours, "load each layer's own parameters", is_local=True),
+    Mistake("with the {kind} of {other}", LEARNED, one_of_neighbours, "load each layer's own parameters", is_local=True),
+    Mistake("with a {kind} of zeros", LEARNED, zeroed, "load the parameter; it is zero, as if never read", is_local=True),
 )
