@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from npvgg.images import Preset
+from npvgg.images import PRESETS, Preset
+from npvgg.images.preparing import pixels
 from npvgg.parity.catalogue import geometry
 from npvgg.parity.catalogue.normalising import Normalising, estimated, normalisings
 
@@ -114,13 +115,24 @@ def of_picture(picture: Image.Image, turned: Image.Image, preset: Preset, x: np.
         for levels in of_levels(geometry.middle(resample(turned, size), preset.crop)):
             name = joined("with its EXIF orientation applied", levels.name)
             yield Levels(name, levels.remedy or "use the picture as it is stored", levels.values)
-    both = sorted(itertools.product(ways, resampling), key=lambda pair: bool(pair[0][0]) + bool(pair[1][0]))    # one, then two
-    for (sized, size), (how, resample) in both[1:]:
+    otherwise = [way for way in itertools.product(ways, resampling) if sum(bool(part[0]) for part in way) == 1]
+    yield from resized(picture, otherwise, preset, x)
+    for name, other in PRESETS.items():
+        if other.channels == preset.channels and name != preset.name:
+            levels = pixels(picture, other.resized(preset.crop)).transpose(2, 0, 1).astype(np.float64)
+            yield Levels(f"resized and cropped as {name} does", f"use the preset {preset.name}", levels)
+    yield from resized(picture, itertools.product(ways[1:], resampling[1:]), preset, x)
+    yield Levels("cropped to a square before it was resized", geometry.RESIZE, geometry.square_first(picture, preset))
+
+
+def resized(picture: Image.Image, ways: Iterable[tuple], preset: Preset, x: np.ndarray) -> Iterator[Levels]:
+    """Ways ((name, size), (name, resampler)) to resize a picture → the middle of what they give, and where another part of it
+    is like the input, that."""
+    for (sized, size), (how, resample) in ways:
         whole = resample(picture, size)
         yield Levels(joined(sized, how), geometry.RESIZE, geometry.middle(whole, preset.crop))
         if not how:
             yield from shifted(whole, x, sized)
-    yield Levels("cropped to a square before it was resized", geometry.RESIZE, geometry.square_first(picture, preset))
 
 
 def shifted(whole: np.ndarray, x: np.ndarray, name: str) -> Iterator[Levels]:
