@@ -6,6 +6,8 @@
     damage            entries whose weights are told by the wrong run
     estimates         numbers read off the wrong run
     rounding          fewer digits than float32 has
+    normalising, geometry
+                      from a picture to the input of a network
 """
 from npvgg.parity.catalogue.activations import ACTIVATIONS
 from npvgg.parity.catalogue.any_layer import ANY_LAYER
@@ -18,7 +20,8 @@ from npvgg.parity.catalogue.normalisations import LOCAL_RESPONSE
 from npvgg.parity.catalogue.poolings import POOLINGS
 from npvgg.parity.catalogue.weights import WEIGHTS
 
-__all__ = ["MISTAKES", "Case", "Mistake"]
+__all__ = ["ACTIVATIONS", "ANY_LAYER", "BATCH_NORMS", "CONVOLUTIONS", "DAMAGE", "DENSE_LAYERS", "LOCAL_RESPONSE", "MISTAKES",
+           "POOLINGS", "WEIGHTS", "Case", "Mistake"]
 
 # What is fitted to the run comes last: it fits more often.
 MISTAKES = tuple(sorted(

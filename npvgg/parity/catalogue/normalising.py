@@ -83,7 +83,8 @@ def wrong_ways(preset: Preset, right: Normalising) -> Iterator[Normalising]:
         yield way("divided by the variance instead of the standard deviation", STATISTICS, 1 / (divisor * std**2),
                   -mean / std**2)
         yield way("multiplied by the standard deviation instead of divided", STATISTICS, std / divisor, -mean * std)
-        yield way("normalised with mean and standard deviation exchanged", STATISTICS, 1 / (divisor * mean), -std / mean)
+        if mean.all():
+            yield way("normalised with mean and standard deviation exchanged", STATISTICS, 1 / (divisor * mean), -std / mean)
     yield way("with neither the mean subtracted nor the standard deviation divided by", STATISTICS, 1 / divisor, 0)
     yield way("with the mean added instead of subtracted", STATISTICS, right.gain, -right.offset)
     yield way("normalised twice", STATISTICS, right.gain / std, (right.offset - mean) / std)
