@@ -141,7 +141,7 @@ def parted(row: Row, both: list[dict], net: Architecture | None) -> Finding:
     before = list(both[1])[:list(both[1]).index(row.name)]
     maps = next((both[1][name].shape[1:] for name in reversed(before) if both[1][name].ndim == 4), None)
     bound = min(row.tolerance, FLOAT32_BOUND)
-    causes = tuple(Cause(said, row.name, None, f"equal within {bound:g}", 1.0, 0.0, remedy)
+    causes = tuple(Cause(said, said, row.name, None, f"equal within {bound:g}", 1.0, 0.0, remedy)
                    for said, remedy in relations(row.name, *both, bound, maps))
     pair = sorted(((np.asarray(array, np.float64), which) for array, which in ((a, "A"), (b, "B"))),
                   key=lambda named: -rms(named[0]))       # the larger as a multiple of the smaller, whichever is called A

@@ -10,6 +10,7 @@ import numpy as np
 from npvgg.architecture import Architecture
 from npvgg.errors import ShapeError
 from npvgg.parity.catalogue import MISTAKES, Case, Mistake
+from npvgg.parity.catalogue.damage import undetermined
 from npvgg.parity.exact import Rounded, excess
 from npvgg.parity.facts import facts, rms
 from npvgg.parity.own_error import OwnError
@@ -25,6 +26,7 @@ class Cause:
     """A mistake that was tried and reproduces what a run holds."""
 
     name: str                             # as a sentence: "A is conv2_1 without its bias"
+    mistake: str                          # "without its bias": what layers that make the same mistake have in common
     layer: str
     run: str | None                       # "A" or "B"; None where either may have made it
     evidence: str
@@ -72,6 +74,7 @@ def diagnosed(which: str, own: OwnError, run: Mapping, net: Architecture, parame
                 if fields is not None and share > max(0.5, nearest[0]):
                     nearest = share, mistake.name.format(**fields)
     sentences = facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
+    sentences += filter(None, map(undetermined, whole))
     if nearest[1]:
         sentences.append(f"the closest of the mistakes that were tried, {nearest[1]}, explains {nearest[0]:.1%} of the gap")
     return Finding(stage.name, which, (), tuple(sentences), profile(y, right.value)), 0
@@ -82,7 +85,8 @@ def named(which: str, mistake: Mistake, fields: dict, case: Case, answer: Rounde
     name = "the output" if case.layer is OUTPUT else case.layer.name
     residual, share = excess(case.y, answer), explained(case.y, answer.value, right.value)
     rest = f"all but {1 - share:.1g}" if share < 1 - 1e-15 else "all"
-    return Cause(f"{which} is {name} {mistake.name.format(**fields)}", case.layer.name, which,
+    said = mistake.name.format(**fields)
+    return Cause(f"{which} is {name} {said}", said, case.layer.name, which,
                  f"accounts for {rest} of the gap; what is left is {residual:.2g} of what rounding explains", share, residual,
                  mistake.remedy.format(**fields))
 

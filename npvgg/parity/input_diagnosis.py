@@ -146,8 +146,8 @@ def short_of_digits(x: np.ndarray, right: np.ndarray) -> Reading | None:
 def cause(run: str | None, reading: Reading) -> Cause:
     """A Reading → Cause of run "A" or "B", or of either."""
     who = f"{run} has its input" if run else "one run has its input"
-    return Cause(f"{who} {reading.name}", "input", run, f"made so, it is what the run holds to {reading.off:.2g} of a level",
-                 1.0, min(1.0, reading.off), reading.remedy)
+    evidence = f"made so, it is what the run holds to {reading.off:.2g} of a level"
+    return Cause(f"{who} {reading.name}", reading.name, "input", run, evidence, 1.0, min(1.0, reading.off), reading.remedy)
 
 
 def unexplained(a, b, n, sentences: list) -> Finding:

@@ -44,15 +44,13 @@ class Comparison:
         first_of: dict[tuple, Cause] = {}
         for finding in self.findings:
             for cause in finding.causes:
-                key = cause.run, cause.name.replace(cause.layer, "", 1)
-                first_of.setdefault(key, cause)
+                first_of.setdefault((cause.run, cause.mistake), cause)
         return tuple(first_of.values())
 
     def layers_of(self, cause: Cause) -> list[str]:
         """The layers that make one mistake."""
-        key = cause.run, cause.name.replace(cause.layer, "", 1)
         return [other.layer for finding in self.findings for other in finding.causes
-                if (other.run, other.name.replace(other.layer, "", 1)) == key]
+                if (other.run, other.mistake) == (cause.run, cause.mistake)]
 
     def text(self, width: int | None = None) -> str:
         """The verdict, then one line a layer, on a terminal of so many columns (`text_table`)."""

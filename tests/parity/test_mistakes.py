@@ -10,8 +10,8 @@ from npvgg import parity
 
 SIZES = {"width": 1 / 16, "hidden": (20, 20), "num_classes": 10, "pooled_size": 2, "input_size": 64}
 PLACES = {"conv2_1": mistakes.CONV, "conv3_2": mistakes.SQUARE, "bn3_1": mistakes.NORM, "relu2_1": mistakes.RELU,
-          "pool2": mistakes.POOL, "flatten": mistakes.FLATTEN, "fc7": mistakes.DENSE, "drop6": mistakes.DROPOUT,
-          "fc8": mistakes.LAST}
+          "pool2": mistakes.POOL, "flatten": mistakes.FLATTEN, "fc6": mistakes.FIRST_DENSE, "fc7": mistakes.DENSE,
+          "drop6": mistakes.DROPOUT, "fc8": mistakes.LAST}
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
@@ -30,11 +30,12 @@ def made(kind, *places):
 
 
 def every():
-    """(network, place, what): each mistake once with batch norm and once without, as A in one and as B in the other."""
-    for kind in ("vgg11", "vgg11_bn"):
-        for place, variants in PLACES.items():
-            if kind == "vgg11_bn" or not place.startswith("bn"):
-                yield from ((kind, place, what) for what in variants)
+    """(network, place, what): each mistake with batch norm and without, one of the two only with the heavy tests."""
+    for place, variants in PLACES.items():
+        for number, what in enumerate(variants):
+            kinds = ("vgg11_bn",) if place.startswith("bn") else ("vgg11_bn", "vgg11")[::1 - 2 * (number % 2)]
+            yield kinds[0], place, what
+            yield from (pytest.param(kind, place, what, marks=pytest.mark.heavy) for kind in kinds[1:])
 
 
 @pytest.mark.parametrize(("kind", "place", "what"), list(every()))
@@ -126,6 +127,15 @@ def test_without_a_network_the_growth_of_the_gap_tells_the_layer(what):
     comparison = parity.compare(right, made("vgg11_bn", (place, what)))
     assert comparison.first.name == place and comparison.run is None and not comparison.causes
     assert [row.name for row in comparison.rows if row.is_wrong] == [place]
+
+
+def test_without_a_network_a_gap_below_the_tolerance_is_found_by_its_growth():
+    vgg, x, right = runs("vgg11_bn")
+    bias = vgg.parameters["conv2_1/bias"] + np.float32(5e-5) * np.sqrt(np.mean(right["conv2_1"] ** 2))
+    wrong = {"input": x} | vgg.with_parameters({"conv2_1/bias": bias}).trace(x)
+    comparison = parity.compare(mistakes.run(vgg, x), wrong)             # of two implementations, so that every layer differs
+    assert comparison.first.name == "conv2_1" and comparison.first.difference.largest_relative < 1e-4
+    assert "many times that of the layers before" in comparison.text()
 
 
 def test_an_activation_in_place_is_recognised():

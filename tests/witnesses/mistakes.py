@@ -231,6 +231,17 @@ DENSE = {
     "float16 weights": (lambda x, p: x @ half(p["weight"]).T + p["bias"], "rounded to float16"),
     "int8": (lambda x, p: x @ eight_bits(p["weight"], False).T + p["bias"], "int8, one scale"),
 }
+def rows_moved(x, axes=(0, 2, 3, 1), maps=(32, 2, 2)):
+    """Rows that are flattened maps, flattened in another order."""
+    return x.reshape(len(x), *maps).transpose(axes).reshape(len(x), -1)
+
+
+FIRST_DENSE = {
+    "inputs channels last": (lambda x, p: rows_moved(x) @ p["weight"].T + p["bias"], "with inputs flattened as (H, W, C)"),
+    "weights channels last": (lambda x, p: x @ rows_moved(p["weight"]).T + p["bias"],
+                              "with weights for inputs flattened as (H, W, C)"),
+    "no bias": DENSE["no bias"],
+}
 DROPOUT = {
     "active": (dropped, "active"),
     "active 0.2": (lambda x, p: dropped(x, p, 0.2), "multiplied by 1.25"),

@@ -115,6 +115,15 @@ def least_squares(met: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return found + np.linalg.solve(square, met @ (wanted - found.T @ met).T)
 
 
+def undetermined(case: Case) -> str:
+    """A sentence where other weights would explain a run, as they could explain any: it gives too few equations."""
+    if case.layer.op not in PRODUCTS or case.visible is None:
+        return ""
+    unknowns, equations = int(np.prod(case.weight.shape[1:])) + 1, case.y.size // len(case.weight)
+    return (f"other weights of {case.layer.name} would explain it, as they would explain anything: {equations} equations for "
+            f"{unknowns} unknowns" if equations < SPARE * unknowns and case.y.shape[1] == len(case.weight) else "")
+
+
 def zero_outputs(case: Case):
     """Some outputs are the bias everywhere, or 0."""
     found = seen_error(case)
