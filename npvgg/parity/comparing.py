@@ -26,6 +26,7 @@ from npvgg.parity.verdicts import DIVERGES, FOLLOWS, WRONG, Row, measured, with_
 from npvgg.text import counted, listed
 
 
+@np.errstate(all="ignore")                   # NaN and infinities are findings, not accidents
 def compare(a: object, b: object, network: VGG | None = None, *, tolerance: float | None = None,
             picture: object = None) -> Comparison:
     """Two runs, each a file, {layer: array} or a list of arrays (`runs`) → Comparison.

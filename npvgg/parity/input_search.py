@@ -56,13 +56,14 @@ def readings(x: np.ndarray, candidates: Iterable[Levels], preset: Preset) -> Ite
                 yield Reading(joined(levels.name, way.name), levels.remedy or way.remedy, off)
                 break
     for levels in () if is_found else kept:
-        way = estimated(sampled(x), sampled(levels.values))
-        if way is not None and agrees(sampled(x), sampled(levels.values), way) is not None:
-            way = estimated(flat(x), flat(levels.values))
-            off = agrees(flat(x), flat(levels.values), way)
-            if off is not None:
-                yield Reading(joined(levels.name, way.name), levels.remedy or way.remedy, off, True)
-                return
+        for numbers in ((few, sampled(levels.values)), (flat(x), flat(levels.values))):
+            way = estimated(*numbers)
+            off = None if way is None else agrees(*numbers, way)
+            if off is None:
+                break
+        else:
+            yield Reading(joined(levels.name, way.name), levels.remedy or way.remedy, off, True)
+            return
 
 
 def agrees(x: np.ndarray, levels: np.ndarray, way: Normalising) -> float | None:

@@ -22,7 +22,9 @@ def profile(y: np.ndarray, right: np.ndarray) -> Profile | None:
     """Two arrays (N, C, …) → Profile of their gap; None where the shapes differ."""
     if y.shape != right.shape or y.ndim < 2:
         return None
-    gap = np.nan_to_num(np.abs(y.astype(np.float64) - right), nan=0.0, posinf=0.0)
+    gap = np.minimum(np.abs(y.astype(np.float64) - right), 1e150)     # whose squares do not overflow
+    gap[np.isnan(gap) & np.isnan(y) & np.isnan(right)] = 0
+    gap[np.isnan(gap)] = np.max(gap[np.isfinite(gap)], initial=0) or 1.0
     pixels = np.sqrt((gap**2).mean(axis=(0, 1))) if gap.ndim == 4 else None
     while pixels is not None and max(pixels.shape) > SIDE:
         pixels = halved(pixels)

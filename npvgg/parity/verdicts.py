@@ -82,11 +82,8 @@ def with_verdicts(rows: list[Row], own: tuple[dict, dict], is_given: bool) -> li
             verdict = WRONG[wrong]
         elif are_alike or None in errors:
             jump = (INPUT if row.name == "input" else JUMP) * row.tolerance
-            if is_given:
-                parts = row.verdict == FOLLOWS and not is_parted
-            else:
-                parts = row.gap > max(jump, GROWTH * largest) or row.verdict == FOLLOWS and not is_parted
-            if parts and not is_parted:
+            grows = not is_given and row.gap > max(jump, GROWTH * largest)
+            if not is_parted and (grows or row.verdict == FOLLOWS):
                 verdict = DIVERGES
         judged.append(replace(row, verdict=verdict, own_a=excesses[0], own_b=excesses[1]))
         largest = max(largest, row.gap)

@@ -129,6 +129,23 @@ def test_without_a_network_the_growth_of_the_gap_tells_the_layer(what):
     assert [row.name for row in comparison.rows if row.is_wrong] == [place]
 
 
+FUSED = [("vgg11", "conv2_1", "convolved"), ("vgg11", "conv2_1", "one bias"), ("vgg11_bn", "conv2_1", "reflect"),
+         ("vgg11_bn", "bn3_1", "eps 1e-3"), ("vgg11_bn", "bn3_1", "not loaded"), ("vgg11_bn", "relu2_1", "leaky 0.01"),
+         ("vgg11", "pool2", "averages"), ("vgg11_bn", "fc7", "no bias")]
+
+
+@pytest.mark.parametrize(("kind", "place", "what"), FUSED)
+def test_a_mistake_inside_a_stage_of_several_layers_is_named(kind, place, what):
+    """As in a run of Keras, which holds what comes out of the ReLUs."""
+    vgg, _, right = runs(kind)
+    wrong = made(kind, (place, what))
+    a, b = ({name: run[name] for name in right if not name.startswith(("conv", "bn", "drop"))} for run in (wrong, right))
+    comparison = parity.compare(a, b, vgg)
+    cause, = comparison.causes
+    assert comparison.first.name == place.replace("conv", "relu").replace("bn", "relu") and cause.layer == place
+    assert PLACES[place][what][1] in cause.name
+
+
 def test_without_a_network_a_gap_below_the_tolerance_is_found_by_its_growth():
     vgg, x, right = runs("vgg11_bn")
     bias = vgg.parameters["conv2_1/bias"] + np.float32(5e-5) * np.sqrt(np.mean(right["conv2_1"] ** 2))
