@@ -2,8 +2,10 @@
 
 A mistake is named only where the layer, computed with it from the run's own input, is what the run holds within rounding.
 """
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from npvgg.parity.profile import Profile, profile
 from npvgg.parity.stages import OUTPUT, computed, parameters_of
 
 SMALL = 300_000                           # numbers of a layer up to which mistakes are tried on all of it at once
-OUTPUTS, WINDOW = 8, 32                   # else on so many outputs first, and pixels in each direction
+OUTPUTS, WINDOW = 4, 8                   # else on so many outputs first, and pixels in each direction
 
 
 @dataclass(frozen=True)
@@ -55,40 +57,69 @@ def diagnosed(which: str, own: OwnError, run: Mapping, net: Architecture, parame
     except ShapeError as refusal:
         return Finding(stage.name, which, (), (str(refusal),)), 0
     whole = list(cases(own, run, net, parameters, unit))
-    small = {case.layer.name: closer(case, right) for case in whole}
-    nearest = 0.0, ""
-    for mistake in MISTAKES:
-        for case in whole:
-            if case.layer.op not in mistake.operations:
-                continue
-            first = small[case.layer.name] if mistake.is_local else case
-            for answer, fields in tried(mistake, first):
-                found = excess(first.y, answer)
-                if found <= 1 and first is not case:
-                    answer, fields = next(((full, others) for full, others in tried(mistake, case) if excess(y, full) <= 1),
-                                          (answer, None))
-                if found <= 1 and fields is not None:
-                    cause = named(which, mistake, fields, case, answer, right)
-                    return Finding(stage.name, which, (cause,), (), profile(y, right.value)), mistake.covers
-                share = explained(first.y, answer.value, right.value[first.looked_at] if y.shape == right.value.shape else None)
-                if fields is not None and share > max(0.5, nearest[0]):
-                    nearest = share, mistake.name.format(**fields)
+    both = [(case, closer(case, right)) for case in whole]
+    tries = itertools.chain(singles(MISTAKES[:-1], both), pairs(both), singles(MISTAKES[-1:], both))
+    nearest, share = "", 0.5
+    for case, seen, answer, name, remedy, covers in tries:
+        if excess(seen.y, answer) <= 1:
+            residual, part = excess(y, answer), explained(y, answer.value, right.value)
+            rest = f"all but {1 - part:.1g}" if part < 1 - 1e-15 else "all"
+            layer = "the output" if case.layer is OUTPUT else case.layer.name
+            cause = Cause(f"{which} is {layer} {name}", name, case.layer.name, which,
+                          f"accounts for {rest} of the gap; what is left is {residual:.2g} of what rounding explains", part,
+                          residual, remedy)
+            return Finding(stage.name, which, (cause,), (), profile(y, right.value)), covers
+        part = explained(seen.y, answer.value, right.value[seen.looked_at] if y.shape == right.value.shape else None)
+        if part > share:
+            nearest, share = name, part
     sentences = facts(y, right.value, right.bound, f"{which}'s {stage.name}", "what npvgg computes")
     sentences += filter(None, map(undetermined, whole))
-    if nearest[1]:
-        sentences.append(f"the closest of the mistakes that were tried, {nearest[1]}, explains {nearest[0]:.1%} of the gap")
+    if nearest:
+        sentences.append(f"the closest of the mistakes that were tried, {nearest}, explains {share:.1%} of the gap")
     return Finding(stage.name, which, (), tuple(sentences), profile(y, right.value)), 0
 
 
-def named(which: str, mistake: Mistake, fields: dict, case: Case, answer: Rounded, right: Rounded) -> Cause:
-    """A mistake that reproduces a run → Cause."""
-    name = "the output" if case.layer is OUTPUT else case.layer.name
-    residual, share = excess(case.y, answer), explained(case.y, answer.value, right.value)
-    rest = f"all but {1 - share:.1g}" if share < 1 - 1e-15 else "all"
-    said = mistake.name.format(**fields)
-    return Cause(f"{which} is {name} {said}", said, case.layer.name, which,
-                 f"accounts for {rest} of the gap; what is left is {residual:.2g} of what rounding explains", share, residual,
-                 mistake.remedy.format(**fields))
+class Try(NamedTuple):
+    """One mistake tried on one layer."""
+
+    case: Case
+    seen: Case                            # what was looked at: the case, or a part of it where the mistake does not fit that
+    answer: Rounded                       # what the stage gives there
+    name: str
+    remedy: str
+    covers: int
+
+
+def singles(mistakes: Iterable[Mistake], both: list) -> Iterator[Try]:
+    """Each mistake on each (layer, part of it): on the part first, on the whole where it fits there."""
+    for mistake, (case, small) in itertools.product(mistakes, both):
+        if case.layer.op in mistake.operations:
+            seen = small if mistake.is_local else case
+            for answer, fields in tried(mistake, seen):
+                if seen is not case and excess(seen.y, answer) <= 1:
+                    yield from (tried_on(case, case, *full, mistake) for full in tried(mistake, case))
+                else:
+                    yield tried_on(case, seen, answer, fields, mistake)
+
+
+def tried_on(case: Case, seen: Case, answer: Rounded, fields: dict, mistake: Mistake) -> Try:
+    """What a mistake gives, with what was found out in its words."""
+    return Try(case, seen, answer, mistake.name.format(**fields), mistake.remedy.format(**fields), mistake.covers)
+
+
+def pairs(both: list) -> Iterator[Try]:
+    """Two mistakes in one layer, one of them in its parameters only."""
+    for case, small in both:
+        usual = [mistake for mistake in MISTAKES if case.layer.op in mistake.operations and not mistake.is_estimated and (
+            mistake.is_local or small is case)]
+        for one in usual:
+            if one.alters is None or (altered := one.alters(small)) is None:
+                continue
+            others = [replace(other, name=f"{one.name} and {other.name}", remedy=f"{one.remedy}; {other.remedy}")
+                      for other in usual if other is not one]
+            full = case if small is case else replace(case, own=case.own | one.alters(case))
+            changed = replace(small, own=small.own | altered)
+            yield from singles(others, [(changed if small is case else full, changed)])
 
 
 def explained(y: np.ndarray, answer: np.ndarray, right: np.ndarray | None) -> float:

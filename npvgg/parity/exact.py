@@ -229,5 +229,5 @@ def excess(y: np.ndarray, answer: Rounded) -> float:
     with np.errstate(all="ignore"):
         gap = np.abs(y - answer.value)
         equal = (y == answer.value) | (np.isnan(y) & np.isnan(answer.value))
-        shares = np.where(equal, 0, np.where(np.isnan(gap), np.inf, gap / answer.bound))
+        shares = np.nan_to_num(np.where(equal, 0, gap / answer.bound), nan=np.inf, posinf=np.inf)
     return float(shares.max(initial=0))

@@ -103,6 +103,29 @@ def test_two_mistakes_at_once_are_two_findings(kind, one, other):
             assert PLACES[place][what][1] in cause.name
 
 
+def turned(p):
+    return p | {"weight": np.flip(p["weight"], (2, 3))}
+
+
+IN_ONE_LAYER = {
+    "no bias, convolved": ("conv2_1", lambda x, p: mistakes.conv(x, turned(p)["weight"]), ("without its bias", "180°")),
+    "convolved, reflected": ("conv2_1", lambda x, p: mistakes.padded("reflect")(x, turned(p)), ("180°", "reflected")),
+    "no β, γ = 1": ("bn3_1", mistakes.normed(weight=lambda p: np.ones_like(p["weight"]), bias=lambda p: 0 * p["bias"]),
+                    ("γ = 1", "without β")),
+    "mean 0, no β": ("bn3_1", mistakes.normed(mean=lambda p: 0 * p["mean"], bias=lambda p: 0 * p["bias"]),
+                     ("mean", "without β")),
+}
+
+
+@pytest.mark.parametrize("what", IN_ONE_LAYER)
+def test_two_mistakes_in_one_layer_are_named_together(what):
+    vgg, x, right = runs("vgg11_bn")
+    place, change, words = IN_ONE_LAYER[what]
+    comparison = parity.compare(right, mistakes.run(vgg, x, {place: change}), vgg)
+    cause, = comparison.causes
+    assert comparison.first.name == place and all(word in cause.name for word in words)
+
+
 def test_each_run_may_have_a_mistake_of_its_own():
     vgg, _, _ = runs("vgg11_bn")
     a, b = made("vgg11_bn", ("conv2_1", "no bias")), made("vgg11_bn", ("bn3_1", "gamma 1"))

@@ -14,7 +14,10 @@ MODE = "call eval() before the run, so that the stored statistics are used"
 
 def changed(name: str, change, remedy: str = LOAD) -> Mistake:
     """A mistake in the parameters: change(γ, β, mean, var) → those that it makes others."""
-    return Mistake(name, NORM, lambda case: case.again(**change(*(case.own[kind] for kind in KINDS))), remedy)
+    def alters(case: Case):
+        return change(*(case.own[kind] for kind in KINDS))
+
+    return Mistake(name, NORM, lambda case: case.again(**alters(case)), remedy, alters=alters)
 
 
 def scaled(name: str, scale, remedy: str) -> Mistake:

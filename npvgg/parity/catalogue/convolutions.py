@@ -15,7 +15,8 @@ def filters(name: str, change, remedy: str = LAYOUT, is_local: bool = True) -> M
     def reproduce(case: Case):
         weight = change(case.weight)
         return None if weight is None or np.array_equal(weight, case.weight) else case.conv(weight=weight)
-    return Mistake(name, CONV, reproduce, remedy, is_local=is_local)
+    return Mistake(name, CONV, reproduce, remedy, is_local=is_local,
+                   alters=(lambda case: {"weight": change(case.weight)}) if is_local else None)
 
 
 def read_as(case: Case):
@@ -66,9 +67,11 @@ def strided(case: Case):
 
 CONVOLUTIONS = (
     Mistake("without its bias", CONV, lambda case: None if case.bias is None else case.conv(bias=None),
-            "load the bias, and do not make the layer with bias=False", is_local=True),
+            "load the bias, and do not make the layer with bias=False", is_local=True,
+            alters=lambda case: None if case.bias is None else {"bias": 0 * case.bias}),
     Mistake("with its bias added twice", CONV, lambda case: None if case.bias is None else case.conv(bias=2 * case.bias),
-            "add the bias once", is_local=True),
+            "add the bias once", is_local=True,
+            alters=lambda case: None if case.bias is None else {"bias": 2 * case.bias}),
     filters("with its filters turned by 180° (VGG correlates)", lambda w: w[:, :, ::-1, ::-1],
             "do not flip the filters: VGG, PyTorch and Caffe correlate"),
     filters("with height and width of its filters exchanged", lambda w: w.swapaxes(2, 3)),

@@ -21,6 +21,7 @@ class Mistake:
     is_estimated: bool = False            # its parameters are fitted to the run, so that it explains much by nature
     is_local: bool = False                # an output at a pixel needs that output's own parameters and that pixel's window only
     covers: int = 0                       # how many layers behind this one are off as a consequence
+    alters: Callable | None = None        # where it only makes other parameters, Case → those, so that it can be one of two
 
     def answers(self, case: "Case") -> Iterable[tuple[Rounded, dict]]:
         """What the layer would give with this mistake; none where it makes no sense."""
