@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from witnesses import golden
 
-from npvgg import network
+from npvgg import network, parity
 from npvgg.kernels import tiers
-from npvgg.parity import difference, report, traces
+from npvgg.parity import difference, traces, verdicts
 from weights_convert import formats
 from weights_convert.convert import convert
 
@@ -56,9 +56,9 @@ def test_a_converted_checkpoint_follows_pytorchs_trace(name, tier, tmp_path):
     """The whole way without PyTorch: its file, our reader, our format, our pictures, our layers."""
     path = convert(golden.FOLDER / name, tmp_path / "tiny.h5").path
     trace = network.load_file(path, tier=tier).trace(golden.FOLDER / "tiny.png")
-    comparison = report.compare(trace, traces.read(golden.FOLDER / "tiny-trace.h5"), tolerance=1e-5)
+    comparison = parity.compare(trace, traces.read(golden.FOLDER / "tiny-trace.h5"), tolerance=1e-5)
     assert not comparison.diverges, comparison.text()
-    assert comparison.rows[0].verdict == report.EQUAL
+    assert comparison.rows[0].verdict == verdicts.EQUAL
     assert not comparison.only_in_a and not comparison.only_in_b
 
 

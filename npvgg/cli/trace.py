@@ -33,7 +33,7 @@ def command(images, output, model, dtype, threads, tier, force, exif, background
     arrays = vgg.trace(pictures.batch(paths, vgg.preset, vgg.dtype, exif=exif, background=background))
     traces.write(output, arrays, architecture_json=vgg.architecture.to_json(), model_name=vgg.source,
                  made_by=f"npvgg {__version__}, {tier} tier, {dtype}", preset=vgg.preset,
-                 pictures_sha256=traces.digests(paths), force=force)
+                 pictures_sha256=traces.digests(paths), algorithm=vgg.options.algorithm, force=force)
     values = sum(array.size for array in arrays.values())
     progress.say(f"{len(arrays)} arrays of {text.counted(len(paths), 'picture')}, {values:,} values")
     print(text.file_name(output))

@@ -72,9 +72,9 @@ def prepared(vgg):
 
 def run_tests(vgg, folder):
     """Print a line for each test, and return whether all agree."""
-    from npvgg.parity import recorded_answers, report
+    from npvgg.parity import recorded_answers, verdicts
 
     outcomes = [recorded_answers.check(vgg, test) for test in recorded_answers.find(folder)]
     print(f"{folder}: recorded {vgg.source_output}")
     print("\n".join(recorded_answers.table(outcomes, text_table.terminal_width())))
-    return all(outcome.verdict != report.DIVERGES for outcome in outcomes)
+    return all(outcome.verdict != verdicts.DIVERGES for outcome in outcomes)

@@ -8,14 +8,15 @@ Whatever allows two answers is refused.  Values decide nothing but this: of laye
 those are left out that repeat the array before them (dropout at rest, a pooling that changes nothing), and then those with
 and without negative numbers are told apart.
 """
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from npvgg import layer_names
-from npvgg.architecture import Architecture
-from npvgg.errors import UsageError
+from npvgg.architecture import BLOCKS, Architecture
+from npvgg.errors import ShapeError, UsageError
+from npvgg.network import VGG
+from npvgg.parity.alignment import aligned, vector
 from npvgg.parity.runs import Run
 from npvgg.text import counted, listed
 
@@ -29,10 +30,13 @@ class Matched:
     notes: tuple = ()                     # what was understood, in sentences
 
 
-def matched(a: Run, b: Run, net: Architecture | None) -> Matched:
-    """Two runs, and their network where it is known → Matched.  UsageError where no layer is in both for certain."""
+def matched(a: Run, b: Run, net: Architecture | None, network: VGG | None = None) -> Matched:
+    """Two runs, and their architecture or network where they are known → Matched.  UsageError where no layer is in both for
+    certain."""
     notes = []
-    ours, reference = (named(run, which, net, notes) for which, run in (("A", a), ("B", b)))
+    ours, reference = (named(run, which, net, network, notes) for which, run in (("A", a), ("B", b)))
+    if network is not None and ours is None and reference is None:
+        ours, reference = (named_by_run(run, which, network, notes) for which, run in (("A", a), ("B", b)))
     if ours and reference:
         pair = ours, reference
     elif a.has_names and b.has_names and shared(a.arrays, b.arrays):
@@ -52,8 +56,11 @@ def shared(a: dict, b: dict) -> bool:
     return 2 * len((a.keys() & b.keys()) - {"input"}) >= min(len(a), len(b)) > 0
 
 
-def named(run: Run, which: str, net: Architecture | None, notes: list) -> dict | None:
-    """A run's {paper name: array}, with what nobody knows under its own name; None where its names say nothing."""
+def named(run: Run, which: str, net: Architecture | None, network: VGG | None, notes: list) -> dict | None:
+    """A run's {paper name: array}, with what nobody knows under its own name; None where its names say nothing.
+
+    Names of another program count its modules, so that one which was left out moves all behind it.
+    """
     if not run.has_names:
         return None
     if net is None:
@@ -67,8 +74,37 @@ def named(run: Run, which: str, net: Architecture | None, notes: list) -> dict |
             raise UsageError(f"{which} holds {names.get(name, name)} twice, once as {name}; leave one of them out")
         arrays[names.get(name, name)] = array
     if arrays.keys() != run.arrays.keys():
+        if network is not None and is_miscounted(arrays, net):
+            counted_anew = named_by_run(run, which, network, notes)
+            if counted_anew is not None:
+                return counted_anew
         notes.append(f"{which}'s names are {whose}")
     return arrays
+
+
+def is_miscounted(arrays: dict, net: Architecture) -> bool:
+    """Whether maps have the channels of other layers than their names say, or the last of them is missing."""
+    channels = channels_of(net)
+    maps = {name: array for name, array in arrays.items() if name in channels and array.ndim == 4}
+    wrong = [name for name, array in maps.items() if channels[name] not in (array.shape[1], array.shape[3])]
+    return bool(wrong) or f"pool{BLOCKS}" not in arrays and {"conv1_1", "relu1_1"} <= arrays.keys()
+
+
+def named_by_run(run: Run, which: str, network: VGG, notes: list) -> dict | None:
+    """A run under the names of the layers that the network gives for its input, whatever its own names; None where it has no
+    input, or the layers cannot be told apart.  Where it has fewer, convolutions and dense layers are those that it has."""
+    x = next(iter(run.arrays.values()))
+    if not run.has_order or x.ndim != 4 or x.shape[1] != network.architecture.input_channels:
+        return None
+    try:
+        own = {"input": x} | network.trace(np.ascontiguousarray(x, network.dtype))
+        kept = {layer.name for layer in network.architecture.layers if layer.op in ("conv2d", "dense")}
+        pairs = aligned(run.arrays, own, kept)
+    except (ShapeError, UsageError):
+        return None
+    notes.append(f"{which}'s names are not those of this network: {counted(len(pairs), 'layer')} matched with its layers by "
+                 "order and shape, and by sign where layers are missing")
+    return renamed(run.arrays, dict(pairs), which)
 
 
 # ------------------------------------------------------------------------------------------------- layout
@@ -147,11 +183,6 @@ def channels_first(run: dict, names: set, which: str, notes: list) -> dict:
     return turned
 
 
-def vector(array: np.ndarray) -> tuple:
-    """The shape of an array, (N, C) for (N, C, 1, 1)."""
-    return array.shape[:2] if array.ndim == 4 and array.shape[2:] == (1, 1) else array.shape
-
-
 # ------------------------------------------------------------------------------------------------- order
 
 
@@ -185,63 +216,3 @@ def maps_in_common(a: dict, b: dict) -> int:
     """How many shapes of maps occur in both."""
     ours, reference = ({array.shape for array in run.values() if array.ndim == 4} for run in (a, b))
     return len(ours & reference)
-
-
-def aligned(a: dict, b: dict) -> list[tuple]:
-    """Two runs in order → [(name in A, name in B), …].  UsageError where there is not exactly one way."""
-    ours, reference = (stretches(run) for run in (a, b))
-    shapes = [shape for shape, _ in ours], [shape for shape, _ in reference]
-    common = [shape for shape in shapes[0] if shape in shapes[1]]
-    if shapes[0] != shapes[1]:
-        repeated = any(len(set(run)) != len(run) for run in shapes)
-        if not common or repeated or common != [shape for shape in shapes[1] if shape in shapes[0]]:
-            raise UsageError(f"the layers cannot be matched in order: A's shapes are {sizes(shapes[0])}, B's "
-                             f"{sizes(shapes[1])}; give both runs the paper's names")
-        ours = [stretch for stretch in ours if stretch[0] in common]
-        reference = [stretch for stretch in reference if stretch[0] in common]
-    pairs = []
-    for (shape, left), (_, right) in zip(ours, reference):
-        found = paired(left, right)
-        if found is None:
-            raise UsageError(f"of shape {'×'.join(map(str, shape))} A has {counted(len(left), 'layer')} ({listed(left)}) and B "
-                             f"{len(right)} ({listed(right)}), and which are which is not certain; give them the paper's "
-                             "names, or leave out what the other run lacks")
-        pairs += found
-    return pairs
-
-
-def stretches(run: dict) -> list[tuple]:
-    """A run → [(shape, {name: array}), …], one for each stretch of layers of one shape; 1×1 maps count as vectors."""
-    return [(shape, dict(layers)) for shape, layers in itertools.groupby(run.items(), key=lambda item: vector(item[1]))]
-
-
-def paired(a: dict, b: dict) -> list[tuple] | None:
-    """Layers of one shape in both runs → [(name in A, name in B), …]; None where it is not certain."""
-    if len(a) == len(b):
-        return list(zip(a, b))
-    a, b = without_repeats(a), without_repeats(b)
-    if len(a) == len(b):
-        return list(zip(a, b))
-    shorter, longer = sorted((a, b), key=len)
-    signs = [{name: bool((array < 0).any()) for name, array in run.items()} for run in (shorter, longer)]
-    ways = [way for way in itertools.combinations(signs[1], len(shorter))
-            if [signs[1][name] for name in way] == list(signs[0].values())] if len(longer) <= 12 else []
-    if len(ways) != 1:
-        return None
-    pairs = list(zip(shorter, ways[0]))
-    return pairs if shorter is a else [pair[::-1] for pair in pairs]
-
-
-def without_repeats(layers: dict) -> dict:
-    """The layers that differ from the one before them."""
-    kept, before = {}, None
-    for name, array in layers.items():
-        if before is None or not np.array_equal(array.reshape(before.shape), before, equal_nan=True):
-            kept[name] = array
-        before = array
-    return kept
-
-
-def sizes(shapes: list) -> str:
-    """The first shapes as text."""
-    return listed("×".join(map(str, shape)) for shape in shapes)

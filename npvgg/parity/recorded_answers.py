@@ -25,7 +25,7 @@ import numpy as np
 from npvgg import converter, text_table
 from npvgg.errors import BadFileError, StorageError, UsageError
 from npvgg.gap import FLOAT32_BOUND
-from npvgg.parity import difference, report
+from npvgg.parity import difference, facts, layer_table, verdicts
 from npvgg.text import listed
 
 LARGEST_BOUND = 1e-2
@@ -62,7 +62,7 @@ class Outcome:
     difference: difference.Difference
     bound: float
     argmax_flips: int | None              # pictures with another best class; None without a classifier
-    verdict: str                          # report.EQUAL, CLOSE or DIVERGES
+    verdict: str                          # verdicts.EQUAL, CLOSE or DIVERGES
 
 
 def check(vgg, test):
@@ -82,7 +82,7 @@ def check(vgg, test):
         bound = min(LARGEST_BOUND, FACTORS[net.output] * FLOAT32_BOUND * float(abs(logits).max()))
     recorded = recorded.reshape(ours.shape)
     gap = difference.measure(ours, recorded)
-    verdict = report.DIVERGES if not gap.within(bound) else report.CLOSE if gap.unequal else report.EQUAL
+    verdict = verdicts.DIVERGES if not gap.within(bound) else verdicts.CLOSE if gap.unequal else verdicts.EQUAL
     flips = difference.argmax_flips(ours, recorded, middle) if ours.ndim == 2 else None
     return Outcome(test.name or str(test), x.shape, gap, bound, flips, verdict)
 
@@ -96,8 +96,8 @@ def cells(outcome):
     """An Outcome → the texts of its row in the table, under HEADINGS."""
     gap, flips = outcome.difference, outcome.argmax_flips
     same = "—" if flips is None else "equal" if flips == 0 else f"{flips} of {outcome.shape[0]} differ"
-    return (outcome.name, report.shape(outcome.shape), report.number(gap.largest_relative),
-            report.number(gap.rms_relative), report.number(outcome.bound), same, outcome.verdict)
+    return (outcome.name, facts.sizes(outcome.shape), layer_table.number(gap.largest_relative),
+            layer_table.number(gap.rms_relative), layer_table.number(outcome.bound), same, outcome.verdict)
 
 
 def read(test, channels):

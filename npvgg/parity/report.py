@@ -1,73 +1,26 @@
-"""Two runs → where they part: one line a layer, the first layer that diverges on top.
-
-A is the run that is asked about, B the reference.  Layers are matched as `matching` says and taken in the order of the
-network, or where it is not known of A.  A layer diverges if its shapes differ, or if its largest gap ÷ largest value or its
-rms gap ÷ rms is more than the tolerance.  Layers that only one run holds are named and not judged.
-"""
+"""What a comparison found, for people and for programs: the first wrong layer, its cause, one line a layer."""
 import json
 import math
 from dataclasses import asdict, dataclass
 
 from npvgg import text_table
-from npvgg.checks import is_number
-from npvgg.errors import UsageError
-from npvgg.gap import FLOAT32_BOUND
-from npvgg.network import VGG
-from npvgg.parity import difference, matching, runs, suspects
-from npvgg.text import counted
+from npvgg.parity import page
+from npvgg.parity.diagnosis import Cause
+from npvgg.parity.facts import sizes
+from npvgg.parity.layer_table import cells, headings, number
+from npvgg.parity.verdicts import DIVERGES, FOLLOWS, Row
+from npvgg.text import counted, listed
 
-# By the coarser dtype of the two arrays.  Rounding alone, through all layers of VGG-19, stays below 1e-12 in float64.
-TOLERANCE = {"float16": 1e-2, "float32": FLOAT32_BOUND, "float64": 1e-10}
-
-HEADINGS = ("layer", "shape", "largest gap", "÷ largest", "rms ÷ rms", "ulp", "flips", "verdict")
-EQUAL, CLOSE, DIVERGES = "equal", "ok", "DIVERGES"
-
-
-def compare(a: object, b: object, network: VGG | None = None, *, tolerance: float | None = None) -> "Comparison":
-    """Two runs, each a file, {layer: array} or a list of arrays (`runs`) → Comparison.
-
-    `tolerance` replaces the TOLERANCE of every layer.  With the VGG that made one of the runs as `network`, mistakes in the
-    weights can be told apart (see `suspects`).  UsageError where an argument makes no sense or no layer is in both; the
-    errors of `runs.opened` for what cannot be read.
-    """
-    if tolerance is not None and (not is_number(tolerance) or tolerance < 0):
-        raise UsageError(f"tolerance is {tolerance!r:.80}; give a number of at least 0, for example 1e-4")
-    if network is not None and not isinstance(network, VGG):
-        raise UsageError(f"network is of type {type(network).__name__}; give a VGG, as npvgg.load(\"vgg16.h5\") gives it")
-    given = runs.opened(a, "A"), runs.opened(b, "B")
-    net = next((known.architecture for known in (network, *given) if known and known.architecture), None)
-    pair = matching.matched(*given, net)
-    ours, reference = pair.a, pair.b
-    rows = tuple(judged(name, ours[name], reference[name], tolerance) for name in in_order_of_data(pair, given, net))
-    first = next((row for row in rows if row.verdict == DIVERGES), None)
-    findings = suspects.Findings()
-    if first:
-        layers = net.layers if net else ()
-        findings = suspects.explain(first.name, ours, reference, first.tolerance, layers, network and network.parameters)
-    return Comparison(rows, first, findings, pair.notes, *(run.about for run in given),
-                      tuple(name for name in ours if name not in reference),
-                      tuple(name for name in reference if name not in ours))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One layer in both runs."""
-
-    name: str
-    shapes: tuple                         # (A's, B's)
-    tolerance: float
-    difference: difference.Difference | None          # None where the shapes differ
-    argmax_flips: int | None              # see difference.argmax_flips; None unless the arrays are (N, classes)
-    verdict: str                          # EQUAL, CLOSE or DIVERGES
+MOST_FINDINGS = 8                         # in the text; JSON and HTML hold all
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What `compare` found."""
 
-    rows: tuple
-    first: Row | None                     # the first layer that diverges
-    findings: suspects.Findings           # about its likely cause
+    rows: tuple                           # of Row, in the order of the data
+    first: Row | None                     # the first layer with an error of its own
+    findings: tuple                       # of Finding, one for each run that errs in a layer
     notes: tuple                          # how names and layouts were understood
     a: str                                # what the runs say about themselves
     b: str
@@ -75,32 +28,49 @@ class Comparison:
     only_in_b: tuple
 
     @property
-    def diverges(self):
-        """Whether any layer diverges."""
+    def diverges(self) -> bool:
+        """Whether any layer is wrong."""
         return self.first is not None
 
     @property
-    def hints(self):
-        """The sentences about the likely cause of the first layer that diverges."""
-        return self.findings.causes + self.findings.remarks
+    def run(self) -> str | None:
+        """The run that is wrong in the first wrong layer, "A" or "B"; None where both are, or nobody knows."""
+        runs = {finding.run for finding in self.findings if self.first and finding.layer == self.first.name}
+        return runs.pop() if len(runs) == 1 else None
 
-    def text(self, width=None):
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Every mistake that was found, those of the first wrong layer first; one that several layers make is one."""
+        first_of: dict[tuple, Cause] = {}
+        for finding in self.findings:
+            for cause in finding.causes:
+                first_of.setdefault((cause.run, cause.mistake), cause)
+        return tuple(first_of.values())
+
+    def layers_of(self, cause: Cause) -> list[str]:
+        """The layers that make one mistake."""
+        return [other.layer for finding in self.findings for other in finding.causes
+                if (other.run, other.mistake) == (cause.run, cause.mistake)]
+
+    def text(self, width: int | None = None) -> str:
         """The verdict, then one line a layer, on a terminal of so many columns (`text_table`)."""
-        verdict = [part for line in self.headline() for part in text_table.wrapped(line, width, 2)]
+        verdict = [part for line in self.headline() for part in text_table.wrapped(line, width, 2 + 2 * line.startswith(" "))]
         return "\n".join([*verdict, "", *self.table(width)])
 
     def headline(self):
         """The lines above the table."""
         if self.first is None:
-            worst = max(self.rows, key=lambda row: row.difference.largest_relative)
+            measured = [row for row in self.rows if row.difference is not None]
+            worst = max(measured, key=lambda row: row.difference.largest_relative)
             yield (f"agree: {counted(len(self.rows), 'layer')} within {self.tolerances}; the largest gap is "
                    f"{number(worst.difference.largest_relative)} of the largest value, at {worst.name}")
         else:
-            agreed = self.rows.index(self.first)
             yield f"DIVERGE first at {self.first.name}: {reason(self.first)}"
-            yield from (f"  {hint}" for hint in self.hints)
-            yield (f"  {counted(agreed, 'layer')} before it {'agrees' if agreed == 1 else 'agree'}; "
-                   f"{sum(row.verdict == DIVERGES for row in self.rows)} of {counted(len(self.rows), 'layer')} diverge")
+            yield from self.explanations()
+            agreed = self.rows.index(self.first)
+            follow = sum(row.verdict == FOLLOWS for row in self.rows)
+            yield (f"  {counted(agreed, 'layer')} before it {'agrees' if agreed == 1 else 'agree'}"
+                   + (f"; the gap of {counted(follow, 'layer')} comes from before" if follow else ""))
         logits = self.rows[-1]
         if logits.argmax_flips is not None:
             yield f"arg-max of {logits.name} differs in {logits.argmax_flips} of {counted(logits.shapes[0][0], 'picture')}"
@@ -112,27 +82,54 @@ class Comparison:
             if description:
                 yield f"{which}  {description}"
 
+    def explanations(self):
+        """The causes, each with its evidence and what to do about it, and what is known where there is none."""
+        for cause in self.causes[:MOST_FINDINGS]:
+            also = self.layers_of(cause)[1:]
+            yield f"  {cause.name}" + (f"; so are {listed(also)}" if also else "")
+            yield f"    {cause.evidence}"
+            yield f"    → {cause.remedy}"
+        unknown = [finding for finding in self.findings if not finding.causes]
+        for finding in unknown[:MOST_FINDINGS]:
+            who = f"{finding.run} is wrong at {finding.layer}" if finding.run else f"at {finding.layer} the runs part"
+            yield f"  {who}; no known mistake reproduces it"
+            yield from (f"    {fact}" for fact in finding.facts)
+        left = max(0, len(self.causes) - MOST_FINDINGS) + max(0, len(unknown) - MOST_FINDINGS)
+        if left:
+            yield f"  and {left} more, which --json and --html list"
+
     @property
-    def tolerances(self):
+    def has_own_errors(self) -> bool:
+        """Whether any layer was judged by its own error."""
+        return any(row.own_a is not None or row.own_b is not None for row in self.rows)
+
+    @property
+    def tolerances(self) -> str:
         """The tolerances that were used, as text: "0.0001", or "1e-10 or 0.0001"."""
         return " or ".join(f"{tolerance:g}" for tolerance in sorted({row.tolerance for row in self.rows}))
 
-    def table(self, width=None):
-        """The lines of the table: HEADINGS and a row for each layer."""
-        return text_table.render(HEADINGS, [cells(row) for row in self.rows], left=(0, 1, len(HEADINGS) - 1), width=width)
+    def table(self, width: int | None = None) -> list[str]:
+        """The lines of the table: headings and a row for each layer; own errors are in what rounding explains."""
+        heads = headings(self.has_own_errors)
+        rows = [cells(row, self.has_own_errors) for row in self.rows]
+        return text_table.render(heads, rows, left=(0, 1, len(heads) - 1), width=width)
 
-    def as_dict(self):
+    def as_dict(self) -> dict:
         """The same as plain values for JSON; infinite gaps, which JSON lacks, are null.
 
-        {"verdict": "agree" or "diverge", "first": the first layer that diverges or null, "run": "A" or "B" where the other
-        one alone is what npvgg computes there, "causes": [{"name", "layer", "evidence"}], "layers": [one object a layer], …}
+        {"verdict": "agree" or "diverge", "first": the first wrong layer or null, "run": "A" or "B" where that one alone is
+        wrong there, "causes": [{"name", "layer", "evidence", …}], "findings": [one object a wrong layer and run], "layers":
+        [one object a layer], …}
         """
         return {
             "verdict": "diverge" if self.diverges else "agree", "diverges": self.diverges,
-            "first": self.first and self.first.name, "run": self.findings.wrong,
-            "causes": [{"name": cause, "layer": self.first.name, "evidence": f"accounts for all but {self.first.tolerance:g}"}
-                       for cause in self.findings.causes],
-            "hints": list(self.hints), "notes": list(self.notes), "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a),
+            "first": self.first and self.first.name, "run": self.run,
+            "causes": [{"name": cause.name, "layer": cause.layer, "layers": self.layers_of(cause), "run": cause.run,
+                        "evidence": cause.evidence, "explained": cause.explained, "residual": finite(cause.residual),
+                        "remedy": cause.remedy} for cause in self.causes],
+            "findings": [{"layer": finding.layer, "run": finding.run, "causes": [cause.name for cause in finding.causes],
+                          "facts": list(finding.facts)} for finding in self.findings],
+            "notes": list(self.notes), "a": self.a, "b": self.b, "only_in_a": list(self.only_in_a),
             "only_in_b": list(self.only_in_b), "layers": [plain(row) for row in self.rows],
         }
 
@@ -140,62 +137,42 @@ class Comparison:
         """What `as_dict` gives as one line of JSON, which is what `npvgg parity --json` prints."""
         return json.dumps(self.as_dict(), allow_nan=False)
 
-
-def in_order_of_data(pair, given, net):
-    """The names that both runs of a Matched have, in the order in which the data flows."""
-    names = [name for name in pair.a if name in pair.b]
-    if not given[0].has_order:
-        names = [name for name in pair.b if name in pair.a]
-    places = {name: place for place, name in enumerate(["input", *(layer.name for layer in net.layers), "prob"] if net else ())}
-    return sorted(names, key=places.get) if places.keys() >= set(names) else names
+    def to_html(self) -> str:
+        """A page for a browser, complete in itself, with maps of the errors (`page`)."""
+        return page.page(self)
 
 
-def judged(name, ours, reference, tolerance):
-    """Two arrays of one layer → Row."""
-    if tolerance is None:
-        tolerance = TOLERANCE[difference.coarser(ours.dtype, reference.dtype).name]
-    if ours.shape != reference.shape:
-        return Row(name, (ours.shape, reference.shape), tolerance, None, None, DIVERGES)
-    gap = difference.measure(ours, reference)
-    verdict = EQUAL if not gap.unequal else CLOSE if gap.within(tolerance) else DIVERGES
-    flips = difference.argmax_flips(ours, reference) if ours.ndim == 2 else None
-    return Row(name, (ours.shape, reference.shape), tolerance, gap, flips, verdict)
-
-
-def reason(row):
-    """Why this layer diverges, for the first line."""
+def reason(row: Row) -> str:
+    """Why this layer is wrong, for the first line."""
     if row.difference is None:
-        return f"A has shape {shape(row.shapes[0])}, B {shape(row.shapes[1])}"
+        return f"A has shape {sizes(row.shapes[0])}, B {sizes(row.shapes[1])}"
     if math.isinf(row.difference.largest_gap):
         return "NaN or infinity stands in one of the two where the other has another value"
-    return (f"the largest gap is {number(row.difference.largest_relative)} of the largest value and the rms gap "
-            f"{number(row.difference.rms_relative)} of the rms, where {row.tolerance:g} is allowed")
+    gap = (f"the largest gap is {number(row.difference.largest_relative)} of the largest value and the rms gap "
+           f"{number(row.difference.rms_relative)} of the rms")
+    if row.verdict == DIVERGES:
+        return gap + (f", where {row.tolerance:g} is allowed" if row.gap > row.tolerance else
+                      ", many times that of the layers before")
+    own = " and ".join(f"{which}'s own error is {times(error)} what rounding explains"
+                       for which, error in (("A", row.own_a), ("B", row.own_b)) if which in row.wrong and error is not None)
+    return f"{own or 'it is not what was prepared'}; {gap}"
 
 
-def cells(row):
-    """A Row → the texts of its row in the table, under HEADINGS."""
-    if row.difference is None:
-        return (row.name, f"{shape(row.shapes[0])} | {shape(row.shapes[1])}", "—", "—", "—", "—", "—", row.verdict)
-    gap = row.difference
-    ulp = f"{gap.ulp:.1f}" if 0 < gap.ulp < 1e4 else number(gap.ulp)
-    return (row.name, shape(row.shapes[0]), number(gap.largest_gap), number(gap.largest_relative),
-            number(gap.rms_relative), ulp, f"{gap.flips:,}", row.verdict)
+def times(error: float) -> str:
+    """An own error as text: "1,200 times", or for another shape "beyond all"."""
+    return f"{error:,.3g} times" if error < 1e4 else f"{error:.1e} times" if math.isfinite(error) else "beyond"
 
 
-def plain(row):
+def plain(row: Row) -> dict:
     """A Row → a dict of values that JSON can hold."""
     values = {"name": row.name, "verdict": row.verdict, "tolerance": row.tolerance, "shape_a": list(row.shapes[0]),
-              "shape_b": list(row.shapes[1]), "argmax_flips": row.argmax_flips}
+              "shape_b": list(row.shapes[1]), "own_a": finite(row.own_a), "own_b": finite(row.own_b),
+              "argmax_flips": row.argmax_flips}
     if row.difference is not None:
-        values |= {key: value if math.isfinite(value) else None for key, value in asdict(row.difference).items()}
+        values |= {key: finite(value) for key, value in asdict(row.difference).items()}
     return values
 
 
-def number(value):
-    """A relative gap as text, with two digits: "1.3e-06"; "0" for 0."""
-    return "0" if value == 0 else f"{value:.1e}"
-
-
-def shape(sizes):
-    """(64, 224, 224) → "64×224×224"; () → "scalar"."""
-    return "×".join(map(str, sizes)) or "scalar"
+def finite(value: float | None) -> float | None:
+    """A number, None where JSON has none for it."""
+    return value if value is not None and math.isfinite(value) else None

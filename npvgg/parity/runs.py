@@ -10,7 +10,7 @@ tensors of PyTorch in the memory of the processor for example.
 """
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Run:
     architecture: Architecture | None = None
     has_names: bool = True                # False: the names are the places in a list, counted from 1
     has_order: bool = True                # False: the file sorts its names
+    dtype: str = ""                       # of the arithmetic, where it is known: "bfloat16" though the arrays are float32
+    preset_json: str = ""                 # how the input was prepared, where it is known
 
 
 def opened(source: object, which: str) -> Run:
@@ -54,7 +56,7 @@ def opened(source: object, which: str) -> Run:
         if not isinstance(name, str):
             raise UsageError(f"{which} has an array called {name!r:.80}; give the names of layers, or a list of arrays")
     arrays = {name: numbers(array, f"{which}'s {text.shown(name, 80)}") for name, array in run.arrays.items()}
-    return Run(arrays, run.about, run.architecture, run.has_names, run.has_order)
+    return replace(run, arrays=arrays)
 
 
 def read(path) -> Run:
@@ -83,7 +85,7 @@ def traced(trace: traces.Trace) -> Run:
         architecture = Architecture.from_json(trace.architecture_json) if trace.architecture_json else None
     except BadFileError as error:
         raise BadFileError(f"{trace.path}: {error}") from None
-    return Run(dict(trace), about, architecture)
+    return Run(dict(trace), about, architecture, dtype=trace.dtype, preset_json=trace.preset_json)
 
 
 def numbers(array: object, what: str) -> np.ndarray:

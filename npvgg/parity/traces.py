@@ -7,8 +7,10 @@
                    model_name, made_by = "npvgg 0.1.0, jit tier, float32", dtype = "float32"
                    input_sha256                                   of the bytes of the array that entered the network
                    preset, pictures_sha256                        how it was prepared, from which files; JSON, where known
+                   algorithm                                      of the convolutions, "winograd" say, where known
                    digest, complete = 1
       /conv1_1     (N, 64, 224, 224)  float32 or float64          attribute sha256 of its bytes
+      /d/conv1_1   the same                                       the gradient at this layer, where there is one
       …
 
 N may be any number of images, the same for every array.  `storage/hdf5_format.py` describes the container.
@@ -28,18 +30,19 @@ from npvgg.storage import hdf5_format, hdf5_reading, hdf5_writing, strict_json
 
 KIND = "npvgg trace"
 ATTRIBUTES = ("format", "layers", "architecture", "model_name", "made_by", "dtype", "input_sha256")
-OPTIONAL_ATTRIBUTES = ("preset", "pictures_sha256")
+OPTIONAL_ATTRIBUTES = ("preset", "pictures_sha256", "algorithm")
 MOST_PICTURES = 500                       # whose digests an attribute has room for
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+NAME = re.compile(r"(d/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")            # d/conv1_1 is the gradient at conv1_1
 
 
 def write(path, activations, *, architecture_json, model_name, made_by, input_sha256=None, dtype=None, preset=None,
-          pictures_sha256=(), force=False):
+          pictures_sha256=(), algorithm=None, force=False):
     """Write {"conv1_1": (N, …) array} as the trace file `path` → its Path.
 
     The arrays are float32 or float64; NaN and infinity are kept.  `dtype` names the arithmetic of the run, by default
     that of the last array; `input_sha256` is by default the digest of the array called "input"; `preset` and the digests of the
-    picture files, of at most MOST_PICTURES, say how it came about.  Raises ShapeError, UsageError, StorageError.
+    picture files, of at most MOST_PICTURES, say how it came about, `algorithm` how convolutions were computed.  Raises
+    ShapeError, UsageError, StorageError.
     """
     arrays = {name: checked(name, np.asarray(array)) for name, array in activations.items()}
     counts = {array.shape[0]: name for name, array in arrays.items()}
@@ -54,6 +57,8 @@ def write(path, activations, *, architecture_json, model_name, made_by, input_sh
     }
     if preset is not None:
         attributes["preset"] = preset.to_json()
+    if algorithm is not None:
+        attributes["algorithm"] = algorithm
     if 0 < len(pictures_sha256) <= MOST_PICTURES:
         attributes["pictures_sha256"] = json.dumps(list(pictures_sha256))
     hdf5_writing.write(path, KIND, arrays, {"": attributes}, force=force, check=verify)
@@ -83,6 +88,7 @@ def read(path):
     return Trace(
         path=Path(contents.path), shapes={name: entry.shape for name, entry in contents.entries.items()},
         architecture_json=header["architecture"], contents=contents, preset_json=header.get("preset", ""),
+        algorithm=header.get("algorithm", ""),
         pictures_sha256=tuple(strict_json.read(header.get("pictures_sha256", "[]"))),
         **{name: header[name] for name in ("model_name", "made_by", "dtype", "input_sha256")})
 
@@ -103,6 +109,7 @@ class Trace(Mapping):
     shapes: dict = field(repr=False)          # {"conv1_1": (N, …)}
     contents: hdf5_reading.Contents = field(repr=False)
     preset_json: str = ""
+    algorithm: str = ""                       # of the convolutions: one of tiers.ALGORITHMS, or another program's word
     pictures_sha256: tuple = ()               # of the files, one a picture; () where they are not known
     verified: set = field(repr=False, default_factory=set)
 

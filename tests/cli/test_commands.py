@@ -379,3 +379,30 @@ def test_help_fits_the_terminal_but_for_command_lines_to_copy(monkeypatch, name,
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = npvgg(*filter(None, [name]), "--help").out.splitlines()
     assert [line for line in lines if len(line) > columns and not re.match(r"  (npvgg|find|curl) ", line)] == []
+
+
+def test_parity_names_the_mistake_and_writes_a_page(tiny, tiny_file, pictures, tmp_path):
+    x = tiny.prepare(pictures / "inner/c.png")
+    right = {"input": x} | tiny.trace(x)
+    wrong = {"input": x} | tiny.with_parameters({"fc8/bias": tiny.parameters["fc8/bias"] + np.float32(1)}).trace(x)
+    np.savez(tmp_path / "a.npz", **wrong)
+    np.savez(tmp_path / "b.npz", **right)
+    arguments = ("parity", tmp_path / "a.npz", tmp_path / "b.npz", "--model", tiny_file, "--html", tmp_path / "page.html")
+    run = npvgg(*arguments, "--json")
+    found = json.loads(run.out)
+    assert run.status == 1 and (found["first"], found["run"]) == ("fc8", "A")
+    assert "fc8" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    again = npvgg(*arguments)
+    assert again.status not in (0, 1) and "page.html" in again.err
+    assert npvgg(*arguments, "--force").status == 1
+
+
+def test_parity_takes_the_picture(tiny, tiny_file, pictures, tmp_path):
+    x = tiny.prepare(pictures / "a.png")
+    np.savez(tmp_path / "a.npz", input=x[:, ::-1])
+    np.savez(tmp_path / "b.npz", input=x)
+    run = npvgg("parity", tmp_path / "a.npz", tmp_path / "b.npz", "--model", tiny_file, "--picture", pictures / "a.png")
+    assert run.status == 1 and "A has its input" in run.out and "(BGR for RGB) after normalising" in run.out
+    two = npvgg("parity", tmp_path / "a.npz", tmp_path / "b.npz", "--model", tiny_file,
+                *("--picture", pictures / "a.png") * 2)
+    assert two.status not in (0, 1) and "hold 1 picture and 2 were given" in two.err

@@ -11,7 +11,7 @@ from witnesses.tensor_proto_builder import tensor_proto
 
 from npvgg import labels, network
 from npvgg.errors import BadFileError, StorageError, UsageError
-from npvgg.parity import recorded_answers, recording, report
+from npvgg.parity import recorded_answers, recording, verdicts
 from weights_convert.formats import npz
 
 SIZES = {"width": 1 / 16, "hidden": (12, 9), "num_classes": 5, "pooled_size": 1, "input_size": 32}
@@ -58,13 +58,13 @@ def test_the_same_network_agrees(vgg, tmp_path, form, dtype):
     recorded(tmp_path, x.astype(dtype), answers(vgg, x), form=form)
     outcome = checked(vgg, tmp_path)
     assert (outcome.name, outcome.shape, outcome.bound) == ("test_data_set_0", (2, 3, 32, 41), 1e-4)
-    assert outcome.verdict == report.CLOSE and outcome.argmax_flips == 0
+    assert outcome.verdict == verdicts.CLOSE and outcome.argmax_flips == 0
     assert 0 < outcome.difference.largest_relative < 1e-5
 
 
 def test_bit_for_bit_is_equal(vgg, tmp_path):
     recorded(tmp_path, pictures(1), vgg.forward(pictures(1)))
-    assert checked(vgg, tmp_path).verdict == report.EQUAL
+    assert checked(vgg, tmp_path).verdict == verdicts.EQUAL
 
 
 WRONG = {
@@ -81,10 +81,10 @@ def test_another_computation_diverges(vgg, tmp_path, wrong, output):
     vgg = with_logits_of_size(replace(vgg, source_output=output), 5)
     logits = wrong(vgg, pictures(1))
     recorded(tmp_path, pictures(1), vgg.probabilities(logits) if output == "probabilities" else logits)
-    assert checked(vgg, tmp_path).verdict == report.DIVERGES
+    assert checked(vgg, tmp_path).verdict == verdicts.DIVERGES
 
 
-@pytest.mark.parametrize("factor, verdict", [(1 + 5e-5, report.CLOSE), (1 + 2e-4, report.DIVERGES)])
+@pytest.mark.parametrize("factor, verdict", [(1 + 5e-5, verdicts.CLOSE), (1 + 2e-4, verdicts.DIVERGES)])
 def test_on_either_side_of_the_bound(vgg, tmp_path, factor, verdict):
     recorded(tmp_path, pictures(1), vgg.forward(pictures(1)) * np.float32(factor))
     assert checked(vgg, tmp_path).verdict == verdict
@@ -102,7 +102,7 @@ def test_probabilities_are_compared_where_the_source_ends_with_them(vgg, tmp_pat
     vgg = with_logits_of_size(replace(vgg, source_output="probabilities"), largest)
     recorded(tmp_path, pictures(1), answers(vgg, pictures(1)))
     outcome = checked(vgg, tmp_path)
-    assert outcome.verdict in (report.CLOSE, report.EQUAL)
+    assert outcome.verdict in (verdicts.CLOSE, verdicts.EQUAL)
     assert outcome.bound == pytest.approx(min(1e-2, 2e-4 * largest), rel=1e-3)
     assert outcome.difference.largest_relative < outcome.bound / 10
 
@@ -142,12 +142,12 @@ def test_sigmoids_and_other_channels(tmp_path, fields, source_output, channels):
         y = torch.sigmoid(torch.from_numpy(y)).numpy()
     recorded(tmp_path, x, y)
     outcome = checked(vgg, tmp_path)
-    assert outcome.verdict == report.CLOSE and outcome.argmax_flips == 0 and outcome.difference.largest_relative < 1e-5
+    assert outcome.verdict == verdicts.CLOSE and outcome.argmax_flips == 0 and outcome.difference.largest_relative < 1e-5
     largest = float(abs(vgg.forward(x)).max())
     assert outcome.bound == pytest.approx(1e-4 * (largest if source_output == "probabilities" else 1))
     recorded(tmp_path / "wrong", x, 1 - y if source_output == "probabilities" else -y)
     wrong = checked(vgg, tmp_path / "wrong")
-    assert wrong.verdict == report.DIVERGES and wrong.argmax_flips == 6
+    assert wrong.verdict == verdicts.DIVERGES and wrong.argmax_flips == 6
 
 
 @pytest.mark.parametrize("names", [("input", "output"), ("inputs", "outputs")], ids=" ".join)
@@ -157,7 +157,7 @@ def test_archives_of_numpy(vgg, tmp_path, names):
         x, y = x[np.newaxis], y[np.newaxis]
     np.savez(tmp_path / "test_data_0.npz", **dict(zip(names, (x, y))))
     outcome = checked(vgg, tmp_path)
-    assert (outcome.name, outcome.verdict, outcome.shape) == ("test_data_0.npz", report.CLOSE, (2, 3, 32, 41))
+    assert (outcome.name, outcome.verdict, outcome.shape) == ("test_data_0.npz", verdicts.CLOSE, (2, 3, 32, 41))
 
 
 def test_tests_come_in_the_order_of_their_numbers(vgg, tmp_path):
@@ -172,7 +172,7 @@ def test_without_a_classifier_the_pooled_map_is_compared(tmp_path):
     x = pictures(2, 1)
     recorded(tmp_path, x, answers(vgg, x))
     outcome = checked(replace(vgg, source_output="probabilities"), tmp_path)
-    assert outcome.verdict == report.CLOSE and outcome.argmax_flips is None and outcome.bound == 1e-4
+    assert outcome.verdict == verdicts.CLOSE and outcome.argmax_flips is None and outcome.bound == 1e-4
 
 
 def test_a_folder_without_tests_says_what_is_looked_for(tmp_path):
@@ -239,10 +239,10 @@ def test_damaged_tests_are_one_line(vgg, vgg_file, tmp_path, damage, status, tex
 
 def test_it_reads_what_npvgg_itself_writes(vgg, tmp_path):
     npz.write(tmp_path / "mine.npz", {"input": pictures(1), "output": vgg.forward(pictures(1))}, {})
-    assert checked(vgg, tmp_path).verdict == report.EQUAL
+    assert checked(vgg, tmp_path).verdict == verdicts.EQUAL
 
 
 def test_on_every_tier(vgg_file, vgg, tmp_path):
     recorded(tmp_path, pictures(1), answers(vgg, pictures(1)))
     for tier in ("reference", "jit", "engine"):
-        assert checked(network.load_file(vgg_file, tier=tier), tmp_path).verdict == report.CLOSE
+        assert checked(network.load_file(vgg_file, tier=tier), tmp_path).verdict == verdicts.CLOSE

@@ -8,10 +8,10 @@ from PIL import Image
 from witnesses import command
 from witnesses.networks import lively, photograph
 
-from npvgg import images, network
+from npvgg import images, network, parity
 from npvgg.architecture import NAMES
 from npvgg.errors import BadFileError, StorageError, UnsupportedError
-from npvgg.parity import recording, report, traces
+from npvgg.parity import recording, traces
 from weights_convert.convert import convert
 from weights_convert.record_trace import record
 from weights_convert.schemes.torchvision import TORCHVISION
@@ -44,7 +44,7 @@ def compared(source, picture, tmp_path, **options):
     dtype = options.get("dtype", "float32")
     recorded = record(source, [picture], tmp_path / "torch.h5", **options)
     vgg = network.load_file(convert(source, tmp_path / "ours.h5", model=options.get("model")).path).using(dtype=dtype)
-    return report.compare(vgg.trace([picture]), traces.read(recorded))
+    return parity.compare(vgg.trace([picture]), traces.read(recorded))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,7 +91,7 @@ def test_checkpoints_of_every_kind(torch, picture, tmp_path, change):
 def test_a_trace_of_another_checkpoint_diverges_at_the_first_layer(torch, picture, tmp_path):
     one = record(checkpoint(torch, tmp_path / "one.pth"), [picture], tmp_path / "one.h5")
     other = record(checkpoint(torch, tmp_path / "other.pth", seed=1), [picture], tmp_path / "other.h5")
-    assert report.compare(traces.read(one), traces.read(other)).first.name == "conv1_1"
+    assert parity.compare(traces.read(one), traces.read(other)).first.name == "conv1_1"
 
 
 def test_several_pictures_and_another_preset(torch, picture, tmp_path):

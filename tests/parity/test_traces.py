@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from npvgg import parity
 from npvgg.architecture import architecture
 from npvgg.errors import BadFileError, HashMismatchError, ShapeError, UnsupportedError, UsageError
 from npvgg.parity import traces
@@ -191,3 +192,15 @@ def test_a_weights_file_is_no_trace_and_a_later_trace_wants_a_newer_npvgg(tmp_pa
         path = forged(tmp_path / "a.h5", '["a"]', ONE)
     with pytest.raises(UnsupportedError, match="install a newer npvgg"):
         traces.read(path)
+
+
+def test_the_algorithm_and_gradients_have_a_place(tmp_path):
+    arrays = {"fc8": np.ones((2, 3), np.float32), "d/fc8": np.zeros((2, 3), np.float32)}
+    path = traces.write(tmp_path / "a.h5", arrays, architecture_json="", model_name="", made_by="me", algorithm="winograd")
+    trace = traces.read(path)
+    assert list(trace) == ["fc8", "d/fc8"] and trace.algorithm == "winograd"
+    other = arrays | {"d/fc8": np.ones((2, 3), np.float32)}
+    assert parity.compare(path, other).first.name == "d/fc8"
+    assert not parity.compare(path, arrays).diverges
+    with pytest.raises(UsageError, match="cannot name an array"):
+        traces.write(tmp_path / "b.h5", {"e/fc8": arrays["fc8"]}, architecture_json="", model_name="", made_by="me")

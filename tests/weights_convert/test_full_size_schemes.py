@@ -20,7 +20,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import images, network
 from npvgg.architecture import architecture
 from npvgg.layer_names import torchvision_names
-from npvgg.parity import recorded_answers, report
+from npvgg.parity import layer_table, recorded_answers, verdicts
 from weights_convert.convert import convert
 
 LEVELS = 1 / 64                           # pictures of levels up to 150 instead of 2.6: otherwise the soft-max is 1 and zeros
@@ -54,8 +54,8 @@ def test_the_logits_are_those_of_the_schemes_own_runtime(tmp_path, scheme, name,
     (tmp_path / "tests").mkdir()
     np.savez(tmp_path / "tests" / "logits.npz", input=x, output=theirs)
     outcome = recorded_answers.check(replace(vgg, source_output="logits"), tmp_path / "tests" / "logits.npz")
-    print(f"{scheme} {name}: gap {report.number(outcome.difference.largest_relative)} of the largest logit")
-    assert outcome.verdict == report.CLOSE and outcome.argmax_flips == 0 and outcome.bound == 1e-4
+    print(f"{scheme} {name}: gap {layer_table.number(outcome.difference.largest_relative)} of the largest logit")
+    assert outcome.verdict == verdicts.CLOSE and outcome.argmax_flips == 0 and outcome.bound == 1e-4
     assert np.ptp(theirs) > 0.5 * abs(theirs).max()                    # logits of both signs, none dominating the rest
 
     if vgg.source_output == "probabilities":

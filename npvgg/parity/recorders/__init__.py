@@ -45,7 +45,8 @@ def record(model: object, x: object, file: str | os.PathLike | None = None, *, p
     recording = recorded(model, x)
     if file is not None:
         traces.write(file, recording.arrays, architecture_json=recording.architecture_json, model_name=recording.model_name,
-                     made_by=recording.made_by, dtype=recording.dtype, preset=preset, force=force)
+                     made_by=recording.made_by, dtype=recording.dtype, preset=preset, algorithm=recording.algorithm,
+                     force=force)
     return recording.arrays
 
 
@@ -54,7 +55,7 @@ def recorded(model: object, x: object) -> Recording:
     if isinstance(model, VGG):
         arrays = model.trace(x)
         made_by = f"npvgg {__version__}, {model.options.tier} tier, {model.dtype}"
-        return Recording(arrays, model.source, made_by, str(model.dtype), model.architecture.to_json())
+        return Recording(arrays, model.source, made_by, str(model.dtype), model.architecture.to_json(), model.options.algorithm)
     if isinstance(model, str | os.PathLike):
         return recorder("onnx").recording(model, x)
     packages = {base.__module__.partition(".")[0] for base in type(model).__mro__}

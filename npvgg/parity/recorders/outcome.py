@@ -11,3 +11,4 @@ class Recording:
     made_by: str                          # "PyTorch 2.13.0, float32"
     dtype: str                            # of the arithmetic: "bfloat16" though the arrays are float32
     architecture_json: str = ""
+    algorithm: str | None = None          # of the convolutions, where it is known

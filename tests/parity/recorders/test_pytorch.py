@@ -8,7 +8,7 @@ from witnesses.torchvision_witness import torchvision
 from npvgg import converter, images, parity
 from npvgg.errors import UnsupportedError, UsageError
 from npvgg.network import VGG
-from npvgg.parity import report, traces
+from npvgg.parity import traces, verdicts
 
 TOKENS = [4, "M", 8, "M", 16, 16, "M", 32, 32, "M", 32, 32, "M"]
 torch = pytest.importorskip("torch")
@@ -126,14 +126,14 @@ def test_a_fault_in_their_network_is_named():
     with torch.no_grad():
         network.features[4].weight.copy_(network.features[4].weight.flip(2, 3))
     comparison = parity.compare(parity.record(network, X), vgg.trace(X), vgg)
-    assert comparison.first.name == "conv2_1" and comparison.findings.wrong == "A"
-    assert any("turned by 180°" in cause for cause in comparison.findings.causes)
+    assert comparison.first.name == "conv2_1" and comparison.run == "A"
+    assert "turned by 180°" in comparison.causes[0].name
 
 
 def test_a_vgg_of_npvgg_is_recorded_too(tiny, tmp_path):
     recorded = parity.record(tiny, X, tmp_path / "a.h5")
     assert list(recorded) == list(tiny.trace(X))
-    assert parity.compare(tmp_path / "a.h5", recorded).rows[0].verdict == report.EQUAL
+    assert parity.compare(tmp_path / "a.h5", recorded).rows[0].verdict == verdicts.EQUAL
     assert traces.read(tmp_path / "a.h5").architecture_json == tiny.architecture.to_json()
 
 
