@@ -114,7 +114,7 @@ def test_as_many_names_as_classes(names, outputs, output):
         labels.top(np.zeros((1, outputs)), names, output=output)
 
 
-@pytest.mark.parametrize("names", [3, "abc", b"abc", {"a", "b", "c"}], ids=repr)
+@pytest.mark.parametrize("names", [3, "abc", b"abc", {"a", "b", "c"}], ids=["number", "text", "bytes", "set"])
 def test_names_are_a_list(names):
     with pytest.raises(UsageError, match="^the class names are .*; give a list of texts, one for each class$"):
         labels.top(np.zeros((1, 3)), names)

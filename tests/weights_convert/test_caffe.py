@@ -96,7 +96,7 @@ def pooled(how):
     return ("Pooling", "p", [], builder.number(1, how) + builder.number(2, 2) + builder.number(3, 2))
 
 
-@pytest.mark.parametrize("change, text", {
+FOREIGN_LAYERS = {
     "average pooling once": (replaced("Pooling", pooled(1)), "end with maximum and others with average"),
     "stochastic pooling": (replaced("Pooling", pooled(2)), "pools in a way that no VGG does"),
     "another window": (replaced("Pooling", ("Pooling", "p", [], builder.number(2, 3) + builder.number(3, 2))),
@@ -108,7 +108,10 @@ def pooled(how):
     "softmax over the pictures": (replaced("Softmax", ("Softmax", "s", [], builder.number(2, 0))), "axis than the classes"),
     "flattened from axis 2 on": (replaced("Dropout", ("Flatten", "f", [], builder.number(1, 2))), "flattens other axes"),
     "softmax early": (replaced("ReLU", ("Softmax", "s", [], b""), at=-1), "behind the end of a VGG"),
-}.values(), ids=str)
+}
+
+
+@pytest.mark.parametrize("change, text", FOREIGN_LAYERS.values(), ids=FOREIGN_LAYERS)
 def test_what_no_vgg_has_is_refused_by_its_name(change, text):
     with pytest.raises(UnsupportedError, match=text):
         changed(change=change)

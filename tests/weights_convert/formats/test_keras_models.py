@@ -258,7 +258,7 @@ def branching(config):
     calls.append(calls[0])
 
 
-@pytest.mark.parametrize("change, text", {
+BROKEN_CONFIGURATIONS = {
     "branches": (branching, "joins 2 branches"),
     "channels in another order": (reversing, "joins 2 branches or numbers"),
     "a slice": (asking, "joins 2 branches or numbers"),
@@ -273,7 +273,10 @@ def branching(config):
     "no list": (lambda config: config["config"].update(layers=5), "is not one that Keras writes"),
     "the same name twice": (lambda config: config["config"]["layers"][1]["config"].update(name="conv2_1"),
                             "have the same name"),
-}.values(), ids=str)
+}
+
+
+@pytest.mark.parametrize("change, text", BROKEN_CONFIGURATIONS.values(), ids=BROKEN_CONFIGURATIONS)
 def test_configurations_that_are_no_row_of_layers(change, text):
     vgg = drawn()
     found, arrays = keras_models.layers(vgg)
@@ -284,11 +287,14 @@ def test_configurations_that_are_no_row_of_layers(change, text):
         keras.contents(Arrays(paths, names), json.dumps(config), "memory")
 
 
-@pytest.mark.parametrize("change, text", {
+BROKEN_ARRAYS = {
     "one is missing": (lambda arrays: arrays.pop("conv2_1"), "lacks the kernel of its layer 'conv2_1'"),
     "one is too many": (lambda arrays: arrays["conv2_1"].append(np.zeros(3, "f4")), "vars/2 .* has no place"),
     "another shape": (lambda arrays: arrays.update(fc7=[np.zeros((11, 5), "f4"), np.zeros(5, "f4")]), "fc7:weight has shape"),
-}.values(), ids=str)
+}
+
+
+@pytest.mark.parametrize("change, text", BROKEN_ARRAYS.values(), ids=BROKEN_ARRAYS)
 def test_every_array_has_one_place(change, text):
     vgg = drawn()
     found, arrays = keras_models.layers(vgg)

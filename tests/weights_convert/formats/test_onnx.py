@@ -81,7 +81,8 @@ def test_timms_graphs(tmp_path, opset):
 
 
 @pytest.mark.parametrize("name, write, opset", [("vgg16_bn", graphs.mxnet, 9), ("vgg16", graphs.mxnet, 12),
-                                                ("vgg19", graphs.caffe2, 9), ("c", graphs.timm, 13)], ids=str)
+                                                ("vgg19", graphs.caffe2, 9), ("c", graphs.timm, 13)],
+                         ids=["mxnet 9", "mxnet 12", "caffe2", "timm"])
 def test_onnx_runtime_computes_the_same_from_these_graphs(tmp_path, name, write, opset):
     runtime = pytest.importorskip("witnesses.onnx_runtime")
     vgg = lively(name, **SMALL)
