@@ -11,7 +11,7 @@ parameters, and ∂L/∂x, which is the g of the layer before it (kernels/gradie
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -136,8 +136,7 @@ class Backward:
     def by_the_engine(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, training: bool,
                       masks: dict[str, np.ndarray], wanted: dict[str, str], into: Outcome | None) -> Outcome:
         """The same by the engine's programs; arguments as they were checked."""
-        shapes = {row.layer.name: row.output_shape for row in describe(self.architecture, x.shape[2:])}
-        factors = {}
+        shapes, factors = output_shapes(self.architecture, x.shape[2:]), {}
         for name, mask in masks.items():
             layer = self.layers[self.position[name]]
             factors[name] = masked(np.ones((len(x), *shapes[name]), np.float32), mask, **dict(layer.options))
@@ -157,9 +156,10 @@ class Backward:
 
         The kernels of the tier below say what is wrong where one has not.
         """
-        rows = describe(self.architecture, x.shape[2:])
-        return len(x) > (1 if training else 0) or len(x) == 1 and all(
-            np.prod(row.output_shape[1:]) > 1 for row in rows if row.layer.op in NORMS)
+        if len(x) != 1 or not training:
+            return len(x) > 0
+        shapes = output_shapes(self.architecture, x.shape[2:])
+        return all(np.prod(shapes[layer.name][1:]) > 1 for layer in self.layers if layer.op in NORMS)
 
     def position_of(self, path: str) -> int:
         """"conv1_1/weight" or "conv1_1" → how many layers lie before it; −1 for the input."""
@@ -277,6 +277,12 @@ class Way:
         if layer.op == "dropout":
             options["mask"] = self.masks.get(layer.name)
         return self.gradients[layer.op](g, x, *self.arrays(layer), **options)
+
+
+@lru_cache(64)
+def output_shapes(net, size):
+    """{layer: shape of its output for one picture of (H, W) = `size`}."""
+    return {row.layer.name: row.output_shape for row in describe(net, size)}
 
 
 def cut(layers):

@@ -38,8 +38,10 @@ class Augmentation:
         scale_jitter    (low, high) pixels: the shorter side is resized to one of these, and a square cut out anywhere
         padded_crop     pixels that are added on each side, before a square is cut out anywhere; `padding` zeros or reflect
         flip            none, random (each picture with probability ½) or alternating (a random half, then every epoch the
-        others) colour_jitter   (brightness, contrast, saturation, hue): factors from 1 − v to 1 + v in random order, hue
-        shifts by ±v ≤ ½ colour_shift    σ of the shift along the principal components of ImageNet's colours
+                        others)
+        colour_jitter   (brightness, contrast, saturation, hue): factors from 1 − v to 1 + v in random order, hue shifts by
+                        ±v ≤ ½
+        colour_shift    σ of the shift along the principal components of ImageNet's colours
         cutout          the side of a square, anywhere, that is blanked to the mean
         mixup, cutmix   α of Beta(α, α): a batch is mixed with itself in another order, picture by picture or square by square
         mixing          the probability that a batch is mixed at all
