@@ -48,7 +48,7 @@ def test_console_blocks_print_what_they_show(page, text):
 
 def test_the_test_command_is_the_one_that_ci_runs():
     (command,) = re.findall(r'^pip install "\.\[test\]" && .*$', (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
-    assert command == 'pip install ".[test]" && python -m pytest'
+    assert command == 'pip install ".[test]" && python -m pytest -n 2'
     assert 'pip install "\\.\\[test\\]" && ' in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
