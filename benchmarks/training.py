@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks import command, result_file
 from npvgg import network, text_table
 from npvgg.differentiation import Backward
-from npvgg.errors import UsageError
+from npvgg.errors import UnsupportedError, UsageError
 from npvgg.kernels.compiling import threads
 from npvgg.storage import atomic_file
 from npvgg.training.learner import Learner
@@ -114,8 +114,9 @@ def measured(case, count, runs):
         here, there = context.Pipe()
         process = context.Process(target=contestant, args=(there, case, runtime, count), daemon=True)
         process.start()
+        there.close()                                   # so that the end of the process ends its pipe
         processes[runtime] = process, here
-    errors = {runtime: here.recv() for runtime, (_, here) in processes.items()}
+    errors = {runtime: answer(runtime, here) for runtime, (_, here) in processes.items()}
     rounds = []
     for number in range(runs + 1):                      # the first fills caches
         order = list(processes)
@@ -124,18 +125,26 @@ def measured(case, count, runs):
             time.sleep(QUIET_S)
             here = processes[runtime][1]
             here.send("step")
-            times[runtime] = here.recv()
+            times[runtime] = answer(runtime, here)
         rounds.append(times)
     rounds, peaks = rounds[1:], {}
     for runtime, (process, here) in processes.items():
         here.send("end")
-        peaks[runtime] = here.recv()
+        peaks[runtime] = answer(runtime, here)
         process.join()
     others = [runtime for runtime in CONTESTANTS if runtime != "npvgg"]
     ratio = statistics.median(times["npvgg"] / min(times[other] for other in others) for times in rounds)
     return [{"runtime": runtime, "threads": count, "ms": statistics.median(times[runtime] for times in rounds),
              "runs_ms": [times[runtime] for times in rounds], "ratio": ratio if runtime == "npvgg" else None,
              "peak_mib": peaks[runtime], "error": errors[runtime]} for runtime in CONTESTANTS]
+
+
+def answer(runtime, pipe):
+    """What a contestant sends; UnsupportedError where it has ended, after words of its own."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise UnsupportedError(f"the process of {runtime} ended before it was done; its own message stands above") from None
 
 
 def contestant(pipe, case, runtime, count):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import contest, exactness, layers, peak, plot, rounding, subject, worker
+from benchmarks import contest, exactness, layers, peak, plot, rounding, subject, training, worker
 from npvgg import network
 from npvgg.kernels.compiling.threads import processors
 
@@ -33,7 +33,7 @@ def documented():
 
 def test_every_program_is_documented():
     programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "\nPROGRAM = " in path.read_text(encoding="utf-8")}
-    assert {words[0] for words in documented()} == programs == {"peers", "layers", "exactness", "report"}
+    assert {words[0] for words in documented()} == programs == {"peers", "layers", "exactness", "report", "training"}
     assert len(documented()) >= 10
 
 
@@ -62,11 +62,14 @@ def small(tmp_path, monkeypatch, one_torch_thread):
     monkeypatch.setattr(worker, "falls_asleep", lambda: True)
     monkeypatch.setattr(worker.sys, "stdin", iter(lambda: "\n", None))
     monkeypatch.setattr(exactness, "process", lambda job, settings: rounding.rows(**job))
+    row = {"runtime": "npvgg", "threads": 1, "ms": 2.0, "runs_ms": [2.0], "ratio": 0.5, "peak_mib": 300.0, "error": 1e-6}
+    monkeypatch.setattr(training, "measured", lambda case, count, runs: [row])         # test_training.py has the real one
     if not util.find_spec("matplotlib"):
         monkeypatch.setattr(plot, "draw", lambda peers, suffix: b"a plot")
     return {"peers": lambda given: [*limited(elsewhere(given, tmp_path)), "--runs", "1", *once(given)],
             "layers": lambda given: [*elsewhere(given, tmp_path), "--runs", "1"],
             "exactness": lambda given: [*elsewhere(given, tmp_path), "--pictures", "1", "--size", "32", "--threads", "1"],
+            "training": lambda given: [*elsewhere(given, tmp_path), "--runs", "1", "--threads", "1"],
             "report": lambda given: [*given, *copies(tmp_path)]}
 
 

@@ -2,7 +2,7 @@
 import pytest
 
 from benchmarks import training
-from npvgg.errors import UsageError
+from npvgg.errors import UnsupportedError, UsageError
 
 
 def test_a_case_gives_a_row_for_each_contestant():
@@ -23,3 +23,9 @@ def test_a_case_gives_a_row_for_each_contestant():
 def test_what_makes_no_sense_is_refused(capsys, arguments, sentence):
     assert training.main(arguments) == UsageError.exit_code
     assert sentence in capsys.readouterr().err
+
+
+def test_a_contestant_that_ends_early_is_named():
+    """A network that does not exist ends every process."""
+    with pytest.raises(UnsupportedError, match="the process of npvgg ended before it was done"):
+        training.measured(training.Case("vgg12", 1, "avg1 flatten 2", 32, 2), 1, runs=1)
