@@ -70,7 +70,8 @@ class Backward:
 
     def __call__(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, *, training: bool = True,
                  masks: Mapping[str, np.ndarray] | None = None, of: str | Iterable[str] | None = None,
-                 checkpoint: bool = False, into: Outcome | None = None) -> Outcome:
+                 checkpoint: bool = False, into: Outcome | None = None,
+                 rules: Mapping[str, Callable] | None = None) -> Outcome:
         """{path: array} and pictures (N, C, H, W) of one dtype, float32 or float64 → Outcome.
 
         `loss` is a function of the logits that gives (L, ∂L/∂logits), or {layer: ∂L/∂its output} for any layers.  In `training`
@@ -82,6 +83,10 @@ class Backward:
         the same bits for a second forward pass and a fifth less memory, with batch norm a third.  More cannot be saved: the
         first block has half of all activations and is whole in any case.  `into` is an earlier Outcome that is no longer
         needed: the engine writes the gradients where its gradients lie, which saves the time of new memory.
+
+        `rules` puts other functions in the place of gradients, by the name of a layer or of an operation:
+        {"relu": rule}, with rule(g, y) → {"x": array}, is how guided back-propagation and relevance go backwards.  A rule takes
+        what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and the options.
 
         In the engine's tier, a training step in float32 that asks for parameters alone runs on the engine's own program, and
         anything else on the tier below.  ShapeError and UsageError for what does not fit.
@@ -95,11 +100,12 @@ class Backward:
         lowest = min(map(self.position_of, wanted.values()))
         start = max(lowest, 0)                          # below it nothing is asked for, so nothing is kept
         sections = cut(self.layers[start:end]) if checkpoint else [self.layers[start:end]]
-        masks = self.checked_masks(masks, training)
-        if (ENGINE in tiers.rungs(self.options.tier) and training and given is None and not checkpoint and x.dtype == np.float32
+        masks, rules = self.checked_masks(masks, training), self.checked_rules(rules)
+        if (ENGINE in tiers.rungs(self.options.tier) and training and given is None and not checkpoint and not rules
+                and x.dtype == np.float32
                 and all("/" in path for path in wanted.values()) and self.has_variances(x) and self.plan is not None):
             return self.by_the_engine(parameters, x, loss, masks, wanted, into)
-        way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest)
+        way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest, rules)
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
             for layer in self.layers[:start]:
                 x = way.forward(layer, x)
@@ -195,15 +201,27 @@ class Backward:
                 raise UsageError(f"there is a mask for {name}, but masks are for dropout layers in training; leave it out")
         return masks
 
+    def checked_rules(self, rules: Mapping[str, Callable] | None) -> dict[str, Callable]:
+        """The rules by paper name or operation; UsageError for one that is neither, or no function."""
+        if not isinstance(rules, Mapping | None):
+            raise UsageError(f"the rules are a {type(rules).__name__}; give {{'relu': function}}")
+        checked = {}
+        for name, rule in (rules or {}).items():
+            if not callable(rule):
+                raise UsageError(f"the rule of {name!r:.80} is a {type(rule).__name__}; give a function of g and the layer's "
+                                 "input")
+            checked[name if name in self.gradients else canonical_layer(self.architecture, name)] = rule
+        return checked
+
 
 class Way:
     """The way through the layers and back, with what both directions share."""
 
-    def __init__(self, backward, parameters, training, masks, given, wanted, lowest):
+    def __init__(self, backward, parameters, training, masks, given, wanted, lowest, rules):
         self.kernels, self.gradients, self.position = backward.kernels, backward.gradients, backward.position
         self.parameters, self.training, self.masks = parameters, training, masks
         self.given, self.wanted, self.lowest = given, wanted, lowest
-        self.batch, self.statistics, self.found = {}, {}, {}
+        self.batch, self.statistics, self.found, self.rules = {}, {}, {}, rules
 
     @np.errstate(all="ignore")               # NaN and infinities are answers, not accidents
     def forward(self, layer, x):
@@ -264,7 +282,8 @@ class Way:
             options["training"] = self.training
         if layer.op == "dropout":
             options["mask"] = self.masks.get(layer.name)
-        return self.gradients[layer.op](g, x, *self.arrays(layer), **options)
+        gradient = self.rules.get(layer.name) or self.rules.get(layer.op) or self.gradients[layer.op]
+        return gradient(g, x, *self.arrays(layer), **options)
 
 
 def cut(layers):

@@ -31,7 +31,7 @@ from npvgg.checks import check_choice, refuse_unknown
 from npvgg.counting import describe
 from npvgg.differentiation import Backward, Loss
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
-from npvgg.explorer import Decision, Explanation, ablate, explain, why
+from npvgg.explorer import Attribution, Decision, Explanation, ablate, attribute, explain, why
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
 from npvgg.layer_names import PROBABILITIES, asked_for, canonical_layer
@@ -182,6 +182,10 @@ class VGG:
     def why(self, image: Any, label: str | int | None = None) -> Decision:
         """A class, by default the one that the network names → what the last dense layer's inputs give: `explorer.why`."""
         return why(self, image, label)
+
+    def attribute(self, image: Any, method: str = "gradcam", target: Any = None, **options: Any) -> Attribution:
+        """One picture → which of its pixels have to do with a class or a unit: `explorer.attribute`."""
+        return attribute(self, image, method, target, **options)
 
     def trace(self, inputs: Any) -> dict[str, np.ndarray]:
         """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""
