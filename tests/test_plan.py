@@ -142,8 +142,8 @@ def test_the_program_used_longest_ago_goes_first(monkeypatch):
 def test_a_picture_may_lie_anywhere_in_memory(monkeypatch):
     """Steps see it contiguous and aligned."""
     run, seen = Program.run, []
-    monkeypatch.setattr(Program, "run", lambda self, x, *rest: seen.append(x.flags.c_contiguous and x.flags.aligned) or run(
-        self, x, *rest))
+    monkeypatch.setattr(Program, "run", lambda self, arrays, *rest: seen.append(
+        arrays["x"].flags.c_contiguous and arrays["x"].flags.aligned) or run(self, arrays, *rest))
     net = NETS["vgg11"]
     made, x = plan.Plan(net.layers, arrays_of(net)), picture(net, 2, 33, 40)
     memory = np.zeros(x.nbytes + 1, np.uint8)
