@@ -26,6 +26,7 @@ from npvgg.forking import MAKING
 from npvgg.kernels import tiers
 from npvgg.kernels.compiling import threads
 from npvgg.kernels.compiling.threads import number_of
+from npvgg.kernels.contracts import Outline
 from npvgg.kernels.gradients.reference.dropout import masked
 from npvgg.layer_names import asked_for, canonical_layer
 from npvgg.parameters import check
@@ -71,7 +72,7 @@ class Backward:
     def __call__(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, *, training: bool = True,
                  masks: Mapping[str, np.ndarray] | None = None, of: str | Iterable[str] | None = None,
                  checkpoint: bool = False, into: Outcome | None = None,
-                 rules: Mapping[str, Callable] | None = None) -> Outcome:
+                 rules: Mapping[str, Callable] | None = None, reached: np.ndarray | None = None) -> Outcome:
         """{path: array} and pictures (N, C, H, W) of one dtype, float32 or float64 → Outcome.
 
         `loss` is a function of the logits that gives (L, ∂L/∂logits), or {layer: ∂L/∂its output} for any layers.  In `training`
@@ -87,6 +88,7 @@ class Backward:
         `rules` puts other functions in the place of gradients, by the name of a layer or of an operation:
         {"relu": rule}, with rule(g, y) → {"x": array}, is how guided back-propagation and relevance go backwards.  A rule takes
         what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and the options.
+        `reached` is what the lowest layer of `of` is given, where that is known already; the layers before it are not computed.
 
         In the engine's tier, a training step in float32 that asks for parameters alone runs on the engine's own program, and
         anything else on the tier below.  ShapeError and UsageError for what does not fit.
@@ -107,8 +109,11 @@ class Backward:
             return self.by_the_engine(parameters, x, loss, masks, wanted, into)
         way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest, rules)
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
-            for layer in self.layers[:start]:
-                x = way.forward(layer, x)
+            if reached is None:
+                for layer in self.layers[:start]:
+                    x = way.forward(layer, x)
+            else:
+                x = self.checked_reached(reached, x, start)
             inputs = []
             for section in sections:
                 inputs.append(x)
@@ -212,6 +217,13 @@ class Backward:
                                  "input")
             checked[name if name in self.gradients else canonical_layer(self.architecture, name)] = rule
         return checked
+
+    def checked_reached(self, reached: np.ndarray, x: np.ndarray, start: int) -> np.ndarray:
+        """What was computed of the pictures x up to layer number `start`; ShapeError where it cannot be that."""
+        rows = describe(self.architecture, x.shape[2:])
+        expected = Outline((len(x), *rows[start].input_shape), x.dtype)
+        check_gradient(f"what {self.layers[start].name} is given", reached, expected)
+        return reached
 
 
 class Way:

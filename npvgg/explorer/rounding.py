@@ -12,8 +12,6 @@ with n the channels and the additions of the transforms.  As a rule errors are f
 """
 import numpy as np
 
-from npvgg.kernels.engine import winograd
-
 OTHERS = 8                      # roundings beside those of the sum: of a bias, a scale, a quotient
 POWERS = 16                     # of an exponential or a power, in units of the last place, where libraries err by one or two
 TRANSFORMS = 8                  # additions and products of one side of a tile: at most six of each value, and its constant
@@ -39,6 +37,8 @@ def of_winograd(x: np.ndarray, weight: np.ndarray, bias: float, place: tuple, pa
 
     x (C, H, W), weight (C, 3, 3), padding 1 or 0.
     """
+    from npvgg.kernels.engine import winograd  # not at the top: the reference tier works without the engine
+
     m = winograd.tile_for(*size)
     to_input, to_filter, to_output = (np.abs(np.array(matrix(m), np.float64)) for matrix in (
         winograd.input_matrix, winograd.filter_matrix, winograd.output_matrix))

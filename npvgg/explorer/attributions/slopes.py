@@ -21,7 +21,9 @@ def gradient(vgg, x: np.ndarray, target: Target, rules: dict | None = None, of: 
     vgg.check_file()
     row = next(row for row in describe(vgg.architecture, x.shape[2:]) if row.layer.name == target.layer)
     g = target.gradient(np.zeros((len(x), *row.output_shape), x.dtype))
-    return vgg.backward(vgg.parameters, x, {target.layer: g}, training=False, of=of, rules=rules).gradients[of]
+    position = vgg.backward.position[of]
+    reached = vgg.forward(x, vgg.architecture.layers[position - 1].name) if position > 0 else None
+    return vgg.backward(vgg.parameters, x, {target.layer: g}, training=False, of=of, rules=rules, reached=reached).gradients[of]
 
 
 def value(vgg, x: np.ndarray, target: Target) -> np.ndarray:
