@@ -55,6 +55,13 @@ def test_heatmap_writes_the_photograph_under_the_map(tiny_file, pictures, tmp_pa
     assert np.array(shown["map"]) == pytest.approx(expected.map) and shown["target"] == "cat"
 
 
+def test_heatmap_says_whether_the_map_changes_where_layers_are_drawn_at_random(tiny_file, vgg, pictures):
+    run = npvgg("heatmap", pictures / "a.png", "--model", tiny_file, "--tier", "reference", "--sanity")
+    names = [line.split()[0] for line in run.out.splitlines()[2:]]
+    weighted = [layer.name for layer in vgg.architecture.layers if layer.op in ("conv2d", "dense")]
+    assert run.status == 0 and names == weighted[::-1]
+
+
 def test_heatmap_and_preprocess_draw_in_text_where_there_are_no_colours(tiny_file, pictures):
     run = npvgg("heatmap", pictures / "a.png", "--model", tiny_file)
     assert run.status == 0 and len(run.out.splitlines()) == 30 and set(run.out) <= set(" .:-=+*#%@\n")
@@ -103,6 +110,7 @@ def test_preprocess_follows_the_picture(tiny_file, vgg, pictures, tmp_path):
     ("explain a.png conv1_1 --why cat", 2, "choose one"), ("explain .", 2, "pictures; give one"),
     ("explain broken.jpg", 3, "broken.jpg"), ("explain nothing.png", 2, "nothing.png"),
     ("heatmap a.png --target cow", 2, "no class 'cow'"), ("heatmap a.png -o heat.jpg", 2, "ends with .png"),
+    ("heatmap a.png -o h.png --sanity", 2, "leave these out"),
     ("heatmap a.png -o a.png", 2, "a.png"), ("heatmap a.png --method saliency --window 3", 2, "no 'window'"),
     ("heatmap a.png --method relevance --rule gamma", 2, "rule is 'gamma'"),
     ("show a.png --layer conv9", 2, "no layer 'conv9'"), ("preprocess a.png --show --json", 2, "choose one"),
