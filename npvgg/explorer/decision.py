@@ -3,7 +3,6 @@
     logit = bias + Σ_k weight[class, k] · feature[k]
 """
 import json
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from npvgg.errors import UnsupportedError
 from npvgg.explorer.explanation import Explanation, Term, explain, finite, number
 from npvgg.explorer.photograph import Photograph
 from npvgg.explorer.targets import best_class, of_class
+from npvgg.explorer.weighted_sum import exact_sum
 
 MOST = 10
 
@@ -46,7 +46,7 @@ class Decision:
 
     def part(self, most: int = MOST) -> float:
         """The sum of the `most` largest contributions in size."""
-        return math.fsum(term.product for term in self.terms(most))
+        return exact_sum([term.product for term in self.terms(most)])
 
     def to_json(self) -> str:
         """One line of JSON: the class, its logit and every input by contribution."""
@@ -65,7 +65,7 @@ class Decision:
         rows = [(*map(str, term.place), number(term.given), number(term.weight), number(term.product)) for term in terms]
         rows.append((f"these {len(terms)}", *gap, number(self.part(most))))
         if total > len(terms):
-            rest = math.fsum(self.contributions.tolist()) - self.part(most)
+            rest = exact_sum([*self.contributions.tolist(), *(-term.product for term in terms)])
             rows.append((f"{total - len(terms):,} more", *gap, number(rest)))
         rows.append(("bias", *gap, number(self.sign * self.explanation.bias)))
         rows.append(("logit", *gap, number(self.sign * self.explanation.sum)))

@@ -23,7 +23,7 @@ from npvgg.errors import HashMismatchError, ShapeError, UsageError
 from npvgg.explorer import rounding, weighted_sum
 from npvgg.explorer.photograph import Photograph
 from npvgg.explorer.targets import checked_place, row_of
-from npvgg.explorer.weighted_sum import WeightedSum
+from npvgg.explorer.weighted_sum import WeightedSum, exact_sum
 from npvgg.gap import gaps
 from npvgg.layer import Layer
 from npvgg.layer_names import PROBABILITIES
@@ -106,11 +106,7 @@ class Explanation:
     @property
     def sum(self) -> float:
         """Σ products + bias, rounded once."""
-        try:
-            return math.fsum([*self.products.ravel().tolist(), self.bias])
-        except (OverflowError, ValueError):                    # infinities of both signs
-            with np.errstate(all="ignore"):
-                return float(self.products.sum() + self.bias)
+        return exact_sum([*self.products.ravel().tolist(), self.bias])
 
     @property
     def value(self) -> float:
@@ -178,8 +174,7 @@ class Explanation:
                  number(term.product)) for term in terms]
         rest = self.products.size - len(terms)
         if rest:
-            others = math.fsum(np.nan_to_num(self.products.ravel()).tolist()) - math.fsum(
-                np.nan_to_num(term.product) for term in terms)
+            others = exact_sum([*self.products.ravel().tolist(), *(-term.product for term in terms)])
             rows.append((f"{rest:,} more", *[""] * (len(axes) + 1), number(others)))
         if self.bias or self.operation in ("conv2d", "dense"):
             rows.append(("bias", *[""] * (len(axes) + 1), number(self.bias)))
@@ -298,8 +293,10 @@ def bound_of(vgg, operation: str, summed: WeightedSum, row: Row, given: np.ndarr
              place: tuple[int, ...]) -> float:
     """How far rounding can bring the kernel's number from the sum."""
     if summed.numerator is not None:
-        spread = math.ceil(float(np.ptp(summed.window))) if summed.window.size > 1 else 0
-        count = summed.products.size + rounding.OTHERS + 2 * (rounding.POWERS + spread)
+        spread = float(np.ptp(summed.window))                    # exponents are rounded, and small where they are far apart
+        if not math.isfinite(spread):
+            return math.inf
+        count = summed.products.size + rounding.OTHERS + 2 * (rounding.POWERS + math.ceil(spread))
         return rounding.gamma(count, vgg.dtype) + float(np.finfo(vgg.dtype).tiny)
     bound = rounding.of_sum(summed.products, abs(summed.bias) + summed.hidden, vgg.dtype)
     if operation == "local_response_norm":
@@ -308,7 +305,7 @@ def bound_of(vgg, operation: str, summed: WeightedSum, row: Row, given: np.ndarr
     if operation == "conv2d" and is_engine and dict(layer.shapes)["weight"][2:] == (3, 3):
         bound = max(bound, rounding.of_winograd(given, own[f"{layer.name}/weight"][place[0]], summed.bias, place[1:],
                                                 dict(layer.options)["padding"], row.output_shape[1:], vgg.dtype))
-    return bound if bound < np.finfo(vgg.dtype).max else math.inf
+    return bound
 
 
 def folded(explanation: Explanation, norm: Layer, parameters: Mapping[str, np.ndarray]) -> Explanation:

@@ -10,6 +10,8 @@ A sum of n products in an arithmetic of unit roundoff u, in whatever order and w
 
 with n the channels and the additions of the transforms.  As a rule errors are far smaller, for roundings cancel.
 """
+import math
+
 import numpy as np
 
 OTHERS = 8                      # roundings beside those of the sum: of a bias, a scale, a quotient
@@ -23,19 +25,23 @@ def gamma(count: int, dtype: np.dtype) -> float:
     return float(part / (1 - part))
 
 
+def bound(count: int, size: float, dtype: np.dtype) -> float:
+    """γ · size and what underflows; infinity where numbers of this total size may overflow, or are NaN."""
+    limits = np.finfo(dtype)
+    return gamma(count, dtype) * size + count * float(limits.smallest_subnormal) if size < float(limits.max) else math.inf
+
+
 def of_sum(products: np.ndarray, others: float, dtype: np.dtype) -> float:
     """The bound of Σ products + other numbers of this total size, in this dtype."""
-    count = products.size + OTHERS
-    underflow = count * float(np.finfo(dtype).smallest_subnormal)
     with np.errstate(all="ignore"):
-        return gamma(count, dtype) * (float(np.abs(products).sum()) + others) + underflow
+        return bound(products.size + OTHERS, float(np.abs(products).sum()) + others, dtype)
 
 
-def of_winograd(x: np.ndarray, weight: np.ndarray, bias: float, place: tuple, padding: int, size: tuple,
+def of_winograd(x: np.ndarray, weight: np.ndarray, shift: float, place: tuple, padding: int, size: tuple,
                 dtype: np.dtype) -> float:
     """The bound of a 3×3 convolution by Winograd's algorithm at (y, x) = `place` of a map of (H, W) = `size`.
 
-    x (C, H, W), weight (C, 3, 3), padding 1 or 0.
+    x (C, H, W), weight (C, 3, 3), `shift` the bias, padding 1 or 0.
     """
     from npvgg.kernels.engine import winograd  # not at the top: the reference tier works without the engine
 
@@ -46,6 +52,6 @@ def of_winograd(x: np.ndarray, weight: np.ndarray, bias: float, place: tuple, pa
     padded = np.pad(x, ((0, 0), (padding, padding + m), (padding, padding + m)))
     tile = np.abs(padded[:, top:top + m + 2, left:left + m + 2].astype(np.float64))
     filters = to_filter @ np.abs(weight.astype(np.float64)) @ to_filter.T
-    total = to_output @ (filters * (to_input @ tile @ to_input.T)).sum(0) @ to_output.T
-    count = len(x) + 6 * TRANSFORMS
-    return gamma(count, dtype) * (float(total[place[0] - top, place[1] - left]) + abs(bias))
+    with np.errstate(all="ignore"):
+        total = to_output @ (filters * (to_input @ tile @ to_input.T)).sum(0) @ to_output.T
+    return bound(len(x) + 6 * TRANSFORMS, float(total[place[0] - top, place[1] - left]) + abs(shift), dtype)

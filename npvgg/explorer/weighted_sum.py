@@ -12,6 +12,7 @@
 
 The last two are quotients, and the sum is what stands below the line.
 """
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,15 @@ class WeightedSum:
     # Where a max-pooling's largest value lies in the window; other numbers by name, such as the mean of a batch norm.
     winner: tuple[int, ...] | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
+
+
+def exact_sum(values: list[float]) -> float:
+    """The sum of the values, rounded once; NaN or an infinity where they hold one."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):             # the sum overflows, or there are infinities of both signs
+        with np.errstate(all="ignore"):
+            return float(np.sum(values))
 
 
 def weighted(window, weights, corner, **others) -> WeightedSum:

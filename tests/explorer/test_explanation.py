@@ -98,6 +98,19 @@ def test_the_check_notices_another_number():
         replace(found, kernel=found.kernel + 2 * found.bound).check()
 
 
+@pytest.mark.parametrize("options", [{}, {"tier": "reference"}], ids=str)
+def test_nan_and_infinities_are_explained_as_they_are(options):
+    vgg = network("plain", **options)
+    weight = vgg.parameters["conv2_1/weight"].copy()
+    weight[0], weight[1], weight[2] = np.nan, 3e38, -3e38
+    vgg = vgg.with_parameters({"conv2_1/weight": weight})
+    for layer in vgg.architecture.layers[3:]:
+        for channel in range(3):
+            found = explain(vgg, photograph(1), layer.name, channel)
+            assert not found.gap > found.bound and str(found) and json.loads(found.to_json())["bound"] is None or found.gap == 0
+    assert np.isnan(explain(vgg, photograph(1), "prob").kernel)
+
+
 def test_the_table_is_as_wide_as_the_terminal():
     found = explain(network("batch norm"), photograph(1), "conv3_1", 7, 2, 3)
     lines = found.table(80, most=3).splitlines()
