@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from npvgg.explorer.colours import coloured, limit
 from npvgg.explorer.resampling import upsampled
 
-OPACITY = 0.55
+OPACITY = 0.75
+GREY = np.array((0.299, 0.587, 0.114))    # Pillow's weights of red, green and blue
 SHORTEST = 256                            # a smaller photograph is enlarged to it, so that one sees something
 TILE, GAP, FINE = 48, 4, 24               # pixels of a tile at least, and between tiles: 1 between those smaller than FINE
 MARGIN, BAR = 8, 12
@@ -17,8 +18,9 @@ def overlay(photograph: Image.Image, values: np.ndarray, box: tuple, *, is_signe
             opacity: float = OPACITY) -> Image.Image:
     """A photograph, a map (H, W) and where it lies, (top, left, bottom, right) → the photograph with the map's colours.
 
-    Numbers near 0 let the photograph through, large ones have the whole `opacity`; outside the box nothing changes.  The scale
-    ends where smaller numbers make up 98 % of the sum of all sizes, so that a single pixel does not darken the rest.
+    Numbers near 0 let the photograph through, in grey, so that all colour is the map's; large ones have the whole `opacity`;
+    outside the box nothing changes.  The scale ends where smaller numbers make up 90 % of the sum of all sizes, so that a
+    single pixel does not hide the rest.
     """
     photograph = photograph.convert("RGB")
     scale = max(1.0, SHORTEST / min(photograph.size))
@@ -29,6 +31,7 @@ def overlay(photograph: Image.Image, values: np.ndarray, box: tuple, *, is_signe
     enlarged = upsampled(np.asarray(values, np.float64), pixels[region].shape[:2])
     most = heavy_end(values)
     weight = opacity * np.clip(np.abs(np.nan_to_num(enlarged)) / most, 0, 1)[..., np.newaxis] ** 0.5
+    pixels[region] = (pixels[region] @ GREY)[..., np.newaxis]
     pixels[region] = (1 - weight) * pixels[region] + weight * coloured(enlarged, is_signed=is_signed, most=most)
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
@@ -39,8 +42,8 @@ def in_grey(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(255 * np.clip(sizes / heavy_end(sizes), 0, 1)).astype(np.uint8))
 
 
-def heavy_end(values: np.ndarray, share: float = 0.98) -> float:
-    """The size up to which the values make up this share of the sum of their sizes, as Captum's pictures are scaled."""
+def heavy_end(values: np.ndarray, share: float = 0.9) -> float:
+    """The size up to which the values make up this share of the sum of their sizes; Captum's pictures take 0.98."""
     sizes = np.sort(np.abs(np.nan_to_num(np.asarray(values, np.float64).ravel())))
     total = np.cumsum(sizes)
     return float(sizes[min(len(sizes) - 1, int(np.searchsorted(total, share * total[-1])))]) or limit(values)
