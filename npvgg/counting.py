@@ -29,6 +29,22 @@ class Row:
     receptive_field: tuple        # (height, width) in input pixels that one output value depends on, border included
     stride: int | None            # input pixels between neighbours of the map; None once pooled to a fixed side, or flat
     input_shape: tuple            # what the layer is given
+    # The pixel (row, column) at which the first value's field begins, negative in the border; None as `stride` is.
+    start: tuple | None
+    # For each axis of the last map the (begin, end) of every row's (column's) field, where these are not evenly spaced.
+    seen: tuple | None
+
+    def field(self, y: int, x: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the input pixels that the map's value at (y, x) depends on, border included.
+
+        Behind a flattening (y, x) are those of the map before it, and behind a dense layer, which sees all, (0, 0).
+        """
+        if self.seen is not None:
+            (top, bottom), (left, right) = self.seen[0][y], self.seen[1][x]
+        else:
+            top, left = (first + at * self.stride for first, at in zip(self.start, (y, x)))
+            bottom, right = top + self.receptive_field[0], left + self.receptive_field[1]
+        return top, left, bottom, right
 
     @property
     def input_elements(self):
@@ -55,7 +71,8 @@ def describe(net: Architecture, input_size=None) -> tuple:
     """Walk one picture through the layers: (C, H, W) → a Row for each.
 
     `input_size` is a side, or (H, W); by default the network's own.  With kernel k and stride s, the receptive field r
-    and the stride j (in input pixels) grow as  r ← r + (k−1)·j,  j ← j·s  (Araujo et al., Distill 2019, section 2).
+    and the stride j (in input pixels) grow as  r ← r + (k−1)·j,  j ← j·s,  and a border of p rows moves the start a of the
+    first value's field:  a ← a − p·j  (Araujo et al., Distill 2019, section 2).
     ShapeError where the picture is too small, or a layer cannot take what the one before it gives; UsageError for a size that
     is neither.
     """
@@ -69,25 +86,29 @@ def describe(net: Architecture, input_size=None) -> tuple:
         raise ShapeError(f"a picture of {height}×{width} vanishes in {BLOCKS} poolings; "
                          f"give at least {MINIMUM_INPUT}×{MINIMUM_INPUT}")
     arrays = {path: Outline(shape) for path, shape in net.parameters.items()}
-    shape, reach, stride, seen, rows = (net.input_channels, height, width), (1, 1), 1, None, []
+    shape, reach, stride, start, seen, rows = (net.input_channels, height, width), (1, 1), 1, (0, 0), None, []
     for layer in net.layers:
         before, shape = shape, answer_shape(net, layer, shape, arrays, (height, width))
         options = dict(layer.options)
         if layer.op == "conv2d":
             reach = tuple(r + (side - 1) * stride for r, side in zip(reach, dict(layer.shapes)["weight"][2:]))
+            start = tuple(first - options["padding"] * stride for first in start)
+        elif layer.op == "reflection_pad2d":
+            start = tuple(first - options["size"] * stride for first in start)
         elif layer.op in ("maxpool2d", "avgpool2d"):
             reach, stride = tuple(r + (options["size"] - 1) * stride for r in reach), options["stride"] * stride
         elif layer.op in ("adaptive_avgpool2d", "adaptive_maxpool2d"):
-            seen = seen or windows(reach, stride, before)
+            seen = seen or windows(reach, stride, start, before)
             stride = stride if before == shape else None
-            seen = [binned(axis, options["size"]) for axis in seen]
+            seen = tuple(binned(axis, options["size"]) for axis in seen)
             reach = longest(seen)
         elif layer.op == "flatten":
-            seen, stride = seen or windows(reach, stride, before), None
+            seen, stride = seen or windows(reach, stride, start, before), None
         elif layer.op == "dense":
-            seen = [binned(axis, 1) for axis in seen]
+            seen = tuple(binned(axis, 1) for axis in seen)
             reach = longest(seen)
-        rows.append(Row(layer, shape, parameter_count(layer), mac_count(layer, shape), reach, stride, before))
+        rows.append(Row(layer, shape, parameter_count(layer), mac_count(layer, shape), reach, stride, before,
+                        None if stride is None else start, seen))
     return tuple(rows)
 
 
@@ -103,9 +124,10 @@ def answer_shape(net, layer, shape, arrays, size):
         raise ShapeError(f"{layer.name} of {net.name}: {error}") from None
 
 
-def windows(reach, stride, shape):
+def windows(reach, stride, start, shape):
     """For each axis, where in the input each row (column) of a map begins and ends to look."""
-    return [[(i * stride, i * stride + r) for i in range(extent)] for r, extent in zip(reach, shape[1:])]
+    return tuple([(first + i * stride, first + i * stride + r) for i in range(extent)]
+                 for r, first, extent in zip(reach, start, shape[1:]))
 
 
 def binned(axis, bins):

@@ -72,7 +72,8 @@ class Backward:
 
     def __call__(self, parameters: Mapping[str, np.ndarray], x: np.ndarray, loss: Loss, *, training: bool = True,
                  masks: Mapping[str, np.ndarray] | None = None, of: str | Iterable[str] | None = None,
-                 checkpoint: bool = False, into: Outcome | None = None) -> Outcome:
+                 checkpoint: bool = False, into: Outcome | None = None,
+                 rules: Mapping[str, Callable] | None = None, reached: np.ndarray | None = None) -> Outcome:
         """{path: array} and pictures (N, C, H, W) of one dtype, float32 or float64 → Outcome.
 
         `loss` is a function of the logits that gives (L, ∂L/∂logits), or {layer: ∂L/∂its output} for any layers.  In `training`
@@ -85,8 +86,13 @@ class Backward:
         first block has half of all activations and is whole in any case.  `into` is an earlier Outcome that is no longer
         needed: the engine writes the gradients where its gradients lie, which saves the time of new memory.
 
-        In float64, with `checkpoint`, and of layers that it lacks, the engine leaves gradients to the tier below.  ShapeError
-        and UsageError for what does not fit.
+        `rules` puts other functions in the place of gradients, by the name of a layer or of an operation:
+        {"relu": rule}, with rule(g, y) → {"x": array}, is how guided back-propagation and relevance go backwards.  A rule takes
+        what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and the options.
+        `reached` is what the lowest layer of `of` is given, where that is known already; the layers before it are not computed.
+
+        what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and options.
+        below.  ShapeError and UsageError for what does not fit.
         """
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
@@ -97,14 +103,17 @@ class Backward:
         lowest = min(map(self.position_of, wanted.values()))
         start = max(lowest, 0)                          # below it nothing is asked for, so nothing is kept
         sections = cut(self.layers[start:end]) if checkpoint else [self.layers[start:end]]
-        masks = self.checked_masks(masks, training)
-        if (ENGINE in tiers.rungs(self.options.tier) and not checkpoint and x.dtype == np.float32
-                and self.has_variances(x, training) and self.plan is not None):
+        masks, rules = self.checked_masks(masks, training), self.checked_rules(rules)
+        if (ENGINE in tiers.rungs(self.options.tier) and not checkpoint and not rules and reached is None
+                and x.dtype == np.float32 and self.has_variances(x, training) and self.plan is not None):
             return self.by_the_engine(parameters, x, loss if given is None else given, training, masks, wanted, into)
-        way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest)
+        way = Way(self, parameters, training, masks, given or {}, set(wanted.values()), lowest, rules)
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
-            for layer in self.layers[:start]:
-                x = way.forward(layer, x)
+            if reached is None:
+                for layer in self.layers[:start]:
+                    x = way.forward(layer, x)
+            else:
+                x = self.checked_reached(reached, x, start)
             inputs = []
             for section in sections:
                 inputs.append(x)
@@ -207,15 +216,34 @@ class Backward:
                 raise UsageError(f"there is a mask for {name}, but masks are for dropout layers in training; leave it out")
         return masks
 
+    def checked_rules(self, rules: Mapping[str, Callable] | None) -> dict[str, Callable]:
+        """The rules by paper name or operation; UsageError for one that is neither, or no function."""
+        if not isinstance(rules, Mapping | None):
+            raise UsageError(f"the rules are a {type(rules).__name__}; give {{'relu': function}}")
+        checked = {}
+        for name, rule in (rules or {}).items():
+            if not callable(rule):
+                raise UsageError(f"the rule of {name!r:.80} is a {type(rule).__name__}; give a function of g and the layer's "
+                                 "input")
+            checked[name if name in self.gradients else canonical_layer(self.architecture, name)] = rule
+        return checked
+
+    def checked_reached(self, reached: np.ndarray, x: np.ndarray, start: int) -> np.ndarray:
+        """What was computed of the pictures x up to layer number `start`; ShapeError where it cannot be that."""
+        rows = describe(self.architecture, x.shape[2:])
+        expected = Outline((len(x), *rows[start].input_shape), x.dtype)
+        check_gradient(f"what {self.layers[start].name} is given", reached, expected)
+        return reached
+
 
 class Way:
     """The way through the layers and back, with what both directions share."""
 
-    def __init__(self, backward, parameters, training, masks, given, wanted, lowest):
+    def __init__(self, backward, parameters, training, masks, given, wanted, lowest, rules):
         self.kernels, self.gradients, self.position = backward.kernels, backward.gradients, backward.position
         self.parameters, self.training, self.masks = parameters, training, masks
         self.given, self.wanted, self.lowest = given, wanted, lowest
-        self.batch, self.statistics, self.found = {}, {}, {}
+        self.batch, self.statistics, self.found, self.rules = {}, {}, {}, rules
 
     @np.errstate(all="ignore")               # NaN and infinities are answers, not accidents
     def forward(self, layer, x):
@@ -276,7 +304,8 @@ class Way:
             options["training"] = self.training
         if layer.op == "dropout":
             options["mask"] = self.masks.get(layer.name)
-        return self.gradients[layer.op](g, x, *self.arrays(layer), **options)
+        gradient = self.rules.get(layer.name) or self.rules.get(layer.op) or self.gradients[layer.op]
+        return gradient(g, x, *self.arrays(layer), **options)
 
 
 @lru_cache(64)

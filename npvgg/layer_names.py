@@ -15,6 +15,7 @@ from npvgg.text import meant
 # What the authors and Caffe call a layer of any VGG, and its input and probabilities.
 PAPERS = re.compile(r"(pad|conv|bn|relu)[1-5]_\d|(pool|lrn)[1-5]|(fc|relu|drop|bn)[6-9]\d?[a-z]?|(avg|max)pool[a-z]?"
                     r"|flatten|input|prob")
+PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
 KERAS = "Keras'"
 KERAS_INPUT = re.compile(r"input(_layer)?(_\d+)?")
 

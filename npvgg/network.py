@@ -5,6 +5,8 @@
     vgg.features("cat.jpg", ["relu5_3", "fc7"])        → {"relu5_3": (1, 512, 14, 14), "fc7": (1, 4096)}
     vgg.trace("cat.jpg")                               → every intermediate array under its paper name
     vgg.gradients(x, {"fc8": g}, of=["input"])         → {"input": ∂L/∂x, (N, 3, H, W)} where g is ∂L/∂fc8
+    vgg.explain("cat.jpg", "conv4_3", 17, 5, 9)        → the products behind one number, and their sum
+    vgg.why("cat.jpg", "cat")                          → what the last layer's inputs give to a class
     vgg.predict("cat.jpg", top=3)                      → [Prediction(label, probability, logit, index), …]
     vgg.with_parameters({"fc8/bias": array})           another VGG
     vgg.with_head("avg7 flatten 4096 relu drop 10")    another VGG: its features, and a head of fresh parameters
@@ -29,15 +31,14 @@ from npvgg.checks import check_choice, refuse_unknown
 from npvgg.counting import describe
 from npvgg.differentiation import Backward, Loss
 from npvgg.errors import BadFileError, HashMismatchError, UnsupportedError, UsageError
+from npvgg.explorer import Attribution, Decision, Explanation, ablate, attribute, explain, why
 from npvgg.gap import FLOAT32_BOUND, relative_gap
 from npvgg.kernels import tiers
-from npvgg.layer_names import asked_for, canonical_layer
+from npvgg.layer_names import PROBABILITIES, asked_for, canonical_layer
 from npvgg.parameters import checked, sealed
 from npvgg.runner import Options, Runner
 from npvgg.storage import half_precision, hdf5_writing
 from npvgg.storage.identity import FileIdentity, MappedFile, mapped_file
-
-PROBABILITIES = ("prob", "predictions")       # Caffe's and Keras' names for what follows the logits
 
 
 class Unchanged(Enum):
@@ -155,6 +156,36 @@ class VGG:
         if self.architecture.output == "sigmoid":
             return labels.probabilities(logits, "sigmoid").astype(logits.dtype)
         return self.runner.kernels["softmax"](logits)
+
+    def run_from(self, first: str, x: np.ndarray, last: str | None = None) -> np.ndarray:
+        """What the layer called `first` is given → the output of the layer called `last`, by default of the final one.
+
+        vgg.run_from("conv5_1", vgg.features("cat.png", "pool4")["pool4"]) has the bits of vgg("cat.png").  UsageError for names
+        that do not exist or lie the wrong way round, ShapeError where x does not fit, BadFileError where the weights file was
+        changed.
+        """
+        return self.runner.run_from(first, x, last)
+
+    def ablate(self, inputs: Any, layer: str, channels: Iterable[int], factor: float = 0.0) -> np.ndarray:
+        """Pictures → the logits (N, classes) that come out where some channels of a layer's output are multiplied by `factor`.
+
+        0 takes them away, 1 leaves them as they are; of a flat layer the channels are its units.  UsageError for a channel that
+        is not there; the errors of `features`.
+        """
+        return ablate(self, inputs, layer, channels, factor)
+
+    def explain(self, image: Any, layer: str, channel: int | None = None, y: int | None = None,
+                x: int | None = None) -> Explanation:
+        """One number of a layer's output → the window, the weights, the products and their sum: `explorer.explain`."""
+        return explain(self, image, layer, channel, y, x)
+
+    def why(self, image: Any, label: str | int | None = None) -> Decision:
+        """A class, by default the one that the network names → what the last dense layer's inputs give: `explorer.why`."""
+        return why(self, image, label)
+
+    def attribute(self, image: Any, method: str = "gradcam", target: Any = None, **options: Any) -> Attribution:
+        """One picture → which of its pixels have to do with a class or a unit: `explorer.attribute`."""
+        return attribute(self, image, method, target, **options)
 
     def trace(self, inputs: Any) -> dict[str, np.ndarray]:
         """Pictures → {"input": x, "conv1_1": array, …, "fc8": logits}, in the order of the layers."""

@@ -40,13 +40,17 @@ def refused(layers) -> str | None:
 class Plan:
     """Packed weights of some layers, the programs made of them, and their memory; calls from several threads may share it."""
 
-    def __init__(self, layers: tuple, parameters: dict):
+    def __init__(self, layers: tuple, parameters: dict, packed: Packed | None = None):
         self.layers, self.parameters = layers, parameters
         self.lock = Lock()
-        self.packed, self.arenas = Packed(parameters), Arenas()
+        self.packed, self.arenas = packed or Packed(parameters), Arenas()
         self.programs, self.known = OrderedDict(), {}
         self.outlines = {path: Outline(array.shape) for path, array in parameters.items()}
         PLANS.add(self)
+
+    def behind(self, position: int) -> "Plan":
+        """The plan of the layers from this one on, which shares the packed weights."""
+        return Plan(self.layers[position:], self.parameters, self.packed)
 
     def run(self, x: np.ndarray, names, threads: int | None = None, algorithm: str = "auto") -> dict:
         """x float32 → {name: that layer's output}; layers behind the last one named are not computed.

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from npvgg.checks import callers_level
 from npvgg.counting import describe
 from npvgg.errors import ShapeError, TierWarning, UsageError
 from npvgg.forking import MAKING
-from npvgg.kernels import tiers
+from npvgg.kernels import contracts, tiers
 from npvgg.kernels.compiling import threads
 from npvgg.layer_names import canonical_layer
 from npvgg.parameters import ARRAYS
@@ -91,21 +92,39 @@ class Runner:
         """(N, C, H, W) → {name: output} of every layer, in the order of the layers."""
         return self.run(x, tuple(self.layers))
 
-    def run(self, x: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def run_from(self, first: str, x: np.ndarray, last: str | None = None) -> np.ndarray:
+        """What the layer called `first` is given → the output of the layer called `last`, by default of the final one.
+
+        The layers before `first` are not computed.  UsageError where `last` lies before it, ShapeError where x does not fit,
+        BadFileError where the weights file was changed since it was opened.
+        """
+        names = list(self.layers)
+        first = canonical_layer(self.architecture, first)
+        name = names[-1] if last is None else canonical_layer(self.architecture, last)
+        start = names.index(first)
+        if names.index(name) < start:
+            raise UsageError(f"{name} lies before {first}, where the run begins; name a layer behind it")
+        check_array(self.dtype, x, f"what {first} is given")
+        contracts.answer_shape(self.layers[first], x, self.parameters)
+        return self.run(x, (name,), start)[name]
+
+    def run(self, x: np.ndarray, names: tuple[str, ...], start: int = 0) -> dict[str, np.ndarray]:
         """(N, C, H, W) in the dtype of the parameters → {name: output of that layer}; `names` are paper names in their order.
 
-        ShapeError where x does not fit, BadFileError where the weights file was changed since it was opened.
+        x is what layer number `start` is given.  ShapeError where the picture does not fit, BadFileError where the weights file
+        was changed since it was opened.
         """
-        check_input(self.architecture, self.dtype, x)
+        if start == 0:
+            check_input(self.architecture, self.dtype, x)
         for file in self.files:
             file.check()
-        plan = self.plan
+        plan = self.packed.plan(start) if self.is_engine else None
         if plan is not None:
             return plan.run(x, names, self.options.threads, self.options.algorithm)
         wanted, kept = set(names), {}
         with threads.limited(None if self.options.tier == tiers.LADDER[0] else self.options.threads):
             kernels = self.kernels
-            for name, layer in self.layers.items():
+            for name, layer in islice(self.layers.items(), start, None):
                 x = kernels[layer.op](x, *layer.arrays(self.parameters), **dict(layer.options))
                 if name in wanted:
                     kept[name] = x
@@ -136,10 +155,17 @@ def check_input(net: Architecture, dtype: np.dtype, x: np.ndarray) -> None:
     if x.ndim != 4 or x.shape[1] != channels:
         raise ShapeError(f"x has shape {x.shape} and this {net.name} takes (N, {channels}, H, W); give pictures to vgg(…), "
                          "which prepares them, or move the channels behind the number of pictures")
-    if x.dtype != dtype:
-        raise ShapeError(f"x is {x.dtype} and the network {dtype}; convert it with x.astype(np.{dtype}), or run the network "
-                         "with using(dtype=…)")
+    check_array(dtype, x, "x")
     check_size(net, x.shape[2:])
+
+
+def check_array(dtype, x, what):
+    """ShapeError unless x is a NumPy array of that dtype."""
+    if type(x) not in ARRAYS:
+        raise ShapeError(f"{what} is a {type(x).__name__} and no NumPy array; convert it with np.array(x, np.{dtype})")
+    if x.dtype != dtype:
+        raise ShapeError(f"{what} is {x.dtype} and the network {dtype}; convert it with x.astype(np.{dtype}), or run the "
+                         "network with using(dtype=…)")
 
 
 @lru_cache(256)
@@ -155,8 +181,14 @@ class PackedNetwork:
         self.architecture, self.parameters = architecture, parameters
         self.made = {}                      # filled by setdefault, so that all threads get what the first has made
 
-    def plan(self):
-        """The engine's plan of the network, made once; None, with a TierWarning, where the engine has no step for a layer."""
+    def plan(self, start=0):
+        """The engine's plan of the layers from number `start` on; None, with a TierWarning, where it has no step for a layer.
+
+        Each is made once, and all share their packed weights.
+        """
+        if start:
+            whole = self.plan()
+            return self.made.get(start) or self.made.setdefault(start, whole and whole.behind(start))
         if "plan" not in self.made:
             try:
                 with MAKING:

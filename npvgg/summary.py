@@ -6,7 +6,7 @@ from npvgg import text_table
 from npvgg.architecture import Architecture, architecture
 from npvgg.counting import Row, describe, operations
 
-HEADINGS = ("layer", "output", "parameters", "MACs", "receptive field", "weight bytes", "output bytes")
+HEADINGS = ("layer", "output", "parameters", "MACs", "receptive field", "step", "start", "weight bytes", "output bytes")
 COLOURS = {1: "1 (grey)", 3: "3 (red, green, blue)", 4: "4 (red, green, blue, alpha)"}
 POOLINGS = {"max": "maximum of 2×2", "avg": "average of 2×2"}
 BORDERS = {"zeros": "zeros", "reflect": "the map mirrored"}
@@ -16,15 +16,16 @@ def table(name: str | Architecture, input_size: int | tuple | None = None, width
     """An Architecture or its name → the lines of its table, the totals of parameters and MACs last.
 
     Parameters are the learned ones; the bytes of batch norm include its running mean and variance.  A receptive field
-    is the side (height×width where they differ) of the input window that one output value depends on.  `input_size` is a
-    side or (H, W) in pixels, by default the network's own; `width` that of the terminal, see `text_table`.  Errors: those of
-    `architecture` and `describe`.
+    is the side (height×width where they differ) of the input window that one output value depends on; the windows of neighbours
+    are a step apart, and the first begins at the start, negative in the border.  `input_size` is a side or (H, W) in pixels, by
+    default the network's own; `width` that of the terminal, see `text_table`.  Errors: those of `architecture` and `describe`.
     """
     net = architecture(name)
     size = net.input_size if input_size is None else input_size
     rows = describe(net, size)
     lines = text_table.render(HEADINGS, [
         (row.layer.name, shape(row.output_shape), count(row.parameters), count(row.macs), side(row.receptive_field),
+         "—" if row.stride is None else str(row.stride), "—" if row.start is None else side(row.start),
          count(row.parameter_bytes), f"{row.output_bytes:,}")
         for row in rows], left=(0, 1), width=width)
     picture = (net.input_channels, *((size, size) if isinstance(size, Integral) else size))

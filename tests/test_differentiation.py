@@ -255,3 +255,19 @@ def test_a_backward_of_nothing_is_refused(small, arguments, sentence):
     net, *others = arguments
     with pytest.raises(NpvggError, match=sentence):
         Backward(net or small.architecture, *others)
+
+
+@pytest.mark.parametrize("layer", ["conv1_1", "relu3_1", "pool5", "drop6"])
+def test_what_was_computed_already_is_not_computed_again_and_changes_no_bit(small, backward, layer):
+    vgg = small
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(vgg.dtype)
+    trace = {"input": x} | vgg.using(tier="jit").runner.trace(x)
+    before = list(trace)[list(trace).index(layer) - 1]
+    last = list(trace)[-1]
+    g, seen = {last: np.ones_like(trace[last])}, []
+    rules = {"conv1_1": lambda g, x, *arrays, **options: seen.append(x) or {"x": g}}
+    expected = backward(vgg.parameters, x, g, training=False, of=layer)
+    found = backward(vgg.parameters, x, g, training=False, of=layer, reached=trace[before], rules=rules)
+    assert np.array_equal(found.gradients[layer], expected.gradients[layer]) and not seen
+    with pytest.raises(NpvggError, match=f"what {layer} is given"):
+        backward(vgg.parameters, x, g, training=False, of=layer, reached=trace[before][:1])

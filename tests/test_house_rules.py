@@ -99,6 +99,7 @@ FLOORS = [
     ["npvgg.plan"],
     ["npvgg.runner"],
     ["npvgg.differentiation"],
+    ["npvgg.explorer"],
     ["npvgg.network"],
     *([f"weights_convert.{name}" for name in names] for names in CONVERTER_FLOORS),
     ["npvgg.converter"],

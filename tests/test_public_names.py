@@ -89,6 +89,7 @@ def test_public_functions_have_annotations_and_a_docstring(name, function):
     assert set(bare) <= {"self", "cls", "inputs", "path", "progress", "options"}
 
 
+GREY = np.full((40, 50, 3), 128, np.uint8)
 ODD = (None, 5, b"x", [], np.zeros(3), "\udce9", 10**30)
 
 
@@ -104,12 +105,19 @@ ODD = (None, 5, b"x", [], np.zeros(3), "\udce9", 10**30)
     lambda value: npvgg.load().gradients(np.zeros((1, 3, 32, 32), np.float32), value),
     lambda value: npvgg.load().gradients(np.zeros((1, 3, 32, 32), np.float32), {"fc6": np.zeros((1, 10), np.float32)}, value),
     lambda value: list(npvgg.classify.stream([], npvgg.load(), batch=value)),
+    lambda value: npvgg.load().explain(GREY, value), lambda value: npvgg.load().explain(GREY, "conv1_1", value, value),
+    lambda value: npvgg.load().explain(value, "conv1_1"), lambda value: npvgg.load().why(GREY, value),
+    lambda value: npvgg.load().ablate(GREY, "conv1_1", value), lambda value: npvgg.load().ablate(GREY, "conv1_1", [0], value),
+    lambda value: npvgg.load().attribute(GREY, value), lambda value: npvgg.load().attribute(GREY, "saliency", value),
+    lambda value: npvgg.load().attribute(GREY, "occlusion", window=value, stride=16),
+    lambda value: npvgg.load().run_from("conv1_2", value), lambda value: npvgg.load().run_from(value, GREY),
     lambda value: npvgg.load().save(value), lambda value: npvgg.parity.compare(value, value),
     lambda value: npvgg.parity.compare([np.ones((1, 2))], [np.ones((1, 2))], value, tolerance=value),
     lambda value: npvgg.parity.record(value, value), lambda value: npvgg.parity.record(npvgg.load(), value, value),
 ], ids=["load", "verify", "locate", "download", "list_models", "create", "dtype", "default_preset", "preset", "find",
-        "interpolation", "using", "features", "forward", "with_head", "loss", "of", "stream", "save", "compare", "network",
-        "record", "input"])
+        "interpolation", "using", "features", "forward", "with_head", "loss", "of", "stream", "explained", "place", "picture",
+        "why", "channels", "factor", "method", "target", "window",
+        "run_from", "first", "save", "compare", "network", "record", "input"])
 def test_an_odd_argument_is_answered_in_a_sentence(call, monkeypatch, tmp_path):
     monkeypatch.setenv("NPVGG_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)

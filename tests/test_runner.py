@@ -226,3 +226,31 @@ print(Runner(net, initial(net), Options("reference", threads=1)).forward(np.zero
 def test_a_runner_needs_no_vgg(vgg):
     x = picture()
     assert np.array_equal(Runner(vgg.architecture, vgg.parameters).forward(x), vgg.forward(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"tier": "reference"}, {"dtype": "float64", "tier": "reference"}], ids=str)
+@pytest.mark.parametrize("name, fields", [
+    ("vgg11_bn", {"head": "avg2 bn flatten 9 bn relu drop 4"}), ("a_lrn", {"head": "max1"}),
+    ("vgg11", {"padding_mode": "reflect", "pooling": "avg", "head": "flatten 3"}),
+])
+def test_a_run_may_begin_at_any_layer(name, fields, options):
+    made = lively(name, width=1 / 8, input_size=32, **fields).using(**options)
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(made.dtype)
+    trace = made.trace(x)
+    names = list(trace)
+    for before, layer in zip(names, names[1:]):
+        assert np.array_equal(made.run_from(layer, trace[before]), trace[names[-1]]), layer
+    behind = names[names.index("pool1") + 1]
+    assert np.array_equal(made.run_from(behind, trace["pool1"], "pool3"), trace["pool3"])
+
+
+@pytest.mark.parametrize("first, change, last, words", [
+    ("conv9", None, None, "no layer 'conv9'"), ("pool2", None, "conv1_1", "conv1_1 lies before pool2"),
+    ("conv2_1", lambda x: x[:, :3], None, "channels"), ("conv2_1", lambda x: x.astype(float), None, "float64"),
+    ("conv2_1", lambda x: x.tolist(), None, "no NumPy array"), ("conv2_1", lambda x: x[0], None, "shape"),
+    ("conv2_1", lambda x: x[:, :, :2, :2], None, "smaller than one window"),
+])
+def test_what_a_run_cannot_begin_with_is_refused(vgg, first, change, last, words):
+    x = vgg.features(np.zeros((1, 3, 32, 32), np.float32), "pool1")["pool1"]
+    with pytest.raises(UsageError, match=words):
+        vgg.run_from(first, change(x) if change else x, last)

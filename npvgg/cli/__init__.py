@@ -10,8 +10,8 @@ from npvgg.errors import EXIT_STATUSES
 from npvgg.version import __version__
 
 # In the order in which a new user needs them.
-COMMANDS = ("predict", "demo", "models", "download", "train", "evaluate", "prepare", "summary", "inspect", "verify", "trace",
-            "parity", "bench", "warmup")
+COMMANDS = ("predict", "demo", "models", "download", "train", "evaluate", "prepare", "summary", "inspect", "verify", "explain",
+            "heatmap", "show", "preprocess", "trace", "parity", "bench", "warmup")
 
 
 class Commands(click.Group):

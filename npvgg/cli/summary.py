@@ -13,6 +13,9 @@ from npvgg.cli import options
 def command(model, input_size):
     """Layer, output shape, parameters, multiply–adds, receptive field and bytes; totals at the end.
 
+    The receptive field is what of the picture one value depends on, in pixels; those of neighbours are a step apart, and the
+    first begins at the start, which is negative because it begins in the border.
+
     NAME is one of the ten networks (vgg11 … vgg19_bn, a_lrn, c, or a letter of the paper) and needs no weights; FILE is a
     weights file.
     """

@@ -33,15 +33,35 @@ def pixels(image, preset: Preset, **options) -> np.ndarray:
     """
     check_preset(preset)
     picture = read(image, mode=preset.mode, **options)
-    if preset.resize is not None:
-        picture = resized(picture, preset)
-    levels = np.array(cropped(picture, preset.crop))
+    levels = np.array(cropped(resized(picture, preset), preset.crop))
     return levels.reshape(*levels.shape[:2], preset.channels)
 
 
+def on_photograph(box: tuple, size: tuple, preset: Preset) -> tuple:
+    """(top, left, bottom, right) in pixels of what `prepare` gives → the same in pixels of the picture of (W, H) = `size`.
+
+        (position + start of the crop) · original side ÷ resized side          for each axis
+    """
+    check_preset(preset)
+    sides = resized_size(size, preset)
+    return tuple((position + offset(sides[axis], preset.crop)) * size[axis] / sides[axis]
+                 for position, axis in zip(box, (1, 0, 1, 0), strict=True))
+
+
 def resized(picture, preset):
-    """The shorter side becomes preset.resize, the longer one its proportion, cut down to a whole number, or the same."""
-    width, height = picture.size
+    """The picture in its `resized_size`."""
+    size = resized_size(picture.size, preset)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling[preset.interpolation.upper()])
+
+
+def resized_size(size, preset):
+    """(W, H) → the same once the preset has resized.
+
+    The shorter side becomes preset.resize, the longer one its proportion, cut down to a whole number, or the same.
+    """
+    if preset.resize is None:
+        return size
+    width, height = size
     if preset.crop_mode == "squash":
         width = height = preset.resize
     short, long = min(width, height), max(width, height)
@@ -49,8 +69,7 @@ def resized(picture, preset):
     if longer * preset.resize > MAX_PIXELS:
         raise ImageError(f"{width}×{height} resized to a shorter side of {preset.resize} is more than {MAX_PIXELS:,} "
                          "pixels; crop the picture first")
-    size = (preset.resize, longer) if width <= height else (longer, preset.resize)
-    return picture if size == picture.size else picture.resize(size, Image.Resampling[preset.interpolation.upper()])
+    return (preset.resize, longer) if width <= height else (longer, preset.resize)
 
 
 def cropped(picture, side):

@@ -11,7 +11,7 @@ from witnesses.torchvision_witness import torchvision
 
 from npvgg.errors import ImageError
 from npvgg.images import PRESETS, pixels, prepare, preset, read
-from npvgg.images.preparing import offset
+from npvgg.images.preparing import offset, on_photograph
 from npvgg.images.presets import CROP_MODES, INTERPOLATIONS
 
 # Shorter side below, at and above 256; both orientations; halves that round up and down; long sides cut down.
@@ -183,3 +183,17 @@ def test_a_resize_to_too_many_pixels_is_refused():
     recipe = replace(preset("torchvision"), resize=4096)
     with pytest.raises(ImageError, match="20×1 resized to a shorter side of 4096 is more than 50,000,000 pixels; crop"):
         prepare(Image.new("RGB", (20, 1)), recipe)
+
+
+@pytest.mark.parametrize("size, resize, crop, box", [
+    ((200, 100), 50, 40, (10, 60, 90, 140)),              # halved; the central 40 of 100×50 begin at 30 and 5
+    ((64, 64), None, 32, (16, 16, 48, 48)),               # as it is
+    ((30, 20), None, 40, (-10, -5, 30, 35)),              # a black border around it
+], ids=str)
+def test_what_is_prepared_lies_on_the_photograph(size, resize, crop, box):
+    recipe = replace(preset("cifar10"), resize=resize, crop=crop)
+    assert on_photograph((0, 0, crop, crop), size, recipe) == box
+    picture = Image.new("RGB", size)
+    picture.paste("white", (max(0, box[1]), max(0, box[0]), max(0, box[1]) + 4, max(0, box[0]) + 4))
+    top, left = np.argwhere(pixels(picture, recipe)[:, :, 0] > 127).min(0)
+    assert on_photograph((top, left, top, left), size, recipe)[:2] == (max(0, box[0]), max(0, box[1]))
