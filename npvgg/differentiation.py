@@ -91,8 +91,8 @@ class Backward:
         what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and the options.
         `reached` is what the lowest layer of `of` is given, where that is known already; the layers before it are not computed.
 
-        what the gradient takes (kernels/gradients): g, the layer's input, of a ReLU its output, the parameters and options.
-        below.  ShapeError and UsageError for what does not fit.
+        In float64, with `checkpoint`, `rules` or `reached`, and of layers that it lacks, the engine leaves gradients to the
+        tier below.  ShapeError and UsageError for what does not fit.
         """
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
