@@ -109,15 +109,13 @@ def cells(row):
 
 def measured(case, count, runs):
     """Rows of one Case."""
-    context, processes = multiprocessing.get_context("spawn"), {}
-    for runtime in CONTESTANTS:
-        here, there = context.Pipe()
-        process = context.Process(target=contestant, args=(there, case, runtime, count), daemon=True)
-        process.start()
-        there.close()                                   # so that the end of the process ends its pipe
-        processes[runtime] = process, here
-    errors = {runtime: answer(runtime, here) for runtime, (_, here) in processes.items()}
-    rounds = []
+    errors = {}
+    for runtime in CONTESTANTS:                         # in processes of their own, for float64 takes memory
+        process, here = started(case, runtime, count)
+        here.send("error")
+        errors[runtime] = answer(runtime, here)
+        process.join()
+    processes, rounds = {runtime: started(case, runtime, count) for runtime in CONTESTANTS}, []
     for number in range(runs + 1):                      # the first fills caches
         order = list(processes)
         times = {}
@@ -139,6 +137,16 @@ def measured(case, count, runs):
              "peak_mib": peaks[runtime], "error": errors[runtime]} for runtime in CONTESTANTS]
 
 
+def started(case, runtime, count):
+    """A contestant's process, and our end of its pipe."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=contestant, args=(there, case, runtime, count), daemon=True)
+    process.start()
+    there.close()                                       # so that the end of the process ends its pipe
+    return process, here
+
+
 def answer(runtime, pipe):
     """What a contestant sends; UnsupportedError where it has ended, after words of its own."""
     try:
@@ -148,39 +156,43 @@ def answer(runtime, pipe):
 
 
 def contestant(pipe, case, runtime, count):
-    """The other end: an error first, then milliseconds for each "step", and mebibytes at the end."""
-    step, error = CONTESTANTS[runtime](case, count)
-    pipe.send(error)
-    while pipe.recv() == "step":
+    """The other end: answers "error", or each "step" with milliseconds and "end" with mebibytes."""
+    make, gradients = CONTESTANTS[runtime]
+    asked = pipe.recv()
+    if asked == "error":
+        pipe.send(error_of(gradients(case, count), case))
+        return
+    step = make(case, count)
+    while asked == "step":
         start = time.perf_counter()
         step()
         pipe.send((time.perf_counter() - start) * 1e3)
+        asked = pipe.recv()
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 # ------------------------------------------------------------------------------------------------- who takes part
 
 
-def of_npvgg(case, count):
-    """npvgg → function that takes a step, and the error of its gradients."""
+def step_of_npvgg(case, count):
+    """A function that takes a step."""
     vgg, (x, classes) = case.network(count), case.batch()
-
-    def loss(logits):
-        return cross_entropy(logits, classes)
-
-    gradients = Backward(vgg.architecture, threads=count)(vgg.parameters, x, loss).gradients
-    error = error_of(gradients, case)
     learner = Learner(vgg, SGD(momentum=MOMENTUM, nesterov=True, decay=DECAY), threads=count)
-    del gradients
-    return (lambda: learner.step(x, loss, RATE)), error
+    return lambda: learner.step(x, lambda logits: cross_entropy(logits, classes), RATE)
 
 
-def of_pytorch(case, count, memory_format):
-    """PyTorch in one of its formats → the same."""
+def gradients_of_npvgg(case, count):
+    """{path: gradient} of one step."""
+    vgg, (x, classes) = case.network(count), case.batch()
+    backward = Backward(vgg.architecture, threads=count)
+    return backward(vgg.parameters, x, lambda logits: cross_entropy(logits, classes)).gradients
+
+
+def step_of_pytorch(case, count, memory_format):
+    """A function that takes a step, in one of PyTorch's formats."""
     import torch
 
     torch.set_num_threads(count)
-    error = error_of(gradients_of_pytorch(case, torch.float32, memory_format), case)
     vgg, (x, classes) = case.network(count), case.batch()
     net = module_of(vgg, torch.float32, memory_format)
     x, classes = torch.tensor(x).contiguous(memory_format=getattr(torch, memory_format)), torch.tensor(classes)
@@ -191,14 +203,7 @@ def of_pytorch(case, count, memory_format):
         torch.nn.functional.cross_entropy(net(x), classes).backward()
         optimiser.step()
 
-    return step, error
-
-
-CONTESTANTS = {
-    "npvgg": of_npvgg,
-    "PyTorch": lambda case, count: of_pytorch(case, count, "contiguous_format"),
-    "PyTorch, channels last": lambda case, count: of_pytorch(case, count, "channels_last"),
-}
+    return step
 
 
 def module_of(vgg, dtype, memory_format):
@@ -227,10 +232,12 @@ def learned(vgg):
     return [path for path in vgg.parameters if path.endswith(("/weight", "/bias"))]
 
 
-def gradients_of_pytorch(case, dtype, memory_format="contiguous_format"):
+def gradients_of_pytorch(case, count, memory_format="contiguous_format", dtype="float32"):
     """{path: gradient} of one step."""
     import torch
 
+    torch.set_num_threads(count)
+    dtype = getattr(torch, dtype)
     vgg, (x, classes) = case.network(1), case.batch()
     net = module_of(vgg, dtype, memory_format)
     x = torch.tensor(x, dtype=dtype).contiguous(memory_format=getattr(torch, memory_format))
@@ -240,15 +247,21 @@ def gradients_of_pytorch(case, dtype, memory_format="contiguous_format"):
 
 def error_of(gradients, case):
     """The median over the parameters of the relative error; those without a gradient but noise are left out."""
-    import torch
-
-    exact, errors = gradients_of_pytorch(case, torch.float64), []
+    exact, errors = gradients_of_pytorch(case, threads.number_of(None), dtype="float64"), []
     largest = max(np.linalg.norm(gradient) for gradient in exact.values())
     for path, gradient in exact.items():
         size = np.linalg.norm(gradient)
         if size > 1e-12 * largest:
             errors.append(float(np.linalg.norm(gradients[path] - gradient) / size))
     return statistics.median(errors)
+
+
+CONTESTANTS = {                         # how a step is made, and the gradients of one
+    "npvgg": (step_of_npvgg, gradients_of_npvgg),
+    "PyTorch": (lambda case, count: step_of_pytorch(case, count, "contiguous_format"), gradients_of_pytorch),
+    "PyTorch, channels last": (lambda case, count: step_of_pytorch(case, count, "channels_last"),
+                               lambda case, count: gradients_of_pytorch(case, count, "channels_last")),
+}
 
 
 if __name__ == "__main__":
