@@ -97,6 +97,8 @@ class Backward:
         check(self.architecture, parameters)
         check_input(self.architecture, next(iter(parameters.values())).dtype, x)
         check_flags(training=training, checkpoint=checkpoint)
+        if into is not None and not isinstance(into, Outcome):
+            raise UsageError(f"into is a {type(into).__name__}; give an earlier Outcome, or None")
         given = None if callable(loss) else self.checked_gradients(loss)
         end = len(self.layers) if given is None else 1 + max(map(self.position_of, given))
         wanted = self.checked_wanted(of, end)

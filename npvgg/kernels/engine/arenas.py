@@ -20,9 +20,9 @@ class Arenas:
             return aligned(floats)
         return arena if arena.size >= floats else aligned(floats)
 
-    def give_back(self, arena):
-        """Keep the arena for the next run, unless more than KEPT_BYTES would be kept."""
-        if sum(other.nbytes for other in list(self.free)) + arena.nbytes <= KEPT_BYTES:
+    def give_back(self, arena, is_bounded=True):
+        """Keep the arena for the next run, unless more than KEPT_BYTES would be kept, where that `is_bounded`."""
+        if not is_bounded or sum(other.nbytes for other in list(self.free)) + arena.nbytes <= KEPT_BYTES:
             self.free.append(arena)
 
 

@@ -6,8 +6,8 @@ from witnesses.operations import gap, same_bits
 
 from npvgg.architecture import architecture
 from npvgg.counting import describe
-from npvgg.differentiation import Backward
-from npvgg.errors import TierWarning
+from npvgg.differentiation import Backward, Outcome
+from npvgg.errors import TierWarning, UsageError
 from npvgg.kernels.engine.arenas import aligned
 from npvgg.kernels.engine.layout import as_output
 from npvgg.kernels.engine.program import TRAINING, Program
@@ -128,6 +128,34 @@ def test_gradients_are_written_where_an_earlier_outcome_has_its_own():
     assert all(same_bits(second.gradients[path], copy) for path, copy in copies.items())
     third = backward(vgg.parameters, x, loss)
     assert not any(np.shares_memory(third.gradients[path], first.gradients[path]) for path in copies)
+
+
+def test_an_outcome_of_another_kind_is_not_written_into():
+    """Another dtype, shape or layout: the engine would write behind its end."""
+    vgg, x, loss, _ = made("vgg13_bn")
+    backward, x = Backward(vgg.architecture), x.astype(np.float32)
+    whole = backward(vgg.parameters, x, loss)
+    wrong = dict(zip(whole.gradients, (np.zeros(whole.gradients["conv1_1/weight"].shape), np.zeros(3, np.float32), "no array")))
+    wrong["fc6/weight"] = np.zeros(whole.gradients["fc6/weight"].shape[::-1], np.float32).T
+    wrong["conv3_1/weight"] = np.zeros_like(whole.gradients["conv3_1/weight"])
+    wrong["conv3_1/weight"].flags.writeable = False
+    other = backward(vgg.parameters, x, loss, into=Outcome(None, x, wrong, {}))
+    assert all(same_bits(other.gradients[path], gradient) for path, gradient in whole.gradients.items())
+    assert not any(np.any(array) for array in wrong.values() if isinstance(array, np.ndarray))
+    with pytest.raises(UsageError, match="into is a dict"):
+        backward(vgg.parameters, x, loss, into={})
+
+
+def test_a_training_step_leaves_its_memory_to_the_next_however_large(monkeypatch):
+    vgg, x, loss, _ = made("vgg13_bn")
+    monkeypatch.setattr("npvgg.kernels.engine.arenas.KEPT_BYTES", 0)
+    backward, x = Backward(vgg.architecture), x.astype(np.float32)
+    backward(vgg.parameters, x, loss, training=False)
+    assert not backward.plan.arenas.free
+    backward(vgg.parameters, x, loss)
+    (kept,) = backward.plan.arenas.free
+    backward(vgg.parameters, x, loss)
+    assert backward.plan.arenas.free[0] is kept
 
 
 def test_programs_are_kept_for_a_few_shapes_only():

@@ -3,7 +3,8 @@
     plan = TrainingPlan(layers)
     outcome = plan.run(parameters, x, loss, wanted=["conv1_1/weight", …])
 
-Weights are packed on every run, for they may have changed since the last.  The memory of a run is kept for the next.
+Weights are packed on every run, for they may have changed since the last.  The memory of a training step is kept for the next,
+that of other gradients only up to arenas.KEPT_BYTES.
 """
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -66,7 +67,8 @@ class TrainingPlan:
             value, gradients_given[list(chain[-1].values())[-1].name] = loss(arrays["output"])
         backward.run(arrays | {f"gradient of {name}": np.require(gradient, np.float32, ["C", "A"])
                                for name, gradient in gradients_given.items()}, arena)
-        self.arenas.give_back(arena)
+        # After a training step another follows, and new memory would cost a fifth of it (VGG-16, eight pictures of 224×224).
+        self.arenas.give_back(arena, is_bounded=fixed)
         for path, array in gradients.items():
             if arrays[f"∂{path}"] is not array:                       # rows that were filled up to whole cache lines
                 array[:] = arrays[f"∂{path}"][:, :array.shape[1]]
@@ -94,6 +96,12 @@ def stand_ins(layers, factors):
     return standing
 
 
+def is_writable(array, shape):
+    """Whether the engine can write a gradient of that shape there."""
+    return (isinstance(array, np.ndarray) and array.shape == shape and array.dtype == np.float32 and array.flags.c_contiguous
+            and array.flags.aligned and array.flags.writeable)
+
+
 def add_arrays(arrays, chain, task, parameters, into, shapes):
     """Adds to `arrays` what the programs read and write beside x; returns {name: gradient} and the statistics."""
     statistics, idle = {}, set(building.idle(chain, task))
@@ -106,7 +114,7 @@ def add_arrays(arrays, chain, task, parameters, into, shapes):
             array = np.require(parameters[path], requirements=["C", "A"])
             arrays[path] = pack_dense(array) if layer.op == "dense" and kind == "weight" else array
             if path in task.wanted:
-                gradients[path] = into[path] if path in into else np.empty(shape, np.float32)
+                gradients[path] = into[path] if is_writable(into.get(path), shape) else np.empty(shape, np.float32)
                 if kind == "bias" and layer.name in idle:
                     gradients[path][:] = 0
             elif is_norm or layer.op == "dense" and {f"{layer.name}/weight", f"{layer.name}/bias"} & task.wanted:
